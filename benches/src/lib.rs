@@ -1,0 +1,1 @@
+//! Benchmarks of MAASL; see the `benches/` folder of this package.

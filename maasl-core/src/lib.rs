@@ -1,0 +1,10 @@
+//! The decisions of the Multi-Agent Anti-Stomp Layer.
+//!
+//! Owns: who may, who must wait, what is stale, what wins. Promises: no clock,
+//! file, socket, thread or random state is reachable from here; time and
+//! entropy are arguments. Leaves to others: storing rows, touching files, and
+//! telling anybody (`maasl-node`, `maasl-mcp`, `maasl-sim`).
+#![no_std]
+
+extern crate alloc;
+

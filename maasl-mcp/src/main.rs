@@ -1,0 +1,2 @@
+//! The `maasl` command line.
+fn main() {}

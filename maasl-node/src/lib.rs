@@ -1,0 +1,1 @@
+//! The IO half of the Multi-Agent Anti-Stomp Layer: stores, latches, files, driver.

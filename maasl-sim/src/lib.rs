@@ -1,0 +1,1 @@
+//! The simulator of the Multi-Agent Anti-Stomp Layer (work in progress: no code yet).

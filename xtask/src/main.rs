@@ -1,0 +1,2 @@
+//! The developer's automation: `cargo xtask …`.
+fn main() {}
