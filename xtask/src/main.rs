@@ -1,2 +1,131 @@
 //! The developer's automation: `cargo xtask …`.
-fn main() {}
+//!
+//! Owns: the list of subcommands and which steps each one runs. Promises: every
+//! step of `ci` can be run alone under the same name, so a failure seen there is
+//! one command away here. Leaves to others: running steps and reporting them
+//! (`steps`), what a step does (`checks`, `purity`, `tidy`).
+//!
+//! Exit codes: 0, all that ran passed; 1, a step failed or none could run;
+//! 2, the command line was not understood.
+
+mod checks;
+mod files;
+mod output;
+mod purity;
+mod steps;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::steps::Step;
+use crate::workspace::Workspace;
+
+/// The developer's automation of MAASL.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    job: Job,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Job {
+    /// Run everything a change must pass: all the checks, then `test`
+    Ci,
+    /// Run the documentation examples, then every other test
+    Test,
+    /// Check the formatting (`cargo fmt` repairs it)
+    Fmt,
+    /// Run clippy over every target, warnings being errors
+    Lint,
+    /// Build the documentation, warnings being errors
+    Doc,
+    /// Check licences, sources and banned crates with cargo-deny
+    Deny,
+    /// Prove that the core builds where the standard library does not exist
+    Purity,
+    /// Check the house rules that no other tool checks
+    Tidy,
+    /// Run the benchmarks
+    Bench,
+}
+
+impl Job {
+    fn steps(self) -> Vec<Step> {
+        match self {
+            Self::Ci => [checks_of_ci(), Self::Test.steps()].concat(),
+            Self::Test => vec![checks::DOCTESTS, checks::TESTS],
+            Self::Fmt => vec![checks::FMT],
+            Self::Lint => vec![checks::LINT],
+            Self::Doc => vec![checks::DOC],
+            Self::Deny => vec![checks::DENY],
+            Self::Purity => vec![purity::FEATURES, purity::BUILD],
+            Self::Tidy => vec![tidy::TIDY],
+            Self::Bench => vec![checks::BENCH],
+        }
+    }
+}
+
+/// What `ci` runs before the tests, the quickest to fail first.
+fn checks_of_ci() -> Vec<Step> {
+    let jobs = [
+        Job::Fmt,
+        Job::Tidy,
+        Job::Purity,
+        Job::Deny,
+        Job::Lint,
+        Job::Doc,
+    ];
+    jobs.into_iter().flat_map(Job::steps).collect()
+}
+
+fn main() -> ExitCode {
+    let job = Cli::parse().job;
+    match Workspace::find() {
+        Ok(workspace) => steps::run_all(&workspace, &job.steps()),
+        Err(fault) => {
+            output::line(&format!("xtask: {fault}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(job: Job) -> Vec<&'static str> {
+        job.steps().iter().map(|step| step.name).collect()
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn ci_ends_with_exactly_what_test_runs() {
+        assert!(names(Job::Ci).ends_with(&names(Job::Test)));
+    }
+
+    #[test]
+    fn ci_runs_every_check() {
+        let ci = names(Job::Ci);
+        for job in [
+            Job::Fmt,
+            Job::Lint,
+            Job::Doc,
+            Job::Deny,
+            Job::Purity,
+            Job::Tidy,
+        ] {
+            for name in names(job) {
+                assert!(ci.contains(&name), "ci leaves out {name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The steps that hand the work to cargo and its tools.
+//!
+//! Owns: the exact command lines. Promises: a warning is an error, and an
+//! optional tool that is absent shows in the summary. Leaves to others: the
+//! rules themselves (`clippy.toml`, `deny.toml`, `rustfmt.toml`, the manifests).
+
+use crate::steps::{Outcome, Step};
+use crate::workspace::{Workspace, run};
+
+pub(crate) const FMT: Step = Step {
+    name: "fmt",
+    run: fmt,
+};
+pub(crate) const LINT: Step = Step {
+    name: "lint",
+    run: lint,
+};
+pub(crate) const DOC: Step = Step {
+    name: "doc",
+    run: doc,
+};
+pub(crate) const DENY: Step = Step {
+    name: "deny",
+    run: deny,
+};
+pub(crate) const DOCTESTS: Step = Step {
+    name: "doctests",
+    run: doctests,
+};
+pub(crate) const TESTS: Step = Step {
+    name: "tests",
+    run: tests,
+};
+pub(crate) const BENCH: Step = Step {
+    name: "bench",
+    run: bench,
+};
+
+fn fmt(workspace: &Workspace) -> Outcome {
+    run(workspace.cargo(&["fmt", "--all", "--check"]))
+}
+
+fn lint(workspace: &Workspace) -> Outcome {
+    run(workspace.cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+fn doc(workspace: &Workspace) -> Outcome {
+    let mut command = workspace.cargo(&["doc", "--workspace", "--no-deps"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    run(command)
+}
+
+/// Advisories are left out: they come from a database on the network, and a
+/// change must not fail for what was published since. They have their own job.
+fn deny(workspace: &Workspace) -> Outcome {
+    if !workspace.has_cargo_tool("deny") {
+        return Outcome::NotRun("cargo-deny is not installed; licences unchecked".into());
+    }
+    run(workspace.cargo(&["deny", "check", "bans", "licenses", "sources"]))
+}
+
+fn doctests(workspace: &Workspace) -> Outcome {
+    run(workspace.cargo(&["test", "--doc", "--workspace", "--no-fail-fast"]))
+}
+
+/// One process per test if nextest is there, as the simulator's replays like
+/// it; otherwise the same tests by cargo alone.
+fn tests(workspace: &Workspace) -> Outcome {
+    let runner: &[&str] = if workspace.has_cargo_tool("nextest") {
+        &["nextest", "run", "--workspace", "--no-fail-fast"]
+    } else {
+        // `--tests` and not the default, which would run the doctests again.
+        &["test", "--workspace", "--tests", "--no-fail-fast"]
+    };
+    run(workspace.cargo(runner))
+}
+
+fn bench(workspace: &Workspace) -> Outcome {
+    run(workspace.cargo(&["bench", "--package", "maasl-benches"]))
+}
