@@ -8,3 +8,9 @@
 
 extern crate alloc;
 
+pub mod id;
+pub mod lease;
+pub mod policy;
+pub mod reply;
+pub mod resource;
+pub mod time;

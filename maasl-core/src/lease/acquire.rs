@@ -1,0 +1,475 @@
+//! Granting and waiting.
+//!
+//! Owns: who may have a set of wants now, who waits behind whom, and when an
+//! expired or dead holder may be replaced. Promises: a set is granted whole or
+//! not at all; a newcomer never overtakes a live conflicting waiter, except that
+//! interactive passes batch at most [`BYPASS_MAX`] times; a grant that ends
+//! another asks for the latches first. Leaves to others: taking latches, settling
+//! open commits, finding dead sessions, sleeping.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::command::Acquire;
+use super::counter::{Count, Counter, wait_bucket};
+use super::decide::{StoreClock, earlier_answer};
+use super::outcome::{Blocker, Change, Decision, Outcome};
+use super::query::{Need, Query, RowSet};
+use super::row::{Answered, CommitIntent, Lease, LeaseEnd, Meta, Ticket};
+use super::{deadlock, ending};
+use crate::id::{Owner, SessionId, TicketNo, Token};
+use crate::policy::Urgency;
+use crate::reply::Receipt;
+use crate::resource::{ResourceKey, Want};
+use crate::time::Timestamp;
+
+/// How often interactive requests may pass one waiting batch request.
+pub const BYPASS_MAX: u32 = 3;
+
+/// Decides [`super::Command::Acquire`].
+pub(super) fn acquire(rows: &RowSet, asked: &Acquire, clock: StoreClock) -> Result<Decision, Need> {
+    if let Some(outcome) = answered_before(rows, asked, clock.now)? {
+        return Ok(Decision::unchanged(outcome));
+    }
+    let queued = match asked.ticket {
+        Some(no) => rows
+            .ticket(no)?
+            .filter(|ticket| !ticket.is_lapsed(clock.now)),
+        None => None,
+    };
+    let front = Front::of(rows, asked, queued.map(|ticket| ticket.no), clock.now)?;
+    if !front.is_clear() {
+        return wait(rows, asked, queued, &front, clock);
+    }
+    let (keys, intents) = end_conditions(rows, &front.claimable)?;
+    if !keys.iter().all(|key| asked.latched.contains(key)) {
+        return Ok(Decision::unchanged(Outcome::NeedLatches {
+            keys: keys.into_iter().collect(),
+        }));
+    }
+    if !intents.is_empty() {
+        return Ok(Decision::unchanged(Outcome::NeedRecovery(intents)));
+    }
+    grant(rows, asked, &front, clock)
+}
+
+/// Describes a lease as an obstacle to a request for `key`.
+pub(super) fn holder(lease: &Lease, key: &ResourceKey, now: Timestamp) -> Blocker {
+    Blocker {
+        key: key.clone(),
+        owner: lease.owner.clone(),
+        token: Some(lease.token),
+        since_wall_ms: lease.granted_wall_ms,
+        held_ms: now.ms_since(lease.granted_at),
+        expires_in_ms: lease.expires_at.ms_from(now),
+        purpose: lease.purpose.clone(),
+    }
+}
+
+/// What ending these leases requires: the latches of their keys and of the files
+/// their open commits touch, and those commits settled.
+pub(super) fn end_conditions(
+    rows: &RowSet,
+    leases: &[Lease],
+) -> Result<(BTreeSet<ResourceKey>, Vec<CommitIntent>), Need> {
+    let mut keys = BTreeSet::new();
+    let mut open = Vec::new();
+    for lease in leases {
+        keys.extend(lease.keys().cloned());
+        for intent in rows.intents(Query::IntentsOf(lease.token))? {
+            keys.extend(intent.latches.iter().cloned());
+            open.push(intent.clone());
+        }
+    }
+    Ok((keys, open))
+}
+
+fn answered_before(
+    rows: &RowSet,
+    asked: &Acquire,
+    now: Timestamp,
+) -> Result<Option<Outcome>, Need> {
+    if let Some(request) = &asked.request
+        && let Some(outcome) = earlier_answer(rows.answered(&request.key)?, request)
+    {
+        return Ok(Some(outcome));
+    }
+    if let Some(lease) = rows.lease(&asked.lease)? {
+        let lease = lease.clone();
+        return Ok(Some(if lease.is_expired(now) {
+            Outcome::Lost {
+                ended: None,
+                expired: Some(lease),
+            }
+        } else {
+            Outcome::Granted {
+                lease,
+                taken_over: Vec::new(),
+                wake: Vec::new(),
+            }
+        }));
+    }
+    Ok(rows.ended(&asked.lease)?.map(|ended| Outcome::Lost {
+        ended: Some(ended.clone()),
+        expired: None,
+    }))
+}
+
+/// Everything between a request and its grant.
+struct Front {
+    /// Live leases in the way, and the contested key of each.
+    held: Vec<(Lease, ResourceKey)>,
+    /// Leases that may be ended for this request.
+    claimable: Vec<Lease>,
+    /// Dead sessions' leases whose lock-delay begins now.
+    died: Vec<Lease>,
+    /// Live waiters in front, and the contested key of each.
+    waiting: Vec<(Ticket, ResourceKey)>,
+    /// Batch waiters this request passes.
+    passed: Vec<Ticket>,
+    /// Waiters that will never come back.
+    gone: Vec<TicketNo>,
+}
+
+impl Front {
+    fn of(
+        rows: &RowSet,
+        asked: &Acquire,
+        own: Option<TicketNo>,
+        now: Timestamp,
+    ) -> Result<Self, Need> {
+        let mut front = Self {
+            held: Vec::new(),
+            claimable: Vec::new(),
+            died: Vec::new(),
+            waiting: Vec::new(),
+            passed: Vec::new(),
+            gone: Vec::new(),
+        };
+        let mut leases = BTreeMap::new();
+        let mut tickets = BTreeMap::new();
+        for want in &asked.wants {
+            for lease in rows.leases(Query::LeasesOverlapping(want.extent.clone()))? {
+                if contests(&lease.wants, want) {
+                    leases
+                        .entry(lease.token)
+                        .or_insert((lease, &want.extent.key));
+                }
+            }
+            for ticket in rows.tickets(Query::TicketsOverlapping(want.extent.clone()))? {
+                let ahead = own.is_none_or(|own| ticket.no < own);
+                if ahead && contests(&ticket.wants, want) {
+                    tickets
+                        .entry(ticket.no)
+                        .or_insert((ticket, &want.extent.key));
+                }
+            }
+        }
+        for (lease, key) in leases.into_values() {
+            front.sort_lease(lease, key, &asked.dead, now);
+        }
+        for (ticket, key) in tickets.into_values() {
+            front.sort_ticket(ticket, key, asked, now);
+        }
+        Ok(front)
+    }
+
+    fn is_clear(&self) -> bool {
+        self.held.is_empty() && self.died.is_empty() && self.waiting.is_empty()
+    }
+
+    fn sort_lease(
+        &mut self,
+        lease: &Lease,
+        key: &ResourceKey,
+        dead: &BTreeSet<SessionId>,
+        now: Timestamp,
+    ) {
+        let died = dead.contains(&lease.owner.session);
+        if now >= lease.claimable_at() || (died && lease.lock_delay_ms == 0) {
+            self.claimable.push(lease.clone());
+        } else if died && !lease.is_expired(now) {
+            self.died.push(Lease {
+                expires_at: now,
+                ..lease.clone()
+            });
+        } else {
+            self.held.push((lease.clone(), key.clone()));
+        }
+    }
+
+    fn sort_ticket(&mut self, ticket: &Ticket, key: &ResourceKey, asked: &Acquire, now: Timestamp) {
+        if ticket.is_lapsed(now) || asked.dead.contains(&ticket.owner.session) {
+            self.gone.push(ticket.no);
+        } else if asked.urgency == Urgency::Interactive
+            && ticket.urgency == Urgency::Batch
+            && ticket.bypassed < BYPASS_MAX
+        {
+            self.passed.push(ticket.clone());
+        } else {
+            self.waiting.push((ticket.clone(), key.clone()));
+        }
+    }
+
+    fn blockers(&self, now: Timestamp) -> Vec<Blocker> {
+        let held = self.held.iter().map(|(lease, key)| holder(lease, key, now));
+        let died = self.died.iter().filter_map(|lease| {
+            let key = lease.keys().next()?;
+            Some(holder(lease, key, now))
+        });
+        let waiting = self.waiting.iter().map(|(ticket, key)| Blocker {
+            key: key.clone(),
+            owner: ticket.owner.clone(),
+            token: None,
+            since_wall_ms: 0,
+            held_ms: now.ms_since(ticket.since),
+            expires_in_ms: ticket.deadline.ms_from(now),
+            purpose: None,
+        });
+        held.chain(died).chain(waiting).collect()
+    }
+
+    /// How long until time alone could change the answer.
+    fn retry_in_ms(&self, now: Timestamp) -> u64 {
+        let leases = self.held.iter().map(|(lease, _)| lease.claimable_at());
+        let died = self.died.iter().map(Lease::claimable_at);
+        let tickets = self.waiting.iter().map(|(ticket, _)| ticket.deadline);
+        leases
+            .chain(died)
+            .chain(tickets)
+            .map(|at| at.ms_from(now))
+            .min()
+            .unwrap_or(0)
+    }
+
+    fn housekeeping(&self) -> Vec<Change> {
+        let gone = self.gone.iter().map(|no| Change::DeleteTicket(*no));
+        gone.chain(self.died.iter().cloned().map(Change::PutLease))
+            .collect()
+    }
+}
+
+fn contests(held: &[Want], want: &Want) -> bool {
+    held.iter().any(|other| other.conflicts(want))
+}
+
+fn wait(
+    rows: &RowSet,
+    asked: &Acquire,
+    queued: Option<&Ticket>,
+    front: &Front,
+    clock: StoreClock,
+) -> Result<Decision, Need> {
+    let blockers = front.blockers(clock.now);
+    let place = u32::try_from(front.waiting.len()).unwrap_or(u32::MAX);
+    let mut changes = front.housekeeping();
+    let class = class_of(&asked.wants);
+    if asked.wait_ms == 0 {
+        changes.extend(asked.ticket.map(Change::DeleteTicket));
+        changes.push(Change::Add(Count::one(Counter::TimedOut, class)));
+        return Ok(Decision {
+            outcome: Outcome::Busy { blockers, place },
+            changes,
+        });
+    }
+    if let Some(circle) = deadlock::circle(rows, asked, front.obstacles(), clock.now)? {
+        changes.extend(asked.ticket.map(Change::DeleteTicket));
+        changes.push(Change::Add(Count::one(Counter::DeadlocksRefused, class)));
+        return Ok(Decision {
+            outcome: Outcome::Deadlock { circle },
+            changes,
+        });
+    }
+    if queued.is_none() && place >= asked.max_waiters {
+        let outcome = Outcome::LimitReached {
+            limit: "max_waiters".to_string(),
+            value: asked.max_waiters.into(),
+        };
+        return Ok(Decision::unchanged(outcome));
+    }
+    let ticket = match queued {
+        Some(ticket) => ticket.no,
+        None => enqueue(rows, asked, clock.now, &mut changes)?,
+    };
+    let retry_in_ms = front.retry_in_ms(clock.now);
+    Ok(Decision {
+        outcome: Outcome::Queued {
+            ticket,
+            place,
+            blockers,
+            retry_in_ms,
+        },
+        changes,
+    })
+}
+
+impl Front {
+    /// Whom the request waits for, and through what.
+    fn obstacles(&self) -> Vec<deadlock::Obstacle> {
+        let held = self
+            .held
+            .iter()
+            .filter_map(|(lease, _)| deadlock::Obstacle::of_lease(lease));
+        let waiting = self
+            .waiting
+            .iter()
+            .map(|(ticket, _)| deadlock::Obstacle::Ticket(ticket.clone()));
+        held.chain(waiting).collect()
+    }
+}
+
+fn enqueue(
+    rows: &RowSet,
+    asked: &Acquire,
+    now: Timestamp,
+    changes: &mut Vec<Change>,
+) -> Result<TicketNo, Need> {
+    let meta = rows.meta()?;
+    let no = TicketNo(meta.next_ticket);
+    let next_ticket = meta
+        .next_ticket
+        .checked_add(1)
+        .expect("2^64 tickets are never reached");
+    changes.push(Change::PutMeta(Meta {
+        next_ticket,
+        ..meta.clone()
+    }));
+    changes.push(Change::PutTicket(Ticket {
+        no,
+        lease: asked.lease.clone(),
+        owner: asked.owner.clone(),
+        wants: asked.wants.clone(),
+        urgency: asked.urgency,
+        since: now,
+        deadline: now.plus_ms(asked.wait_ms),
+        bypassed: 0,
+    }));
+    Ok(no)
+}
+
+fn grant(
+    rows: &RowSet,
+    asked: &Acquire,
+    front: &Front,
+    clock: StoreClock,
+) -> Result<Decision, Need> {
+    let meta = rows.meta()?;
+    let token = next_token(meta);
+    if token > meta.reserved_through {
+        return Ok(Decision::unchanged(Outcome::NeedReserve(token)));
+    }
+    let lease = new_lease(asked, token, clock);
+    let mut changes = front.housekeeping();
+    changes.push(Change::PutMeta(Meta {
+        next_sequence: meta.next_sequence + 1,
+        ..meta.clone()
+    }));
+    for victim in &front.claimable {
+        let end = LeaseEnd::TakenOver {
+            by: asked.owner.clone(),
+            token,
+        };
+        changes.extend(ending::end_rows(victim, end, clock.wall_ms));
+    }
+    for ticket in &front.passed {
+        let bypassed = ticket.bypassed + 1;
+        changes.push(Change::PutTicket(Ticket {
+            bypassed,
+            ..ticket.clone()
+        }));
+    }
+    changes.extend(asked.ticket.map(Change::DeleteTicket));
+    changes.push(Change::PutLease(lease.clone()));
+    changes.extend(grant_record(asked, &lease, clock.wall_ms));
+    let class = class_of(&asked.wants);
+    changes.push(Change::Add(Count::one(Counter::Acquired, class)));
+    changes.push(Change::Add(Count::one(
+        Counter::Wait(wait_bucket(asked.waited_us)),
+        class,
+    )));
+    let takeovers = front.claimable.len() as u64;
+    if takeovers > 0 {
+        changes.push(Change::Add(Count {
+            counter: Counter::Takeovers,
+            class: class.into(),
+            by: takeovers,
+        }));
+    }
+    let taken_over: Vec<Owner> = front
+        .claimable
+        .iter()
+        .map(|lease| lease.owner.clone())
+        .collect();
+    let wake = wake_after_grant(rows, asked, front, clock.now)?;
+    Ok(Decision {
+        outcome: Outcome::Granted {
+            lease,
+            taken_over,
+            wake,
+        },
+        changes,
+    })
+}
+
+/// Waiters that a takeover may serve: those that waited for an ended lease
+/// outside what was granted.
+fn wake_after_grant(
+    rows: &RowSet,
+    asked: &Acquire,
+    front: &Front,
+    now: Timestamp,
+) -> Result<Vec<super::Wake>, Need> {
+    let freed: Vec<Want> = front
+        .claimable
+        .iter()
+        .flat_map(|lease| lease.wants.clone())
+        .collect();
+    let own: Vec<TicketNo> = asked.ticket.into_iter().collect();
+    let blocked = |ticket: &Ticket| ticket.wants.iter().any(|want| contests(&asked.wants, want));
+    ending::waiters_to_wake(rows, &freed, &own, now, blocked)
+}
+
+fn grant_record(asked: &Acquire, lease: &Lease, wall_ms: u64) -> Option<Change> {
+    let request = asked.request.clone()?;
+    let receipt = Receipt::Leased {
+        lease: lease.id.clone(),
+        token: lease.token,
+        wants: lease.wants.clone(),
+        ttl_ms: lease.ttl_ms,
+        waited_ms: asked.waited_us / 1000,
+    };
+    Some(Change::PutAnswered(Answered {
+        request,
+        receipt,
+        wall_ms,
+    }))
+}
+
+fn new_lease(asked: &Acquire, token: Token, clock: StoreClock) -> Lease {
+    Lease {
+        id: asked.lease.clone(),
+        token,
+        owner: asked.owner.clone(),
+        wants: asked.wants.clone(),
+        kind: asked.kind,
+        granted_at: clock.now,
+        granted_wall_ms: clock.wall_ms,
+        expires_at: clock.now.plus_ms(asked.ttl_ms),
+        ttl_ms: asked.ttl_ms,
+        lock_delay_ms: asked.lock_delay_ms,
+        purpose: asked.purpose.clone(),
+    }
+}
+
+/// The token the next grant gets. Running out takes 2^37 grants in one
+/// generation; stopping is the only safe answer then.
+fn next_token(meta: &Meta) -> Token {
+    Token::new(meta.generation, meta.next_sequence)
+        .expect("the token space of this store is used up; make a new store")
+}
+
+/// The class under which a set is counted: that of its first want.
+pub(super) fn class_of(wants: &[Want]) -> &str {
+    wants.first().map_or("", |want| want.class.as_str())
+}

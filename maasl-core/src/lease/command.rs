@@ -1,0 +1,197 @@
+//! What may be asked of the lease table.
+//!
+//! Owns: the commands and their arguments. Promises: a command is plain data and
+//! may be sent again; sending it twice has one effect. Leaves to others: what
+//! they do (`decide` and its parts).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AgentId, ContentHash, LeaseId, OpId, Owner, SessionId, TicketNo, Token};
+use crate::lease::counter::Count;
+use crate::lease::row::{CommitIntent, LeaseKind, RequestKey, Session, Target};
+use crate::policy::Urgency;
+use crate::resource::{ResourceKey, Want};
+
+/// A command to the lease table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Opens the store for a process.
+    Open(Open),
+    /// Ends a session in good order.
+    CloseSession(SessionId),
+    /// Records that tokens up to this one are covered by the floor file.
+    Reserve(Token),
+    /// Asks for a set of resources, all or nothing.
+    Acquire(Acquire),
+    /// Stops waiting.
+    Cancel(TicketNo),
+    /// Extends a lease by its TTL.
+    Renew(LeaseId),
+    /// Returns a lease.
+    Release(Release),
+    /// Asks whether a lease is still there.
+    Verify(LeaseId),
+    /// Passes the commit point of a set of changes.
+    BeginCommit(CommitIntent),
+    /// Ends a commit: versions, answer, release.
+    FinishCommit(FinishCommit),
+    /// Takes leases away by decision.
+    Revoke(Revoke),
+    /// Forgets what dead sessions left behind.
+    Sweep(Sweep),
+    /// Looks at one resource: holder, waiters, open intents, version.
+    Inspect(Inspect),
+    /// Looks for an answer given earlier under the same idempotency key.
+    Recall(RequestKey),
+    /// Adds to counters.
+    Tally(Vec<Count>),
+    /// Looks at everything.
+    Snapshot,
+}
+
+impl Command {
+    /// Whether the command changes nothing, so that a store may answer it
+    /// without its write gate.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        matches!(
+            self,
+            Self::Verify(_) | Self::Inspect(_) | Self::Recall(_) | Self::Snapshot
+        )
+    }
+
+    /// Whether the caller may act on the outcome only once it would survive a
+    /// power cut. A grant need not: the generation covers a lost tail of tokens.
+    /// The intent of a single file need not either: its swap is atomic by
+    /// itself, and the commit that ends it carries both to the disk. The intent
+    /// of a set is what makes the set whole, so it must.
+    #[must_use]
+    pub fn must_be_durable(&self) -> bool {
+        match self {
+            Self::BeginCommit(intent) => intent.items.len() > 1,
+            Self::FinishCommit(_) | Self::Revoke(_) => true,
+            Self::Acquire(acquire) => acquire.request.is_some(),
+            Self::Open(_)
+            | Self::CloseSession(_)
+            | Self::Reserve(_)
+            | Self::Cancel(_)
+            | Self::Renew(_)
+            | Self::Release(_)
+            | Self::Verify(_)
+            | Self::Sweep(_)
+            | Self::Inspect(_)
+            | Self::Recall(_)
+            | Self::Tally(_)
+            | Self::Snapshot => false,
+        }
+    }
+}
+
+/// Arguments of [`Command::Open`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// The name a new store gets.
+    pub store: String,
+    /// The boot whose clock the process reads.
+    pub boot: String,
+    /// The token floor kept outside the store.
+    pub floor: Token,
+    /// The first sequence of a store that has none, so that a store made anew
+    /// starts above one that was deleted.
+    pub first_sequence: u64,
+    /// The session to record, if the process will hold leases.
+    pub session: Option<Session>,
+}
+
+/// Arguments of [`Command::Acquire`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acquire {
+    /// The id the lease will have; asking again with the same id is a retry.
+    pub lease: LeaseId,
+    /// Who asks.
+    pub owner: Owner,
+    /// For what, in canonical order.
+    pub wants: Vec<Want>,
+    /// For a call or across calls.
+    pub kind: LeaseKind,
+    /// How long the lease protects without renewal.
+    pub ttl_ms: u64,
+    /// How long the resource stays closed after an unclean end of this lease.
+    pub lock_delay_ms: u64,
+    /// What the holder says it is doing.
+    pub purpose: Option<String>,
+    /// Interactive or batch.
+    pub urgency: Urgency,
+    /// How long to queue from now on; zero refuses at once.
+    pub wait_ms: u64,
+    /// The ticket of an earlier round of this request.
+    pub ticket: Option<TicketNo>,
+    /// Sessions the caller found dead: a fact that stays true.
+    pub dead: BTreeSet<SessionId>,
+    /// Keys whose latches the caller holds.
+    pub latched: BTreeSet<ResourceKey>,
+    /// Under which idempotency key the grant is remembered.
+    pub request: Option<RequestKey>,
+    /// How long the request has waited so far, in microseconds.
+    pub waited_us: u64,
+    /// The most tickets that may wait in front of a new one.
+    pub max_waiters: u32,
+}
+
+/// Arguments of [`Command::Release`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Which lease.
+    pub lease: LeaseId,
+    /// Keys whose latches the caller holds.
+    pub latched: BTreeSet<ResourceKey>,
+    /// Counters to add to in the same transaction.
+    pub counts: Vec<Count>,
+}
+
+/// Arguments of [`Command::FinishCommit`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishCommit {
+    /// Which attempt.
+    pub op: OpId,
+    /// Items that met a foreign change, by path: what was found, and whether
+    /// the outside content stands.
+    pub conflicts: BTreeMap<String, (Option<ContentHash>, bool)>,
+    /// Whether somebody else finishes it for a process that died.
+    pub recovered_by: Option<Owner>,
+    /// Counters to add to in the same transaction.
+    pub counts: Vec<Count>,
+}
+
+/// Arguments of [`Command::Revoke`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoke {
+    /// Leases overlapping this are taken away.
+    pub target: Target,
+    /// Who decided.
+    pub by: AgentId,
+    /// Why; kept for the audit.
+    pub reason: String,
+    /// Keys whose latches the caller holds.
+    pub latched: BTreeSet<ResourceKey>,
+}
+
+/// Arguments of [`Command::Sweep`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// Sessions found dead.
+    pub dead: BTreeSet<SessionId>,
+}
+
+/// Arguments of [`Command::Inspect`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspect {
+    /// The resource.
+    pub extent: Target,
+    /// Its path, where it has one.
+    pub path: Option<String>,
+}

@@ -1,0 +1,218 @@
+//! The two transactions around a swap.
+//!
+//! Owns: the token check at the commit point, and what a finished commit leaves
+//! in versions, answers and leases. Promises: a commit point is passed only while
+//! the lease's own row stands, unexpired, and covers every file, under latches
+//! that cover both; a commit is finished once, whoever does it. Leaves to others:
+//! the swap itself, and the latches.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::acquire::class_of;
+use super::command::FinishCommit;
+use super::counter::{Count, Counter};
+use super::decide::{StoreClock, earlier_answer};
+use super::ending::{end_rows, lost, waiters_to_wake};
+use super::outcome::{Change, Decision, Outcome};
+use super::query::{Need, RowSet};
+use super::row::{Answered, CommitIntent, CommitItem, Lease, LeaseEnd, OUTSIDE, Version};
+use crate::id::{AgentId, ContentHash, Token};
+use crate::reply::{Receipt, SwapConflict};
+use crate::resource::{Extent, Scope};
+
+impl CommitItem {
+    /// The place of the item in the tree of keys.
+    #[must_use]
+    pub fn extent(&self) -> Extent {
+        Extent {
+            key: self.key.clone(),
+            scope: Scope::Exact,
+        }
+    }
+}
+
+/// Decides [`super::Command::BeginCommit`].
+pub(super) fn begin(
+    rows: &RowSet,
+    intent: &CommitIntent,
+    clock: StoreClock,
+) -> Result<Decision, Need> {
+    if let Some(request) = &intent.request
+        && let Some(outcome) = earlier_answer(rows.answered(&request.key)?, request)
+    {
+        return Ok(Decision::unchanged(outcome));
+    }
+    if rows.intent(&intent.op)?.is_some() {
+        return Ok(Decision::unchanged(Outcome::Begun));
+    }
+    let lease = rows.lease(&intent.lease)?;
+    let standing = lease.filter(|row| row.token == intent.token && !row.is_expired(clock.now));
+    let Some(standing) = standing else {
+        return lost(rows, &intent.lease, lease, Counter::FenceRejections);
+    };
+    assert_latched(standing, intent);
+    if let Some(item) = intent
+        .items
+        .iter()
+        .find(|item| !standing.allows_change_of(&item.key))
+    {
+        return Ok(Decision::unchanged(Outcome::NotCovered {
+            key: item.key.clone(),
+        }));
+    }
+    Ok(Decision {
+        outcome: Outcome::Begun,
+        changes: [Change::PutIntent(intent.clone())].into(),
+    })
+}
+
+/// A commit outside its latches could land after a newer grant, so a caller that
+/// names too few is a bug of ours, not a refusal.
+fn assert_latched(lease: &Lease, intent: &CommitIntent) {
+    let mut needed = lease
+        .keys()
+        .chain(intent.items.iter().map(|item| &item.key));
+    let missing = needed.find(|key| !intent.latches.contains(key));
+    assert!(missing.is_none(), "a commit needs the latch of {missing:?}");
+}
+
+/// Decides [`super::Command::FinishCommit`].
+pub(super) fn finish(
+    rows: &RowSet,
+    asked: &FinishCommit,
+    clock: StoreClock,
+) -> Result<Decision, Need> {
+    let Some(intent) = rows.intent(&asked.op)? else {
+        return Ok(Decision::unchanged(Outcome::UnknownOp(asked.op.clone())));
+    };
+    let mut changes = Vec::from([Change::DeleteIntent(intent.op.clone())]);
+    let mut receipt = intent.receipt.clone();
+    for item in &intent.items {
+        let conflict = asked.conflicts.get(&item.path).copied();
+        let number = record_versions(rows, intent, item, conflict, clock.wall_ms, &mut changes)?;
+        complete(&mut receipt, item, number, conflict);
+    }
+    if let Some(request) = &intent.request {
+        let answered = Answered {
+            request: request.clone(),
+            receipt: receipt.clone(),
+            wall_ms: clock.wall_ms,
+        };
+        changes.push(Change::PutAnswered(answered));
+    }
+    let lease = rows.lease(&intent.lease)?;
+    let class = lease.map_or("", |lease| class_of(&lease.wants)).to_string();
+    changes.extend(asked.counts.iter().cloned().map(Change::Add));
+    if asked.recovered_by.is_some() {
+        changes.push(Change::Add(Count::one(Counter::Recovered, &class)));
+    }
+    let mut wake = Vec::new();
+    if let Some(lease) = lease.filter(|_| intent.release) {
+        changes.extend(end_rows(lease, LeaseEnd::Released, clock.wall_ms));
+        changes.push(Change::Add(Count::one(Counter::Released, &class)));
+        wake = waiters_to_wake(rows, &lease.wants, &[], clock.now, |_| false)?;
+    }
+    Ok(Decision {
+        outcome: Outcome::Finished { receipt, wake },
+        changes,
+    })
+}
+
+/// Adds to the history of one file: first what had come from outside since the
+/// newest version known, then this commit's content. Returns its number.
+fn record_versions(
+    rows: &RowSet,
+    intent: &CommitIntent,
+    item: &CommitItem,
+    conflict: Option<(Option<ContentHash>, bool)>,
+    wall_ms: u64,
+    changes: &mut Vec<Change>,
+) -> Result<u64, Need> {
+    let newest = rows.version(&item.path)?;
+    let mut number = newest.map_or(0, |version| version.number);
+    let mut put = |content: Option<ContentHash>, author: Author<'_>| {
+        number += 1;
+        changes.push(Change::PutVersion(
+            author.version(item, number, content, wall_ms),
+        ));
+    };
+    let known = newest.and_then(|version| version.content);
+    if item.old != known {
+        put(item.old, Author::Outside);
+    }
+    match conflict {
+        None => put(item.new, Author::Commit(intent)),
+        Some((found, true)) => {
+            put(item.new, Author::Commit(intent));
+            put(found, Author::Outside);
+        }
+        Some((found, false)) => {
+            put(found, Author::Outside);
+            put(item.new, Author::Commit(intent));
+        }
+    }
+    Ok(number)
+}
+
+/// Who made a version.
+#[derive(Clone, Copy)]
+enum Author<'a> {
+    /// A writer that went past MAASL.
+    Outside,
+    /// The holder of the lease the commit was made under.
+    Commit(&'a CommitIntent),
+}
+
+impl Author<'_> {
+    fn version(
+        self,
+        item: &CommitItem,
+        number: u64,
+        content: Option<ContentHash>,
+        wall_ms: u64,
+    ) -> Version {
+        let (token, agent, op, size_bytes) = match self {
+            Self::Outside => (
+                Token::default(),
+                AgentId::new(OUTSIDE),
+                String::from(OUTSIDE),
+                0,
+            ),
+            Self::Commit(intent) => (
+                intent.token,
+                intent.owner.agent.clone(),
+                item.op.clone(),
+                item.size_bytes,
+            ),
+        };
+        Version {
+            path: item.path.clone(),
+            number,
+            content,
+            token,
+            agent,
+            op,
+            wall_ms,
+            size_bytes,
+        }
+    }
+}
+
+fn complete(
+    receipt: &mut Receipt,
+    item: &CommitItem,
+    number: u64,
+    conflict: Option<(Option<ContentHash>, bool)>,
+) {
+    let Receipt::Changed { files, .. } = receipt else {
+        return;
+    };
+    for file in files.iter_mut().filter(|file| file.path == item.path) {
+        file.version = number;
+        file.conflict = conflict.map(|(found, outside_stands)| SwapConflict {
+            found,
+            outside_stands,
+        });
+    }
+}

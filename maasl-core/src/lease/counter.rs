@@ -1,0 +1,143 @@
+//! Counters that survive restarts.
+//!
+//! Owns: the names of what is counted. Promises: a counter rises in the same
+//! transaction as the event it counts, so none is lost or counted twice. Leaves
+//! to others: how they are shown.
+
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+/// What is counted, per resource class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counter {
+    /// Leases granted.
+    Acquired,
+    /// Waits that ended without a grant.
+    TimedOut,
+    /// Leases returned by their holders.
+    Released,
+    /// Expired or dead leases taken over.
+    Takeovers,
+    /// Commits refused because their lease was gone.
+    FenceRejections,
+    /// Leases found gone by their holder outside a commit.
+    LostLeases,
+    /// Requests refused because waiting would have closed a circle.
+    DeadlocksRefused,
+    /// Leases revoked.
+    Revoked,
+    /// Writes refused because the file had changed.
+    StaleRefused,
+    /// Edits applied to content newer than their author had seen.
+    Rebased,
+    /// Writes merged with a concurrent change.
+    Merged,
+    /// Commits that found a foreign change at the swap and kept both.
+    SwapConflicts,
+    /// Guarded changes that succeeded.
+    GuardedOk,
+    /// Guarded changes that were refused or failed.
+    GuardedFailed,
+    /// Requests answered from the record of an earlier one.
+    Replayed,
+    /// Commits finished by somebody else after their process died.
+    Recovered,
+    /// Waits for a grant that took this long: bucket of `wait_bucket`.
+    Wait(u8),
+}
+
+impl Counter {
+    /// The name under which the counter is stored.
+    #[must_use]
+    pub fn name(self) -> String {
+        use alloc::format;
+        match self {
+            Self::Wait(bucket) => format!("wait_{bucket:03}"),
+            Self::Acquired => "acquired".into(),
+            Self::TimedOut => "timed_out".into(),
+            Self::Released => "released".into(),
+            Self::Takeovers => "takeovers".into(),
+            Self::FenceRejections => "fence_rejections".into(),
+            Self::LostLeases => "lost_leases".into(),
+            Self::DeadlocksRefused => "deadlocks_refused".into(),
+            Self::Revoked => "revoked".into(),
+            Self::StaleRefused => "stale_refused".into(),
+            Self::Rebased => "rebased".into(),
+            Self::Merged => "merged".into(),
+            Self::SwapConflicts => "swap_conflicts".into(),
+            Self::GuardedOk => "guarded_ok".into(),
+            Self::GuardedFailed => "guarded_failed".into(),
+            Self::Replayed => "replayed".into(),
+            Self::Recovered => "recovered".into(),
+        }
+    }
+}
+
+/// One addition to a counter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Which counter.
+    pub counter: Counter,
+    /// For which resource class.
+    pub class: String,
+    /// How much.
+    pub by: u64,
+}
+
+impl Count {
+    /// One more of `counter` for `class`.
+    #[must_use]
+    pub fn one(counter: Counter, class: &str) -> Self {
+        Self {
+            counter,
+            class: class.into(),
+            by: 1,
+        }
+    }
+}
+
+/// The bucket of a wait of `us` microseconds: four per power of two, so a
+/// percentile read back is at most a quarter too high.
+#[must_use]
+pub fn wait_bucket(us: u64) -> u8 {
+    if us < 4 {
+        return u8::try_from(us).expect("less than four");
+    }
+    let power = us.ilog2();
+    let quarter = (us >> (power - 2)) & 3;
+    u8::try_from(u64::from(power - 1) * 4 + quarter).expect("at most 62 * 4 + 3")
+}
+
+/// The longest wait, in microseconds, that falls into `bucket`.
+#[must_use]
+pub fn wait_bucket_limit_us(bucket: u8) -> u64 {
+    if bucket < 4 {
+        return u64::from(bucket);
+    }
+    let (power, quarter) = (u32::from(bucket) / 4 + 1, u64::from(bucket) % 4);
+    let step = 1_u64 << (power - 2);
+    (1_u64 << power)
+        .saturating_add((quarter + 1).saturating_mul(step))
+        .saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_holds_its_limit_and_not_the_next_wait() {
+        for us in [0, 1, 3, 4, 5, 7, 8, 100, 999, 1_000_000, u64::MAX / 2] {
+            let bucket = wait_bucket(us);
+            let limit = wait_bucket_limit_us(bucket);
+            assert!(
+                limit >= us && limit - us <= us / 4,
+                "{us}: {bucket} {limit}"
+            );
+            assert_eq!(wait_bucket(limit), bucket);
+            assert_eq!(wait_bucket(limit + 1), bucket + 1);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The one way into the lease table.
+//!
+//! Owns: dispatch of commands, and the loop that loads a read set until a
+//! decision is complete. Promises: `decide` is pure. Leaves to others: the rules
+//! themselves, one file per group of commands.
+
+use alloc::vec::Vec;
+
+use super::command::{Command, Inspect};
+use super::outcome::{Change, Decision, Inspected, Outcome, Snapshot};
+use super::query::{Need, Query, RowSet, Rows};
+use super::row::{Answered, RequestKey};
+use super::{acquire, commit, ending, open};
+use crate::id::{LeaseId, TicketNo};
+use crate::lease::counter::Count;
+use crate::time::Timestamp;
+
+/// The two readings a store takes when its transaction begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreClock {
+    /// The store's own clock; the only judge of expiry.
+    pub now: Timestamp,
+    /// Wall clock, milliseconds since 1970; shown to people, never compared
+    /// except to forget old answers.
+    pub wall_ms: u64,
+}
+
+/// Decides `command` from the rows loaded so far.
+pub fn decide(rows: &RowSet, command: &Command, clock: StoreClock) -> Result<Decision, Need> {
+    match command {
+        Command::Open(arguments) => open::open(rows, arguments, clock),
+        Command::CloseSession(session) => open::close(rows, session, clock),
+        Command::Reserve(through) => open::reserve(rows, *through),
+        Command::Acquire(arguments) => acquire::acquire(rows, arguments, clock),
+        Command::Cancel(ticket) => cancel(rows, *ticket, clock),
+        Command::Renew(lease) => ending::renew(rows, lease, clock),
+        Command::Release(arguments) => ending::release(rows, arguments, clock),
+        Command::Verify(lease) => verify(rows, lease, clock),
+        Command::BeginCommit(intent) => commit::begin(rows, intent, clock),
+        Command::FinishCommit(arguments) => commit::finish(rows, arguments, clock),
+        Command::Revoke(arguments) => ending::revoke(rows, arguments, clock),
+        Command::Sweep(arguments) => open::sweep(rows, arguments, clock),
+        Command::Inspect(arguments) => inspect(rows, arguments, clock),
+        Command::Recall(request) => recall(rows, request),
+        Command::Tally(counts) => Ok(tally(counts)),
+        Command::Snapshot => snapshot(rows),
+    }
+}
+
+/// Runs `command` with rows fetched on demand by `load`, as a store does inside
+/// its transaction.
+pub fn transact<E>(
+    command: &Command,
+    clock: StoreClock,
+    mut load: impl FnMut(&Query) -> Result<Rows, E>,
+) -> Result<Decision, E> {
+    let mut rows = RowSet::default();
+    loop {
+        match decide(&rows, command, clock) {
+            Ok(decision) => return Ok(decision),
+            Err(Need(query)) => {
+                let answer = load(&query)?;
+                rows.insert(query, answer);
+            }
+        }
+    }
+}
+
+fn cancel(rows: &RowSet, no: TicketNo, clock: StoreClock) -> Result<Decision, Need> {
+    let Some(ticket) = rows.ticket(no)? else {
+        return Ok(Decision::unchanged(Outcome::Done { wake: Vec::new() }));
+    };
+    let wake = ending::waiters_to_wake(rows, &ticket.wants, &[no], clock.now, |_| false)?;
+    Ok(Decision {
+        outcome: Outcome::Done { wake },
+        changes: [Change::DeleteTicket(no)].into(),
+    })
+}
+
+fn verify(rows: &RowSet, id: &LeaseId, clock: StoreClock) -> Result<Decision, Need> {
+    let outcome = match rows.lease(id)? {
+        Some(lease) if !lease.is_expired(clock.now) => Outcome::Held {
+            lease: lease.clone(),
+            expires_in_ms: lease.expires_at.ms_since(clock.now),
+        },
+        Some(lease) => Outcome::Lost {
+            ended: None,
+            expired: Some(lease.clone()),
+        },
+        None => Outcome::Lost {
+            ended: rows.ended(id)?.cloned(),
+            expired: None,
+        },
+    };
+    Ok(Decision::unchanged(outcome))
+}
+
+fn inspect(rows: &RowSet, arguments: &Inspect, clock: StoreClock) -> Result<Decision, Need> {
+    let extent = &arguments.extent;
+    let holders = rows
+        .leases(Query::LeasesOverlapping(extent.clone()))?
+        .iter()
+        .filter(|lease| !lease.is_expired(clock.now))
+        .map(|lease| acquire::holder(lease, &extent.key, clock.now))
+        .collect();
+    let waiters = rows
+        .tickets(Query::TicketsOverlapping(extent.clone()))?
+        .iter()
+        .filter(|ticket| !ticket.is_lapsed(clock.now))
+        .count();
+    let intents = rows
+        .intents(Query::AllIntents)?
+        .iter()
+        .filter(|intent| {
+            intent
+                .items
+                .iter()
+                .any(|item| extent.overlaps(&item.extent()))
+        })
+        .cloned()
+        .collect();
+    let version = match &arguments.path {
+        Some(path) => rows.version(path)?.cloned(),
+        None => None,
+    };
+    Ok(Decision::unchanged(Outcome::Inspected(Inspected {
+        holders,
+        waiters: u32::try_from(waiters).unwrap_or(u32::MAX),
+        intents,
+        version,
+    })))
+}
+
+/// What to answer a request that was answered before, if it was.
+pub(super) fn earlier_answer(answered: Option<&Answered>, request: &RequestKey) -> Option<Outcome> {
+    let answered = answered?;
+    if answered.request.fingerprint == request.fingerprint {
+        Some(Outcome::Answered(answered.receipt.clone()))
+    } else {
+        Some(Outcome::KeyMismatch)
+    }
+}
+
+fn recall(rows: &RowSet, request: &RequestKey) -> Result<Decision, Need> {
+    let known = earlier_answer(rows.answered(&request.key)?, request);
+    Ok(Decision::unchanged(known.unwrap_or(Outcome::NotAnswered)))
+}
+
+fn tally(counts: &[Count]) -> Decision {
+    Decision {
+        outcome: Outcome::Done { wake: Vec::new() },
+        changes: counts.iter().cloned().map(Change::Add).collect(),
+    }
+}
+
+fn snapshot(rows: &RowSet) -> Result<Decision, Need> {
+    let mut leases = rows.leases(Query::AllLeases)?.clone();
+    for lease in &mut leases {
+        lease.id = LeaseId::default();
+    }
+    let mut tickets = rows.tickets(Query::AllTickets)?.clone();
+    for ticket in &mut tickets {
+        ticket.lease = LeaseId::default();
+    }
+    let mut intents = rows.intents(Query::AllIntents)?.clone();
+    for intent in &mut intents {
+        intent.lease = LeaseId::default();
+    }
+    Ok(Decision::unchanged(Outcome::Snapshot(Snapshot {
+        meta: rows.meta()?.clone(),
+        leases,
+        tickets,
+        intents,
+        sessions: rows.sessions(Query::AllSessions)?.clone(),
+    })))
+}

@@ -1,0 +1,199 @@
+//! The ends of leases: renewal refused, release, revoke, and who is woken.
+//!
+//! Owns: how a lease ends other than by takeover, and which waiters an end may
+//! serve. Promises: a lease ends only for a caller that holds the latches of its
+//! keys and of its open commits, and only once those are settled; renewal after
+//! expiry is refused even if nobody has taken over. Leaves to others: taking the
+//! latches and ringing the waiters.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::acquire::{class_of, end_conditions};
+use super::command::{Release, Revoke};
+use super::counter::{Count, Counter};
+use super::decide::StoreClock;
+use super::outcome::{Change, Decision, Outcome, Wake};
+use super::query::{Need, Query, RowSet};
+use super::row::{EndedLease, Lease, LeaseEnd, Ticket};
+use crate::id::{LeaseId, TicketNo};
+use crate::policy::Urgency;
+use crate::resource::Want;
+use crate::time::Timestamp;
+
+/// Decides [`super::Command::Renew`].
+pub(super) fn renew(rows: &RowSet, id: &LeaseId, clock: StoreClock) -> Result<Decision, Need> {
+    match rows.lease(id)? {
+        Some(lease) if !lease.is_expired(clock.now) => {
+            let lease = Lease {
+                expires_at: clock.now.plus_ms(lease.ttl_ms),
+                ..lease.clone()
+            };
+            let outcome = Outcome::Held {
+                lease: lease.clone(),
+                expires_in_ms: lease.ttl_ms,
+            };
+            Ok(Decision {
+                outcome,
+                changes: [Change::PutLease(lease)].into(),
+            })
+        }
+        lease => lost(rows, id, lease, Counter::LostLeases),
+    }
+}
+
+/// The refusal of whoever presents a lease that is over.
+pub(super) fn lost(
+    rows: &RowSet,
+    id: &LeaseId,
+    expired: Option<&Lease>,
+    counter: Counter,
+) -> Result<Decision, Need> {
+    let class = expired.map_or("", |lease| class_of(&lease.wants));
+    let changes = [Change::Add(Count::one(counter, class))].into();
+    let ended = rows.ended(id)?.cloned();
+    Ok(Decision {
+        outcome: Outcome::Lost {
+            ended,
+            expired: expired.cloned(),
+        },
+        changes,
+    })
+}
+
+/// Decides [`super::Command::Release`].
+pub(super) fn release(rows: &RowSet, asked: &Release, clock: StoreClock) -> Result<Decision, Need> {
+    let Some(lease) = rows.lease(&asked.lease)? else {
+        return lost(rows, &asked.lease, None, Counter::LostLeases);
+    };
+    let victims = [lease.clone()];
+    let (keys, open) = end_conditions(rows, &victims)?;
+    if !keys.iter().all(|key| asked.latched.contains(key)) {
+        return Ok(Decision::unchanged(Outcome::NeedLatches {
+            keys: keys.into_iter().collect(),
+        }));
+    }
+    if !open.is_empty() {
+        return Ok(Decision::unchanged(Outcome::NeedRecovery(open)));
+    }
+    if lease.is_expired(clock.now) {
+        // Nobody needed it meanwhile; the row goes, but its holder is told.
+        let mut decision = lost(rows, &asked.lease, Some(lease), Counter::LostLeases)?;
+        decision
+            .changes
+            .extend(end_rows(lease, LeaseEnd::Expired, clock.wall_ms));
+        return Ok(decision);
+    }
+    let wake = waiters_to_wake(rows, &lease.wants, &[], clock.now, |_| false)?;
+    let mut changes = end_rows(lease, LeaseEnd::Released, clock.wall_ms);
+    changes.push(Change::Add(Count::one(
+        Counter::Released,
+        class_of(&lease.wants),
+    )));
+    changes.extend(asked.counts.iter().cloned().map(Change::Add));
+    let held_ms = clock.now.ms_since(lease.granted_at);
+    Ok(Decision {
+        outcome: Outcome::Released { held_ms, wake },
+        changes,
+    })
+}
+
+/// Decides [`super::Command::Revoke`].
+pub(super) fn revoke(rows: &RowSet, asked: &Revoke, clock: StoreClock) -> Result<Decision, Need> {
+    let victims = rows.leases(Query::LeasesOverlapping(asked.target.clone()))?;
+    let (keys, open) = end_conditions(rows, victims)?;
+    if !keys.iter().all(|key| asked.latched.contains(key)) {
+        return Ok(Decision::unchanged(Outcome::NeedLatches {
+            keys: keys.into_iter().collect(),
+        }));
+    }
+    if !open.is_empty() {
+        return Ok(Decision::unchanged(Outcome::NeedRecovery(open)));
+    }
+    let end = LeaseEnd::Revoked {
+        by: asked.by.clone(),
+        reason: asked.reason.clone(),
+    };
+    let mut changes = Vec::new();
+    let mut leases = Vec::new();
+    let mut freed = Vec::new();
+    for victim in victims {
+        changes.extend(end_rows(victim, end.clone(), clock.wall_ms));
+        changes.push(Change::Add(Count::one(
+            Counter::Revoked,
+            class_of(&victim.wants),
+        )));
+        leases.push(ended(victim, end.clone(), clock.wall_ms));
+        freed.extend(victim.wants.iter().cloned());
+    }
+    let wake = waiters_to_wake(rows, &freed, &[], clock.now, |_| false)?;
+    Ok(Decision {
+        outcome: Outcome::Revoked { leases, wake },
+        changes,
+    })
+}
+
+/// The row changes that end a lease. A lease a call took for itself and returned
+/// leaves no trace: nobody can present it again.
+pub(super) fn end_rows(lease: &Lease, end: LeaseEnd, wall_ms: u64) -> Vec<Change> {
+    let mut changes = Vec::from([Change::DeleteLease(lease.token)]);
+    if end != LeaseEnd::Released || lease.kind == super::LeaseKind::Reservation {
+        changes.push(Change::PutEnded(ended(lease, end, wall_ms)));
+    }
+    changes
+}
+
+fn ended(lease: &Lease, end: LeaseEnd, ended_wall_ms: u64) -> EndedLease {
+    EndedLease {
+        id: lease.id.clone(),
+        token: lease.token,
+        owner: lease.owner.clone(),
+        end,
+        ended_wall_ms,
+    }
+}
+
+/// Waiters that freeing these wants may serve: each that no other woken one, in
+/// front of it, still holds up, but for those known to be `blocked` otherwise.
+/// Waking one too many costs it one look.
+pub(super) fn waiters_to_wake(
+    rows: &RowSet,
+    freed: &[Want],
+    except: &[TicketNo],
+    now: Timestamp,
+    blocked: impl Fn(&Ticket) -> bool,
+) -> Result<Vec<Wake>, Need> {
+    let mut queue: BTreeMap<TicketNo, &Ticket> = BTreeMap::new();
+    for want in freed {
+        for ticket in rows.tickets(Query::TicketsOverlapping(want.extent.clone()))? {
+            if !ticket.is_lapsed(now) && !except.contains(&ticket.no) {
+                queue.insert(ticket.no, ticket);
+            }
+        }
+    }
+    let mut first: Vec<&Ticket> = Vec::new();
+    for ticket in queue.into_values() {
+        if !blocked(ticket) && !first.iter().any(|ahead| holds_up(ahead, ticket)) {
+            first.push(ticket);
+        }
+    }
+    Ok(first
+        .into_iter()
+        .map(|ticket| Wake {
+            session: ticket.owner.session.clone(),
+            ticket: ticket.no,
+        })
+        .collect())
+}
+
+/// Whether `ahead` keeps `behind` waiting; interactive may pass batch.
+fn holds_up(ahead: &Ticket, behind: &Ticket) -> bool {
+    let passes = behind.urgency == Urgency::Interactive
+        && ahead.urgency == Urgency::Batch
+        && ahead.bypassed < super::acquire::BYPASS_MAX;
+    !passes
+        && behind
+            .wants
+            .iter()
+            .any(|want| ahead.wants.iter().any(|other| other.conflicts(want)))
+}

@@ -1,0 +1,264 @@
+//! All rows of a store, in ordered maps.
+//!
+//! Owns: answering queries and applying changes in memory. Promises: the answer
+//! to an overlap query costs by the depth of the key and what is found, not by
+//! what is unrelated. Leaves to others: atomicity between threads (the memory
+//! store of `maasl-node`) and loss (the simulator).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+use super::counter::{Count, Counter};
+use super::outcome::Change;
+use super::query::{Query, Rows};
+use super::row::{
+    Answered, CommitIntent, EndedLease, Lease, LeaseKind, Meta, Session, Ticket, Version,
+};
+use super::{Command, Outcome, StoreClock, decide};
+use crate::id::{LeaseId, OpId, Owner, SessionId, TicketNo, Token};
+use crate::resource::{Extent, ResourceKey, Scope, Want};
+
+/// The rows of one store.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryRows {
+    meta: Option<Meta>,
+    leases: BTreeMap<Token, Lease>,
+    lease_ids: BTreeMap<LeaseId, Token>,
+    reservations: BTreeMap<Owner, BTreeSet<Token>>,
+    lease_keys: KeyIndex<Token>,
+    ended: BTreeMap<LeaseId, EndedLease>,
+    tickets: BTreeMap<TicketNo, Ticket>,
+    ticket_keys: KeyIndex<TicketNo>,
+    ticket_owners: BTreeMap<Owner, BTreeSet<TicketNo>>,
+    intents: BTreeMap<OpId, CommitIntent>,
+    versions: BTreeMap<String, Vec<Version>>,
+    answered: BTreeMap<String, Answered>,
+    sessions: BTreeMap<SessionId, Session>,
+    counters: BTreeMap<(Counter, String), u64>,
+}
+
+impl MemoryRows {
+    /// Decides `command` on these rows and applies the changes.
+    pub fn transact(&mut self, command: &Command, clock: StoreClock) -> Outcome {
+        let decided: Result<_, core::convert::Infallible> =
+            decide::transact(command, clock, |query| Ok(self.load(query)));
+        let Ok(decision) = decided;
+        for change in decision.changes {
+            self.apply(change);
+        }
+        decision.outcome
+    }
+
+    /// Answers a query.
+    #[must_use]
+    pub fn load(&self, query: &Query) -> Rows {
+        match query {
+            Query::Meta => Rows::Meta(self.meta.clone()),
+            Query::Lease(id) => Rows::Leases(self.leases_by(self.lease_ids.get(id))),
+            Query::AllLeases => Rows::Leases(self.leases.values().cloned().collect()),
+            Query::LeasesOverlapping(extent) => {
+                Rows::Leases(self.leases_by(&self.lease_keys.overlapping(extent)))
+            }
+            Query::LeasesOf(owner) => {
+                Rows::Leases(self.leases_by(self.reservations.get(owner).into_iter().flatten()))
+            }
+            Query::Ended(id) => Rows::Ended(self.ended.get(id).cloned()),
+            Query::Ticket(no) => Rows::Tickets(self.tickets_by([no])),
+            Query::AllTickets => Rows::Tickets(self.tickets.values().cloned().collect()),
+            Query::TicketsOverlapping(extent) => {
+                Rows::Tickets(self.tickets_by(&self.ticket_keys.overlapping(extent)))
+            }
+            Query::TicketsOf(owner) => {
+                Rows::Tickets(self.tickets_by(self.ticket_owners.get(owner).into_iter().flatten()))
+            }
+            Query::Intent(op) => Rows::Intents(self.intents.get(op).cloned().into_iter().collect()),
+            Query::IntentsOf(token) => {
+                let open = self
+                    .intents
+                    .values()
+                    .filter(|intent| intent.token == *token);
+                Rows::Intents(open.cloned().collect())
+            }
+            Query::AllIntents => Rows::Intents(self.intents.values().cloned().collect()),
+            Query::Version(path) => Rows::Version(self.history(path).last().cloned()),
+            Query::Answered(key) => Rows::Answered(self.answered.get(key).cloned()),
+            Query::AllSessions => Rows::Sessions(self.sessions.values().cloned().collect()),
+        }
+    }
+
+    /// Applies one change.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::PutMeta(meta) => self.meta = Some(meta),
+            Change::PutSession(session) => {
+                self.sessions.insert(session.id.clone(), session);
+            }
+            Change::DeleteSession(id) => {
+                self.sessions.remove(&id);
+            }
+            Change::PutLease(lease) => self.put_lease(lease),
+            Change::DeleteLease(token) => self.delete_lease(token),
+            Change::PutEnded(ended) => {
+                self.ended.insert(ended.id.clone(), ended);
+            }
+            Change::PutTicket(ticket) => self.put_ticket(ticket),
+            Change::DeleteTicket(no) => self.delete_ticket(no),
+            Change::PutIntent(intent) => {
+                self.intents.insert(intent.op.clone(), intent);
+            }
+            Change::DeleteIntent(op) => {
+                self.intents.remove(&op);
+            }
+            Change::PutVersion(version) => {
+                self.versions
+                    .entry(version.path.clone())
+                    .or_default()
+                    .push(version);
+            }
+            Change::PutAnswered(answered) => {
+                self.answered.insert(answered.request.key.clone(), answered);
+            }
+            Change::Add(Count { counter, class, by }) => {
+                let value = self.counters.entry((counter, class)).or_default();
+                *value = value.saturating_add(by);
+            }
+        }
+    }
+
+    /// The versions known of `path`, oldest first.
+    #[must_use]
+    pub fn history(&self, path: &str) -> &[Version] {
+        self.versions.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every counter, by counter and class.
+    #[must_use]
+    pub fn counters(&self) -> &BTreeMap<(Counter, String), u64> {
+        &self.counters
+    }
+
+    /// Forgets answers given before this wall time, in milliseconds since 1970.
+    pub fn forget_answers_before(&mut self, wall_ms: u64) {
+        self.answered
+            .retain(|_, answered| answered.wall_ms >= wall_ms);
+    }
+
+    fn leases_by<'a>(&self, tokens: impl IntoIterator<Item = &'a Token>) -> Vec<Lease> {
+        tokens
+            .into_iter()
+            .filter_map(|token| self.leases.get(token))
+            .cloned()
+            .collect()
+    }
+
+    fn tickets_by<'a>(&self, numbers: impl IntoIterator<Item = &'a TicketNo>) -> Vec<Ticket> {
+        numbers
+            .into_iter()
+            .filter_map(|no| self.tickets.get(no))
+            .cloned()
+            .collect()
+    }
+
+    fn put_lease(&mut self, lease: Lease) {
+        self.lease_ids.insert(lease.id.clone(), lease.token);
+        if lease.kind == LeaseKind::Reservation {
+            self.reservations
+                .entry(lease.owner.clone())
+                .or_default()
+                .insert(lease.token);
+        }
+        self.lease_keys.insert(&lease.wants, lease.token);
+        self.leases.insert(lease.token, lease);
+    }
+
+    fn delete_lease(&mut self, token: Token) {
+        let Some(lease) = self.leases.remove(&token) else {
+            return;
+        };
+        self.lease_ids.remove(&lease.id);
+        remove_from(&mut self.reservations, &lease.owner, &token);
+        self.lease_keys.remove(&lease.wants, token);
+    }
+
+    fn put_ticket(&mut self, ticket: Ticket) {
+        self.ticket_owners
+            .entry(ticket.owner.clone())
+            .or_default()
+            .insert(ticket.no);
+        self.ticket_keys.insert(&ticket.wants, ticket.no);
+        self.tickets.insert(ticket.no, ticket);
+    }
+
+    fn delete_ticket(&mut self, no: TicketNo) {
+        let Some(ticket) = self.tickets.remove(&no) else {
+            return;
+        };
+        remove_from(&mut self.ticket_owners, &ticket.owner, &no);
+        self.ticket_keys.remove(&ticket.wants, no);
+    }
+}
+
+fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(values) = index.get_mut(key) {
+        values.remove(value);
+        if values.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+/// Rows by the keys they are about.
+#[derive(Clone, Debug)]
+struct KeyIndex<R> {
+    by_key: BTreeMap<ResourceKey, BTreeMap<R, Scope>>,
+}
+
+impl<R> Default for KeyIndex<R> {
+    fn default() -> Self {
+        Self {
+            by_key: BTreeMap::new(),
+        }
+    }
+}
+
+impl<R: Copy + Ord> KeyIndex<R> {
+    fn insert(&mut self, wants: &[Want], row: R) {
+        for want in wants {
+            let rows = self.by_key.entry(want.extent.key.clone()).or_default();
+            rows.insert(row, want.extent.scope);
+        }
+    }
+
+    fn remove(&mut self, wants: &[Want], row: R) {
+        for want in wants {
+            let Some(rows) = self.by_key.get_mut(&want.extent.key) else {
+                continue;
+            };
+            rows.remove(&row);
+            if rows.is_empty() {
+                self.by_key.remove(&want.extent.key);
+            }
+        }
+    }
+
+    fn overlapping(&self, extent: &Extent) -> BTreeSet<R> {
+        let exact = self.by_key.get(&extent.key).into_iter().flatten();
+        let mut found: BTreeSet<R> = exact.map(|(row, _)| *row).collect();
+        for ancestor in extent.key.ancestors() {
+            let above = self.by_key.get(&ancestor).into_iter().flatten();
+            let reaching = above.filter(|(_, scope)| **scope == Scope::Subtree);
+            found.extend(reaching.map(|(row, _)| *row));
+        }
+        if extent.scope == Scope::Subtree {
+            let (low, high) = extent.key.range_below();
+            let below = self.by_key.range::<str, _>((
+                Bound::Included(low.as_str()),
+                Bound::Excluded(high.as_str()),
+            ));
+            found.extend(below.flat_map(|(_, rows)| rows.keys().copied()));
+        }
+        found
+    }
+}

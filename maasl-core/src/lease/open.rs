@@ -1,0 +1,131 @@
+//! Opening and closing: sessions, generation, reservation, sweeping.
+//!
+//! Owns: what changes when a process comes or goes. Promises: the first token
+//! after any open is above every token issued before it, whether the machine
+//! rebooted, the store was restored from a copy, or lost a tail of commits.
+//! Leaves to others: reading the boot identity, keeping the floor file, finding
+//! out who is dead.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::command::{Open, Sweep};
+use super::decide::StoreClock;
+use super::ending::waiters_to_wake;
+use super::outcome::{Change, Decision, Outcome};
+use super::query::{Need, Query, RowSet};
+use super::row::{Lease, Meta};
+use crate::id::{SessionId, TicketNo, Token};
+use crate::resource::Want;
+use crate::time::Timestamp;
+
+/// Decides [`super::Command::Open`].
+pub(super) fn open(rows: &RowSet, asked: &Open, clock: StoreClock) -> Result<Decision, Need> {
+    let known = rows.meta_row(Query::Meta)?;
+    let mut meta = known.clone().unwrap_or_else(|| first_meta(asked));
+    let mut changes = Vec::new();
+    meta.generation = meta.generation.max(asked.floor.generation());
+    if asked.floor > Token::default() {
+        // A store that was copied back has forgotten tokens it issued; all of
+        // them are at or below the floor.
+        meta.next_sequence = meta.next_sequence.max(asked.floor.sequence() + 1);
+    }
+    if meta.boot != asked.boot {
+        meta.generation += 1;
+        meta.boot.clone_from(&asked.boot);
+        changes.extend(forget_old_clock(rows, clock.now)?);
+    }
+    changes.push(Change::PutMeta(meta.clone()));
+    changes.extend(asked.session.clone().map(Change::PutSession));
+    Ok(Decision {
+        outcome: Outcome::Opened(meta),
+        changes,
+    })
+}
+
+fn first_meta(asked: &Open) -> Meta {
+    Meta {
+        store: asked.store.clone(),
+        generation: 1,
+        next_sequence: asked.first_sequence,
+        reserved_through: Token::default(),
+        next_ticket: 1,
+        boot: asked.boot.to_string(),
+    }
+}
+
+/// Timestamps of another boot compare with nothing: its leases are over, its
+/// waiters and processes gone. The lease rows stay, for their open commits.
+fn forget_old_clock(rows: &RowSet, now: Timestamp) -> Result<Vec<Change>, Need> {
+    let leases = rows.leases(Query::AllLeases)?.iter();
+    let over = leases.map(|lease| {
+        Change::PutLease(Lease {
+            expires_at: now,
+            granted_at: now,
+            ..lease.clone()
+        })
+    });
+    let tickets = rows.tickets(Query::AllTickets)?.iter();
+    let gone = tickets.map(|ticket| Change::DeleteTicket(ticket.no));
+    let sessions = rows.sessions(Query::AllSessions)?.iter();
+    let closed = sessions.map(|session| Change::DeleteSession(session.id.clone()));
+    Ok(over.chain(gone).chain(closed).collect())
+}
+
+/// Decides [`super::Command::Reserve`]. Another process may have reserved more.
+pub(super) fn reserve(rows: &RowSet, through: Token) -> Result<Decision, Need> {
+    let meta = rows.meta()?;
+    let reserved_through = meta.reserved_through.max(through);
+    let changes = [Change::PutMeta(Meta {
+        reserved_through,
+        ..meta.clone()
+    })]
+    .into();
+    Ok(Decision {
+        outcome: Outcome::Done { wake: Vec::new() },
+        changes,
+    })
+}
+
+/// Decides [`super::Command::CloseSession`]: its waiters are gone; its leases end
+/// by release before this, or by time after it.
+pub(super) fn close(
+    rows: &RowSet,
+    session: &SessionId,
+    clock: StoreClock,
+) -> Result<Decision, Need> {
+    forget(rows, clock.now, |id| id == session)
+}
+
+/// Decides [`super::Command::Sweep`]. Leases of the dead stay: they end by
+/// takeover, under their latches.
+pub(super) fn sweep(rows: &RowSet, asked: &Sweep, clock: StoreClock) -> Result<Decision, Need> {
+    forget(rows, clock.now, |id| asked.dead.contains(id))
+}
+
+fn forget(
+    rows: &RowSet,
+    now: Timestamp,
+    is_gone: impl Fn(&SessionId) -> bool,
+) -> Result<Decision, Need> {
+    let tickets = rows.tickets(Query::AllTickets)?.iter();
+    let gone: Vec<_> = tickets
+        .filter(|ticket| is_gone(&ticket.owner.session) || ticket.is_lapsed(now))
+        .collect();
+    let numbers: Vec<TicketNo> = gone.iter().map(|ticket| ticket.no).collect();
+    let freed: Vec<Want> = gone
+        .iter()
+        .flat_map(|ticket| ticket.wants.clone())
+        .collect();
+    let wake = waiters_to_wake(rows, &freed, &numbers, now, |_| false)?;
+    let sessions = rows.sessions(Query::AllSessions)?.iter();
+    let closed = sessions.filter(|session| is_gone(&session.id));
+    let changes = closed
+        .map(|session| Change::DeleteSession(session.id.clone()))
+        .chain(numbers.iter().map(|no| Change::DeleteTicket(*no)))
+        .collect();
+    Ok(Decision {
+        outcome: Outcome::Done { wake },
+        changes,
+    })
+}

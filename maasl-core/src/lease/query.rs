@@ -1,0 +1,144 @@
+//! The read set of a decision.
+//!
+//! Owns: the questions a decision may ask a store, and the answers it was given.
+//! Promises: a decision sees only what was loaded; asking for anything else ends
+//! it with [`Need`], the store loads that and the decision runs again from the
+//! start, which is safe because it is pure. Leaves to others: answering (a store).
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::id::{LeaseId, OpId, Owner, TicketNo, Token};
+use crate::lease::row::{
+    Answered, CommitIntent, EndedLease, Lease, Meta, Session, Ticket, Version,
+};
+use crate::resource::Extent;
+
+/// A question to the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Query {
+    /// The row about the store itself.
+    Meta,
+    /// The lease with this id.
+    Lease(LeaseId),
+    /// Every lease, for snapshots and for a change of boot.
+    AllLeases,
+    /// Leases one of whose wants overlaps the extent.
+    LeasesOverlapping(Extent),
+    /// Reservations of this owner.
+    LeasesOf(Owner),
+    /// What is remembered of an ended lease.
+    Ended(LeaseId),
+    /// The ticket with this number.
+    Ticket(TicketNo),
+    /// Every ticket.
+    AllTickets,
+    /// Tickets one of whose wants overlaps the extent.
+    TicketsOverlapping(Extent),
+    /// Tickets of this owner.
+    TicketsOf(Owner),
+    /// The open intent of this attempt.
+    Intent(OpId),
+    /// Open intents made under this token.
+    IntentsOf(Token),
+    /// Every open intent.
+    AllIntents,
+    /// The newest version of a path.
+    Version(String),
+    /// The answer remembered under an idempotency key.
+    Answered(String),
+    /// Every session row.
+    AllSessions,
+}
+
+/// The answer to a [`Query`]; the variant follows from the question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// To [`Query::Meta`].
+    Meta(Option<Meta>),
+    /// To the questions for leases.
+    Leases(Vec<Lease>),
+    /// To [`Query::Ended`].
+    Ended(Option<EndedLease>),
+    /// To the questions for tickets, by number.
+    Tickets(Vec<Ticket>),
+    /// To the questions for intents.
+    Intents(Vec<CommitIntent>),
+    /// To [`Query::Version`].
+    Version(Option<Version>),
+    /// To [`Query::Answered`].
+    Answered(Option<Answered>),
+    /// To [`Query::AllSessions`].
+    Sessions(Vec<Session>),
+}
+
+/// A decision asked for rows that were not loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need(pub Query);
+
+/// The rows loaded so far for one decision.
+#[derive(Clone, Debug, Default)]
+pub struct RowSet {
+    loaded: BTreeMap<Query, Rows>,
+}
+
+macro_rules! accessor {
+    ($(#[$doc:meta])* $name:ident, $variant:ident, $ty:ty) => {
+        $(#[$doc])*
+        pub(super) fn $name(&self, query: Query) -> Result<&$ty, Need> {
+            match self.loaded.get(&query) {
+                Some(Rows::$variant(rows)) => Ok(rows),
+                Some(other) => panic!("the store answered {query:?} with {other:?}"),
+                None => Err(Need(query)),
+            }
+        }
+    };
+}
+
+impl RowSet {
+    /// Adds the answer to `query`.
+    pub fn insert(&mut self, query: Query, rows: Rows) {
+        self.loaded.insert(query, rows);
+    }
+
+    accessor!(leases, Leases, Vec<Lease>);
+    accessor!(tickets, Tickets, Vec<Ticket>);
+    accessor!(intents, Intents, Vec<CommitIntent>);
+    accessor!(version_row, Version, Option<Version>);
+    accessor!(answered_row, Answered, Option<Answered>);
+    accessor!(ended_row, Ended, Option<EndedLease>);
+    accessor!(meta_row, Meta, Option<Meta>);
+    accessor!(sessions, Sessions, Vec<Session>);
+
+    pub(super) fn meta(&self) -> Result<&Meta, Need> {
+        let meta = self.meta_row(Query::Meta)?;
+        Ok(meta
+            .as_ref()
+            .expect("a store is opened before it is used; opening writes its meta row"))
+    }
+
+    pub(super) fn lease(&self, id: &LeaseId) -> Result<Option<&Lease>, Need> {
+        Ok(self.leases(Query::Lease(id.clone()))?.first())
+    }
+
+    pub(super) fn ended(&self, id: &LeaseId) -> Result<Option<&EndedLease>, Need> {
+        Ok(self.ended_row(Query::Ended(id.clone()))?.as_ref())
+    }
+
+    pub(super) fn ticket(&self, no: TicketNo) -> Result<Option<&Ticket>, Need> {
+        Ok(self.tickets(Query::Ticket(no))?.first())
+    }
+
+    pub(super) fn intent(&self, op: &OpId) -> Result<Option<&CommitIntent>, Need> {
+        Ok(self.intents(Query::Intent(op.clone()))?.first())
+    }
+
+    pub(super) fn answered(&self, key: &str) -> Result<Option<&Answered>, Need> {
+        Ok(self.answered_row(Query::Answered(key.into()))?.as_ref())
+    }
+
+    pub(super) fn version(&self, path: &str) -> Result<Option<&Version>, Need> {
+        Ok(self.version_row(Query::Version(path.into()))?.as_ref())
+    }
+}

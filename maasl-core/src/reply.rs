@@ -1,0 +1,79 @@
+//! What a guarded call answers when it succeeds.
+//!
+//! Owns: the results that must be remembered under an idempotency key. Promises:
+//! a receipt can be stored and given again unchanged. Leaves to others: the
+//! envelope around it (the adapter) and refusals (`refusal`).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ContentHash, LeaseId, Token};
+use crate::resource::Want;
+
+/// The answer to a call that changed something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Receipt {
+    /// Files were changed.
+    Changed {
+        /// What happened to each, in the order asked.
+        files: Vec<FileChanged>,
+        /// The token all of them were written under.
+        token: Token,
+        /// How long the call waited for its lease.
+        waited_ms: u64,
+    },
+    /// A lease was granted.
+    Leased {
+        /// The right to use it.
+        lease: LeaseId,
+        /// Its token.
+        token: Token,
+        /// What it covers.
+        wants: Vec<Want>,
+        /// How long it lasts from the grant.
+        ttl_ms: u64,
+        /// How long the call waited.
+        waited_ms: u64,
+    },
+}
+
+/// What became of one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChanged {
+    /// Path relative to the root.
+    pub path: String,
+    /// `write`, `edit`, `move`, `delete` or `restore`.
+    pub op: String,
+    /// Bytes of the new content.
+    pub bytes_written: u64,
+    /// Hash of the new content; nothing for a removal.
+    pub sha256: Option<ContentHash>,
+    /// Hash of what was displaced; nothing for a new file.
+    pub previous_sha256: Option<ContentHash>,
+    /// The version number it got; filled in when the commit finishes.
+    pub version: u64,
+    /// Whether it was merged with a change its author had not seen.
+    pub merged: bool,
+    /// Whether its edits were applied to content its author had not seen.
+    pub rebased: bool,
+    /// How many places were edited.
+    pub replacements: u32,
+    /// What changed, as a unified diff, where the tool shows one.
+    pub diff: Option<String>,
+    /// Set when a foreign change was found at the swap: the content that came
+    /// from outside. Both contents exist; this call's is in the history.
+    pub conflict: Option<SwapConflict>,
+}
+
+/// A foreign change met at the swap itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwapConflict {
+    /// What the outside writer left in the file; nothing if it removed it.
+    pub found: Option<ContentHash>,
+    /// Whether the file now holds the outside content (`true`, the usual case)
+    /// or this call's.
+    pub outside_stands: bool,
+}
