@@ -47,6 +47,8 @@ pub struct FileChanged {
     pub path: String,
     /// `write`, `edit`, `move`, `delete` or `restore`.
     pub op: String,
+    /// Where a moved file came from.
+    pub source: Option<String>,
     /// Bytes of the new content.
     pub bytes_written: u64,
     /// Hash of the new content; nothing for a removal.

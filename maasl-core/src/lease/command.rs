@@ -37,6 +37,9 @@ pub enum Command {
     Verify(LeaseId),
     /// Passes the commit point of a set of changes.
     BeginCommit(CommitIntent),
+    /// Decides that a commit under way is undone instead: a foreign change was
+    /// found at a swap, and a set is applied whole or not at all.
+    TurnBack(OpId),
     /// Ends a commit: versions, answer, release.
     FinishCommit(FinishCommit),
     /// Takes leases away by decision.
@@ -73,7 +76,7 @@ impl Command {
     pub fn must_be_durable(&self) -> bool {
         match self {
             Self::BeginCommit(intent) => intent.items.len() > 1,
-            Self::FinishCommit(_) | Self::Revoke(_) => true,
+            Self::TurnBack(_) | Self::FinishCommit(_) | Self::Revoke(_) => true,
             Self::Acquire(acquire) => acquire.request.is_some(),
             Self::Open(_)
             | Self::CloseSession(_)
@@ -158,13 +161,27 @@ pub struct Release {
 pub struct FinishCommit {
     /// Which attempt.
     pub op: OpId,
-    /// Items that met a foreign change, by path: what was found, and whether
-    /// the outside content stands.
-    pub conflicts: BTreeMap<String, (Option<ContentHash>, bool)>,
+    /// Items that did not simply take effect, by path.
+    pub exceptions: BTreeMap<String, ItemEnd>,
     /// Whether somebody else finishes it for a process that died.
     pub recovered_by: Option<Owner>,
     /// Counters to add to in the same transaction.
     pub counts: Vec<Count>,
+}
+
+/// How an item of a commit ended, other than by taking effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ItemEnd {
+    /// The file is as it was before the commit.
+    Undone,
+    /// A foreign change was found. Both contents exist.
+    Conflict {
+        /// What the outside writer had made of the file; nothing if it removed
+        /// it.
+        found: Option<ContentHash>,
+        /// Whether the file now holds the outside content or the commit's.
+        outside_stands: bool,
+    },
 }
 
 /// Arguments of [`Command::Revoke`].

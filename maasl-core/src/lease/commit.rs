@@ -10,14 +10,14 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::acquire::class_of;
-use super::command::FinishCommit;
+use super::command::{FinishCommit, ItemEnd};
 use super::counter::{Count, Counter};
 use super::decide::{StoreClock, earlier_answer};
 use super::ending::{end_rows, lost, waiters_to_wake};
 use super::outcome::{Change, Decision, Outcome};
 use super::query::{Need, RowSet};
 use super::row::{Answered, CommitIntent, CommitItem, Lease, LeaseEnd, OUTSIDE, Version};
-use crate::id::{AgentId, ContentHash, Token};
+use crate::id::{AgentId, ContentHash, OpId, Token};
 use crate::reply::{Receipt, SwapConflict};
 use crate::resource::{Extent, Scope};
 
@@ -77,6 +77,21 @@ fn assert_latched(lease: &Lease, intent: &CommitIntent) {
     assert!(missing.is_none(), "a commit needs the latch of {missing:?}");
 }
 
+/// Decides [`super::Command::TurnBack`].
+pub(super) fn turn_back(rows: &RowSet, op: &OpId) -> Result<Decision, Need> {
+    let Some(intent) = rows.intent(op)? else {
+        return Ok(Decision::unchanged(Outcome::UnknownOp(op.clone())));
+    };
+    let intent = CommitIntent {
+        turned_back: true,
+        ..intent.clone()
+    };
+    Ok(Decision {
+        outcome: Outcome::Done { wake: Vec::new() },
+        changes: [Change::PutIntent(intent)].into(),
+    })
+}
+
 /// Decides [`super::Command::FinishCommit`].
 pub(super) fn finish(
     rows: &RowSet,
@@ -89,20 +104,15 @@ pub(super) fn finish(
     let mut changes = Vec::from([Change::DeleteIntent(intent.op.clone())]);
     let mut receipt = intent.receipt.clone();
     for item in &intent.items {
-        let conflict = asked.conflicts.get(&item.path).copied();
-        let number = record_versions(rows, intent, item, conflict, clock.wall_ms, &mut changes)?;
-        complete(&mut receipt, item, number, conflict);
+        let end = asked.exceptions.get(&item.path).copied();
+        let number = record_versions(rows, intent, item, end, clock.wall_ms, &mut changes)?;
+        complete(&mut receipt, item, number, end);
     }
-    if let Some(request) = &intent.request {
-        let answered = Answered {
-            request: request.clone(),
-            receipt: receipt.clone(),
-            wall_ms: clock.wall_ms,
-        };
-        changes.push(Change::PutAnswered(answered));
-    }
+    changes.extend(answer_record(intent, asked, &receipt, clock.wall_ms));
     let lease = rows.lease(&intent.lease)?;
-    let class = lease.map_or("", |lease| class_of(&lease.wants)).to_string();
+    let class = lease
+        .map_or("", |lease| class_of(&lease.wants))
+        .to_string();
     changes.extend(asked.counts.iter().cloned().map(Change::Add));
     if asked.recovered_by.is_some() {
         changes.push(Change::Add(Count::one(Counter::Recovered, &class)));
@@ -119,13 +129,34 @@ pub(super) fn finish(
     })
 }
 
+/// The answer to remember: only one that took effect. A commit that was undone
+/// is refused, and a refusal may be tried again under the same key.
+fn answer_record(
+    intent: &CommitIntent,
+    asked: &FinishCommit,
+    receipt: &Receipt,
+    wall_ms: u64,
+) -> Option<Change> {
+    let undone = asked.exceptions.values().any(|end| match end {
+        ItemEnd::Undone => true,
+        ItemEnd::Conflict { outside_stands, .. } => *outside_stands,
+    });
+    let request = intent.request.clone().filter(|_| !undone)?;
+    let receipt = receipt.clone();
+    Some(Change::PutAnswered(Answered {
+        request,
+        receipt,
+        wall_ms,
+    }))
+}
+
 /// Adds to the history of one file: first what had come from outside since the
 /// newest version known, then this commit's content. Returns its number.
 fn record_versions(
     rows: &RowSet,
     intent: &CommitIntent,
     item: &CommitItem,
-    conflict: Option<(Option<ContentHash>, bool)>,
+    end: Option<ItemEnd>,
     wall_ms: u64,
     changes: &mut Vec<Change>,
 ) -> Result<u64, Need> {
@@ -141,13 +172,20 @@ fn record_versions(
     if item.old != known {
         put(item.old, Author::Outside);
     }
-    match conflict {
+    match end {
         None => put(item.new, Author::Commit(intent)),
-        Some((found, true)) => {
+        Some(ItemEnd::Undone) => {}
+        Some(ItemEnd::Conflict {
+            found,
+            outside_stands: true,
+        }) => {
             put(item.new, Author::Commit(intent));
             put(found, Author::Outside);
         }
-        Some((found, false)) => {
+        Some(ItemEnd::Conflict {
+            found,
+            outside_stands: false,
+        }) => {
             put(found, Author::Outside);
             put(item.new, Author::Commit(intent));
         }
@@ -203,16 +241,22 @@ fn complete(
     receipt: &mut Receipt,
     item: &CommitItem,
     number: u64,
-    conflict: Option<(Option<ContentHash>, bool)>,
+    end: Option<ItemEnd>,
 ) {
     let Receipt::Changed { files, .. } = receipt else {
         return;
     };
     for file in files.iter_mut().filter(|file| file.path == item.path) {
         file.version = number;
-        file.conflict = conflict.map(|(found, outside_stands)| SwapConflict {
+        if let Some(ItemEnd::Conflict {
             found,
             outside_stands,
-        });
+        }) = end
+        {
+            file.conflict = Some(SwapConflict {
+                found,
+                outside_stands,
+            });
+        }
     }
 }

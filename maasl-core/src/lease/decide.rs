@@ -37,6 +37,7 @@ pub fn decide(rows: &RowSet, command: &Command, clock: StoreClock) -> Result<Dec
         Command::Release(arguments) => ending::release(rows, arguments, clock),
         Command::Verify(lease) => verify(rows, lease, clock),
         Command::BeginCommit(intent) => commit::begin(rows, intent, clock),
+        Command::TurnBack(op) => commit::turn_back(rows, op),
         Command::FinishCommit(arguments) => commit::finish(rows, arguments, clock),
         Command::Revoke(arguments) => ending::revoke(rows, arguments, clock),
         Command::Sweep(arguments) => open::sweep(rows, arguments, clock),

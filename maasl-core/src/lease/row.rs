@@ -216,6 +216,8 @@ pub struct CommitIntent {
     pub request: Option<RequestKey>,
     /// Whether the lease ends with the commit.
     pub release: bool,
+    /// Whether it is being undone: recovery then goes back, not forward.
+    pub turned_back: bool,
 }
 
 /// A caller's name for one attempt, and the hash of what it asked for.
