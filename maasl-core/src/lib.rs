@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+pub mod config;
 pub mod id;
 pub mod lease;
 pub mod policy;

@@ -110,9 +110,7 @@ pub(super) fn finish(
     }
     changes.extend(answer_record(intent, asked, &receipt, clock.wall_ms));
     let lease = rows.lease(&intent.lease)?;
-    let class = lease
-        .map_or("", |lease| class_of(&lease.wants))
-        .to_string();
+    let class = lease.map_or("", |lease| class_of(&lease.wants)).to_string();
     changes.extend(asked.counts.iter().cloned().map(Change::Add));
     if asked.recovered_by.is_some() {
         changes.push(Change::Add(Count::one(Counter::Recovered, &class)));
@@ -237,12 +235,7 @@ impl Author<'_> {
     }
 }
 
-fn complete(
-    receipt: &mut Receipt,
-    item: &CommitItem,
-    number: u64,
-    end: Option<ItemEnd>,
-) {
+fn complete(receipt: &mut Receipt, item: &CommitItem, number: u64, end: Option<ItemEnd>) {
     let Receipt::Changed { files, .. } = receipt else {
         return;
     };
