@@ -7,11 +7,15 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod config;
 pub mod id;
 pub mod lease;
+pub mod path;
 pub mod policy;
 pub mod reply;
 pub mod resource;
+pub mod text;
 pub mod time;
