@@ -15,6 +15,7 @@ pub mod id;
 pub mod lease;
 pub mod path;
 pub mod policy;
+pub mod refusal;
 pub mod reply;
 pub mod resource;
 pub mod text;

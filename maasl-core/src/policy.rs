@@ -12,6 +12,8 @@ mod registry;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 
+use serde::{Deserialize, Serialize};
+
 pub use registry::{MAX_CLASSES, PolicyError, PolicyFault, PolicyField, PolicyRegistry};
 
 /// The class of source files; the class of a request that names none.
@@ -246,9 +248,7 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::fmt;
 
-    use serde::{Deserialize, Serialize};
 
     #[test]
     fn built_in_classes_have_the_values_of_the_design() {

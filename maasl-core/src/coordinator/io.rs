@@ -1,0 +1,424 @@
+//! What goes into a coordinator and what comes out.
+//!
+//! Owns: the vocabulary between the decisions of one process and the node that
+//! executes them. Promises: effects are so fine that a crash or a pause can fall
+//! between any two of them. Leaves to others: executing them.
+
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AgentId, ContentHash, Entropy, LeaseId, SessionId, TicketNo};
+use crate::lease::row::{CommitItem, Target};
+use crate::lease::{Blocker, Command, Outcome, RequestKey, Version, Wake};
+use crate::path::PathRefusal;
+use crate::policy::Urgency;
+use crate::refusal::{LostLease, Process, Refusal};
+use crate::reply::{FileChanged, Receipt};
+use crate::resource::{Mode, ResourceKey, Scope};
+use crate::text::edit::Edit;
+
+/// The node's name for one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+/// One step of one call: the answer must name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId {
+    /// The call.
+    pub call: CallId,
+    /// Counted from 1 within the call.
+    pub step: u64,
+}
+
+/// What happens to a coordinator.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A caller asks for something.
+    Call(CallId, Call),
+    /// The caller no longer wants the answer.
+    Cancel(CallId),
+    /// A command was answered by the store, or could not be.
+    Stored(StepId, Result<Outcome, StoreFault>),
+    /// An effect was executed.
+    Done(StepId, Done),
+    /// Somebody rang for this ticket.
+    Woken(TicketNo),
+}
+
+/// What a coordinator wants done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Put a command to the store.
+    Store(StepId, Command),
+    /// Execute an effect.
+    Do(StepId, Effect),
+    /// Answer the caller; the call is over.
+    Reply(CallId, Response),
+    /// Something observers may want to know; never needed for correctness.
+    Event(Event),
+}
+
+/// Why the store did not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreFault {
+    /// The write gate did not come free in time.
+    Busy {
+        /// The process inside it, where that can be told.
+        process: Option<Process>,
+        /// How long the command waited.
+        waited_ms: u64,
+    },
+    /// The store failed; the command may or may not have taken effect.
+    Failed(String),
+}
+
+/// A guarded call.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// On whose behalf.
+    pub agent: AgentId,
+    /// Interactive or batch.
+    pub urgency: Urgency,
+    /// The longest wait the caller accepts; the class decides where not given.
+    pub max_wait_ms: Option<u64>,
+    /// The caller's name for this attempt.
+    pub request: Option<RequestKey>,
+    /// A lease to work under.
+    pub lease: Option<LeaseId>,
+    /// What to do.
+    pub request_body: Request,
+    /// Where the identifiers of this call come from.
+    pub entropy: Entropy,
+}
+
+/// What a call asks for.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Read one file.
+    Read(String),
+    /// Change files, all or nothing.
+    Change(Vec<FileOp>),
+    /// Show what changes would do.
+    Preview(Vec<FileOp>),
+    /// Hold resources across calls.
+    Reserve(Reservation),
+    /// Extend a lease.
+    Renew(LeaseId),
+    /// Return a lease.
+    Release(LeaseId),
+    /// Take leases away from their holders.
+    Revoke {
+        /// From what.
+        target: Target,
+        /// Why.
+        reason: String,
+    },
+    /// Finish or undo what dead processes left open.
+    Recover,
+    /// Return everything this process holds.
+    ReleaseAll,
+}
+
+/// Arguments of a reservation.
+#[derive(Clone, Debug)]
+pub struct Reservation {
+    /// The resources, as the caller names them.
+    pub resources: Vec<ResourceWanted>,
+    /// For how long without renewal; the class decides where not given.
+    pub ttl_ms: Option<u64>,
+    /// What for.
+    pub purpose: Option<String>,
+    /// Whether the coordinator renews it until it is released.
+    pub keep: bool,
+}
+
+/// One resource of a reservation.
+#[derive(Clone, Debug)]
+pub struct ResourceWanted {
+    /// A path, or a name in the class.
+    pub id: String,
+    /// The resource class.
+    pub class: String,
+    /// Itself, or all below it too.
+    pub scope: Scope,
+    /// Shared or exclusive.
+    pub mode: Mode,
+}
+
+/// What to do about a write whose author had seen older content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnStale {
+    /// Refuse it.
+    #[default]
+    Refuse,
+    /// Merge both changes if they are independent; refuse otherwise.
+    Merge,
+}
+
+/// One change of one file.
+#[derive(Clone, Debug)]
+pub enum FileOp {
+    /// Put this content.
+    Write {
+        /// Which file.
+        path: String,
+        /// The whole content.
+        content: Vec<u8>,
+        /// The content it replaces.
+        base: Option<ContentHash>,
+        /// What if that is not there.
+        on_stale: OnStale,
+    },
+    /// Replace pieces of the content.
+    Edit {
+        /// Which file.
+        path: String,
+        /// The pieces.
+        edits: Vec<Edit>,
+        /// The content the edits were made for.
+        base: Option<ContentHash>,
+    },
+    /// Give it another name.
+    Move {
+        /// The old name.
+        source: String,
+        /// The new name; nothing may exist there.
+        destination: String,
+        /// The content that is moved.
+        base: Option<ContentHash>,
+    },
+    /// Remove it.
+    Delete {
+        /// Which file.
+        path: String,
+        /// The content that is removed.
+        base: Option<ContentHash>,
+    },
+    /// Put an earlier version.
+    Restore {
+        /// Which file.
+        path: String,
+        /// Which version.
+        version: u64,
+        /// The content it replaces.
+        base: Option<ContentHash>,
+    },
+}
+
+impl FileOp {
+    /// The word for it in answers and histories.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Write { .. } => "write",
+            Self::Edit { .. } => "edit",
+            Self::Move { .. } => "move",
+            Self::Delete { .. } => "delete",
+            Self::Restore { .. } => "restore",
+        }
+    }
+}
+
+/// What the node is asked to do; each may be the last thing a process does.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Turn paths as callers write them into paths relative to the root.
+    Locate(Vec<String>),
+    /// Read a file whole.
+    Read(String),
+    /// Hash a file's content.
+    Hash(String),
+    /// Fetch kept content from the history.
+    LoadObject(ContentHash),
+    /// Look up one version of a file.
+    LoadVersion {
+        /// The file.
+        path: String,
+        /// Its number.
+        number: u64,
+    },
+    /// Write new content beside the tree, with the permissions and attributes of
+    /// `like`, and bring it to the disk.
+    Stage {
+        /// The name to stage under.
+        name: String,
+        /// The file whose permissions it gets; the one it replaces, or the
+        /// source of a move.
+        like: String,
+        /// The file it will be placed at.
+        target: String,
+        /// The content.
+        content: Arc<[u8]>,
+    },
+    /// Remove staged content that will not be used.
+    Discard(Vec<String>),
+    /// Take the latches of these keys, all, within the configured time.
+    Latch(Vec<ResourceKey>),
+    /// Drop every latch this call holds.
+    Unlatch,
+    /// Make one change visible. The new bytes leave the staged name, and what
+    /// they displace takes it.
+    Swap(CommitItem),
+    /// Take a change back: what the staged name holds returns to the file, and
+    /// what the file holds takes the staged name.
+    SwapBack(CommitItem),
+    /// Hash staged content.
+    HashStaged(String),
+    /// Bring the names of these files to the disk.
+    SyncNames(Vec<String>),
+    /// Move staged content into the history.
+    Keep {
+        /// The staged name.
+        stage: String,
+        /// Its hash.
+        content: ContentHash,
+    },
+    /// Find out which of these processes are dead.
+    Probe(BTreeSet<SessionId>),
+    /// Ring these waiters.
+    Ring(Vec<Wake>),
+}
+
+/// What came of an effect.
+#[derive(Clone, Debug)]
+pub enum Done {
+    /// To [`Effect::Locate`].
+    Located(Vec<String>),
+    /// To [`Effect::Read`]: nothing where there is no such file.
+    Content(Option<Arc<[u8]>>),
+    /// To [`Effect::Hash`] and [`Effect::HashStaged`].
+    Hashed(Option<ContentHash>),
+    /// To [`Effect::LoadObject`]: nothing where it is not kept.
+    Object(Option<Arc<[u8]>>),
+    /// To [`Effect::LoadVersion`].
+    Version(Option<Version>),
+    /// To effects that simply succeed.
+    Ok,
+    /// To [`Effect::Latch`] that did not come in time.
+    LatchBusy(Option<Process>),
+    /// To [`Effect::Swap`] and [`Effect::SwapBack`].
+    Swapped(Swapped),
+    /// To [`Effect::Probe`] and [`Effect::Ring`]: those found dead.
+    Dead(BTreeSet<SessionId>),
+    /// The path cannot be used.
+    Refused(PathRefusal),
+    /// The machine underneath failed.
+    Failed(String),
+}
+
+/// What a swap met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swapped {
+    /// It took effect; this is the content it displaced.
+    Displaced(Option<ContentHash>),
+    /// Nothing happened: the file was expected and is gone.
+    Vanished,
+    /// Nothing happened: no file was expected and there is one.
+    Occupied(Option<ContentHash>),
+}
+
+/// The answer to a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// What the caller asked for, or why not.
+    pub result: Result<Reply, Refusal>,
+    /// Leases of this agent that were found lost since its last call.
+    pub lost: Vec<LostLease>,
+}
+
+/// What a call asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// A change or a grant.
+    Receipt(Receipt),
+    /// A file.
+    Read(FileRead),
+    /// What changes would do.
+    Preview(Vec<FileChanged>),
+    /// A lease was extended.
+    Renewed {
+        /// Until it expires.
+        expires_in_ms: u64,
+    },
+    /// A lease was returned.
+    Released {
+        /// How long it was held.
+        held_ms: u64,
+    },
+    /// Leases were taken away from these agents.
+    Revoked(Vec<AgentId>),
+    /// So many commits of dead processes were settled.
+    Recovered(u64),
+}
+
+/// A file as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileRead {
+    /// Path relative to the root.
+    pub path: String,
+    /// The whole content.
+    pub content: Arc<[u8]>,
+    /// Its hash.
+    pub sha256: ContentHash,
+    /// The newest version known, if the content is that version's.
+    pub version: Option<u64>,
+    /// Who holds a lease on it.
+    pub held_by: Option<Blocker>,
+}
+
+/// Something worth a log line or a progress notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A call waits.
+    Waiting {
+        /// Which.
+        call: CallId,
+        /// What for, holders first.
+        blockers: Vec<Blocker>,
+        /// How many wait in front.
+        place: u32,
+        /// How long it has waited.
+        waited_ms: u64,
+        /// How long it may.
+        allowed_ms: u64,
+    },
+    /// A lease was granted.
+    LockAcquired {
+        /// To whom.
+        agent: AgentId,
+        /// For what.
+        keys: Vec<ResourceKey>,
+        /// Under which token.
+        token: crate::id::Token,
+        /// After how long.
+        waited_ms: u64,
+        /// How many expired or dead leases were ended for it.
+        taken_over: u64,
+    },
+    /// A lease was returned.
+    LockReleased {
+        /// By whom.
+        agent: AgentId,
+        /// Its token.
+        token: crate::id::Token,
+    },
+    /// A call was refused.
+    Refused {
+        /// Whose.
+        agent: AgentId,
+        /// The stable code.
+        code: &'static str,
+    },
+    /// A commit of a dead process was settled.
+    Recovered {
+        /// Whose.
+        agent: AgentId,
+        /// Under which token.
+        token: crate::id::Token,
+    },
+}
