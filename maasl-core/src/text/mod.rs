@@ -9,10 +9,14 @@
 //! merge, or the merge is not clean.
 //! Leaves to others: whose bytes are current, hashes, leases, and the disk.
 
+mod breaks;
 pub mod diff;
+pub mod edit;
 pub mod hunk;
 mod lines;
 pub mod merge;
+mod nearest;
+mod search;
 
 /// Largest content that is edited or merged, in bytes.
 pub const CONTENT_BYTES_MAX: usize = 10 * 1024 * 1024;
