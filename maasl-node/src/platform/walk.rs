@@ -29,8 +29,11 @@ pub fn walk_beneath(
     let names: Vec<&str> = rel.split('/').filter(|c| !matches!(*c, "" | ".")).collect();
     let last_is_name = !matches!(rel.rsplit('/').next(), Some("" | "."));
     let steps = names.len() - usize::from(last_is_name);
-    // As in the kernel: a trailing slash rules out creation before the last look-up.
-    let barred = rel.ends_with('/') && flags.contains(OFlags::CREATE);
+    // As in the kernel: a slash after the last name rules out creation before
+    // that name is looked up, unless dots follow.
+    let last = rel.trim_end_matches('/').rsplit('/').next();
+    let slash_after_name = rel.ends_with('/') && last != Some(".");
+    let barred = slash_after_name && flags.contains(OFlags::CREATE);
     let mut dir = None;
     for (taken, name) in names[..steps].iter().enumerate() {
         if barred && taken + 1 == steps {
@@ -50,6 +53,9 @@ pub fn walk_beneath(
 pub(super) fn check_beneath(rel: &str) -> io::Result<()> {
     if rel.is_empty() {
         return Err(Errno::NOENT.into());
+    }
+    if rel.contains('\0') {
+        return Err(Errno::INVAL.into());
     }
     if rel.starts_with('/') || rel.split('/').any(|c| c == "..") {
         return Err(Errno::XDEV.into());
