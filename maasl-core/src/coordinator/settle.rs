@@ -70,11 +70,7 @@ pub(super) async fn settle_if_dead(cx: &Cx, intents: Vec<CommitIntent>) -> Resul
 async fn settle(cx: &Cx, intent: &CommitIntent) -> Result<(), Refusal> {
     let mut exceptions = BTreeMap::new();
     for item in &intent.items {
-        let end = if intent.turned_back {
-            backward(cx, item).await?
-        } else {
-            forward(cx, item).await?
-        };
+        let end = settle_item(cx, item, intent.turned_back).await?;
         if let Some(end) = end {
             exceptions.insert(item.path.clone(), end);
         }
@@ -97,6 +93,30 @@ async fn settle(cx: &Cx, intent: &CommitIntent) -> Result<(), Refusal> {
         token: intent.token,
     });
     Ok(())
+}
+
+/// Settles one file. Where an outside writer has made something else of its name
+/// (a folder, a link), that is left alone, so that one odd file cannot keep a
+/// commit open for ever.
+async fn settle_item(
+    cx: &Cx,
+    item: &CommitItem,
+    turned_back: bool,
+) -> Result<Option<ItemEnd>, Refusal> {
+    let settled = if turned_back {
+        backward(cx, item).await
+    } else {
+        forward(cx, item).await
+    };
+    let Err(Refusal::Path(_)) = settled else {
+        return settled;
+    };
+    let staged = cx.hash_staged(&item.stage).await?;
+    keep_any(cx, &item.stage, staged).await?;
+    Ok(Some(ItemEnd::Conflict {
+        found: None,
+        outside_stands: true,
+    }))
 }
 
 /// Brings one file to its new content. Returns what went otherwise.
