@@ -94,7 +94,10 @@ impl Bell {
             if whole > 0 {
                 let rings = self.partial.drain(..whole).collect::<Vec<u8>>();
                 let (rings, _) = rings.as_chunks::<RING_BYTES>();
-                return Ok(rings.iter().map(|ring| TicketNo(u64::from_le_bytes(*ring))).collect());
+                return Ok(rings
+                    .iter()
+                    .map(|ring| TicketNo(u64::from_le_bytes(*ring)))
+                    .collect());
             }
         }
     }
@@ -110,7 +113,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let bells = Bells::new(File::open(dir.path()).unwrap().into());
         let session = SessionId::new("s1");
-        assert!(!bells.ring(&session, TicketNo(1)).unwrap(), "no bell hangs there");
+        assert!(
+            !bells.ring(&session, TicketNo(1)).unwrap(),
+            "no bell hangs there"
+        );
         let mut bell = bells.hang(&session).unwrap();
         assert!(bells.ring(&session, TicketNo(7)).unwrap());
         assert!(bells.ring(&session, TicketNo(8)).unwrap());
@@ -120,6 +126,9 @@ mod tests {
         }
         assert_eq!(heard, [TicketNo(7), TicketNo(8)]);
         drop(bell);
-        assert!(!bells.ring(&session, TicketNo(9)).unwrap(), "nobody listens any more");
+        assert!(
+            !bells.ring(&session, TicketNo(9)).unwrap(),
+            "nobody listens any more"
+        );
     }
 }

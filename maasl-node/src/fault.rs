@@ -23,8 +23,15 @@ pub fn point(side: Side, step: &str) {
 
     static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
     static SEEN: AtomicU64 = AtomicU64::new(0);
-    let plan = PLAN.get_or_init(|| std::env::var("MAASL_FAULT").ok().map(|text| Plan::parse(&text)));
-    let Some(plan) = plan.as_ref().filter(|plan| plan.side == side && plan.step == step) else {
+    let plan = PLAN.get_or_init(|| {
+        std::env::var("MAASL_FAULT")
+            .ok()
+            .map(|text| Plan::parse(&text))
+    });
+    let Some(plan) = plan
+        .as_ref()
+        .filter(|plan| plan.side == side && plan.step == step)
+    else {
         return;
     };
     if SEEN.fetch_add(1, Ordering::Relaxed) + 1 == plan.at {
@@ -48,7 +55,9 @@ struct Plan {
 #[cfg(debug_assertions)]
 impl Plan {
     fn parse(text: &str) -> Self {
-        let (signal, rest) = text.split_once('@').expect("MAASL_FAULT is SIGNAL@SIDE:STEP[:N]");
+        let (signal, rest) = text
+            .split_once('@')
+            .expect("MAASL_FAULT is SIGNAL@SIDE:STEP[:N]");
         let mut parts = rest.split(':');
         let side = match parts.next() {
             Some("before") => Side::Before,
@@ -63,7 +72,9 @@ impl Plan {
             },
             side,
             step: parts.next().expect("MAASL_FAULT names a step").to_string(),
-            at: parts.next().map_or(1, |n| n.parse().expect("MAASL_FAULT counts from 1")),
+            at: parts
+                .next()
+                .map_or(1, |n| n.parse().expect("MAASL_FAULT counts from 1")),
         }
     }
 }

@@ -64,7 +64,13 @@ impl From<FileFault> for Done {
 impl Files {
     /// The files of `root`, none of them longer than `max_file_bytes`.
     #[must_use]
-    pub fn new(root: Root, stage: Stage, objects: Objects, max_file_bytes: u64, durable: bool) -> Self {
+    pub fn new(
+        root: Root,
+        stage: Stage,
+        objects: Objects,
+        max_file_bytes: u64,
+        durable: bool,
+    ) -> Self {
         Self {
             root,
             stage,
@@ -108,7 +114,10 @@ impl Files {
                 Ok(bytes) => Ok(Some(bytes.into())),
                 Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                     let limit = self.max_file_bytes;
-                    Err(io::Error::other(format!("{path} has more than {limit} bytes (max_file_bytes)")).into())
+                    Err(io::Error::other(format!(
+                        "{path} has more than {limit} bytes (max_file_bytes)"
+                    ))
+                    .into())
                 }
                 Err(error) => Err(error.into()),
             },
@@ -121,10 +130,18 @@ impl Files {
     }
 
     /// Stages new content for `target`, with the permissions of `like`.
-    pub fn put_stage(&self, stage: &str, like: &str, target: &str, content: &[u8]) -> Result<(), FileFault> {
+    pub fn put_stage(
+        &self,
+        stage: &str,
+        like: &str,
+        target: &str,
+        content: &[u8],
+    ) -> Result<(), FileFault> {
         let target = self.existing_parent(target)?;
         let like = self.existing_parent(like)?;
-        Ok(self.stage.put(stage, content, like.as_ref(), target.as_ref())?)
+        Ok(self
+            .stage
+            .put(stage, content, like.as_ref(), target.as_ref())?)
     }
 
     /// Makes one change visible.
@@ -191,7 +208,12 @@ impl Files {
         }
     }
 
-    fn exchange(&self, located: &Located, staged: &StagedName, item: &CommitItem) -> Result<Swapped, FileFault> {
+    fn exchange(
+        &self,
+        located: &Located,
+        staged: &StagedName,
+        item: &CommitItem,
+    ) -> Result<Swapped, FileFault> {
         let (dir, name) = (located.parent.as_fd(), located.name.as_str());
         match platform::swap(staged.dir.as_fd(), &staged.name, dir, name) {
             Ok(SwapMode::Exchanged) => {}
@@ -206,7 +228,12 @@ impl Files {
     /// name first, so that its bytes survive the rename. What an outside writer
     /// puts there between the first two steps is lost; `doctor` says so where a
     /// file system lacks the exchange.
-    fn replace(&self, located: &Located, staged: &StagedName, item: &CommitItem) -> Result<Swapped, FileFault> {
+    fn replace(
+        &self,
+        located: &Located,
+        staged: &StagedName,
+        item: &CommitItem,
+    ) -> Result<Swapped, FileFault> {
         let (dir, name) = (located.parent.as_fd(), located.name.as_str());
         let aside = format!("{}.out", staged.name);
         let flags = rustix::fs::AtFlags::empty();
@@ -221,7 +248,12 @@ impl Files {
     }
 
     /// Puts staged content under a name that must be free.
-    fn bring(&self, located: &Located, staged: &StagedName, item: &CommitItem) -> Result<Swapped, FileFault> {
+    fn bring(
+        &self,
+        located: &Located,
+        staged: &StagedName,
+        item: &CommitItem,
+    ) -> Result<Swapped, FileFault> {
         let (dir, name) = (located.parent.as_fd(), located.name.as_str());
         let placed = match platform::place(staged.dir.as_fd(), &staged.name, dir, name) {
             Ok(PlaceMode::Unsupported) => {
@@ -239,7 +271,12 @@ impl Files {
     }
 
     /// Moves the file to the staged name.
-    fn take_away(&self, located: &Located, staged: &StagedName, item: &CommitItem) -> Result<Swapped, FileFault> {
+    fn take_away(
+        &self,
+        located: &Located,
+        staged: &StagedName,
+        item: &CommitItem,
+    ) -> Result<Swapped, FileFault> {
         let (dir, name) = (located.parent.as_fd(), located.name.as_str());
         let taken = match platform::place(dir, name, staged.dir.as_fd(), &staged.name) {
             Ok(PlaceMode::Unsupported) => {

@@ -36,7 +36,15 @@ pub struct Latches {
 /// Latches that are held until this is dropped.
 #[derive(Debug)]
 pub struct Latched {
-    _files: Vec<File>,
+    files: Vec<File>,
+}
+
+impl Latched {
+    /// How many latches of the pool these are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.files.len()
+    }
 }
 
 /// Why latches were not taken.
@@ -65,7 +73,7 @@ impl Latches {
         for shard in shards {
             files.push(self.take_one(shard, deadline)?);
         }
-        Ok(Latched { _files: files })
+        Ok(Latched { files })
     }
 
     fn take_one(&self, shard: usize, deadline: Instant) -> Result<File, LatchError> {
@@ -144,6 +152,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let keys: Vec<_> = (0..1_000).map(|n| key(&n.to_string())).collect();
         let taken = latches(&dir, 0).take(&keys).unwrap();
-        assert!(taken._files.len() <= POOL);
+        assert!(taken.count() <= POOL);
     }
 }

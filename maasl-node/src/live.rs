@@ -40,7 +40,9 @@ impl Liveness {
         let file = rustix::fs::openat(&self.dir, session.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
         let file = File::from(file);
         if !platform::try_lock_exclusive(file.as_fd())? {
-            return Err(io::Error::other("the liveness file of a new session is locked"));
+            return Err(io::Error::other(
+                "the liveness file of a new session is locked",
+            ));
         }
         Ok(LifeLock { _file: file })
     }
@@ -76,7 +78,10 @@ mod tests {
         let session = SessionId::new("s1");
         let lock = live.hold(&session).unwrap();
         assert!(!live.is_dead(&session).unwrap());
-        assert!(live.hold(&session).is_err(), "a session is never used twice");
+        assert!(
+            live.hold(&session).is_err(),
+            "a session is never used twice"
+        );
         drop(lock);
         assert!(live.is_dead(&session).unwrap());
         live.forget(&session).unwrap();

@@ -39,7 +39,9 @@ impl Objects {
                 other => other,
             };
         }
-        let parent = object.parent().expect("an object lies in a folder of its own");
+        let parent = object
+            .parent()
+            .expect("an object lies in a folder of its own");
         std::fs::create_dir_all(parent)?;
         match std::fs::rename(file, &object) {
             Ok(()) => {}
@@ -75,10 +77,12 @@ impl Objects {
         kept.sort();
         let mut total_bytes: u64 = kept.iter().map(|object| object.bytes).sum();
         let max_age = Duration::from_secs(limits.max_age_days * SECONDS_PER_DAY);
-        let oldest = SystemTime::now().checked_sub(max_age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let oldest = SystemTime::now()
+            .checked_sub(max_age)
+            .unwrap_or(SystemTime::UNIX_EPOCH);
         let mut pruned = Pruned::default();
         for object in kept {
-            if object.kept >= oldest && total_bytes <= limits.max_bytes {
+            if object.since >= oldest && total_bytes <= limits.max_bytes {
                 break;
             }
             std::fs::remove_file(&object.path)?;
@@ -101,7 +105,7 @@ impl Objects {
                 let meta = object.metadata()?;
                 let since_epoch = Duration::from_secs(meta.ctime().try_into().unwrap_or(0));
                 kept.push(Kept {
-                    kept: SystemTime::UNIX_EPOCH + since_epoch,
+                    since: SystemTime::UNIX_EPOCH + since_epoch,
                     path: object.path(),
                     bytes: meta.len(),
                 });
@@ -128,7 +132,7 @@ pub struct Pruned {
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Kept {
-    kept: SystemTime,
+    since: SystemTime,
     path: PathBuf,
     bytes: u64,
 }
@@ -174,8 +178,17 @@ mod tests {
         for n in 0..10_u8 {
             kept(&dir, &objects, &[n; 100]);
         }
-        let limits = HistoryLimits { max_bytes: 450, ..HistoryLimits::default() };
-        assert_eq!(objects.prune(&limits).unwrap(), Pruned { objects: 6, bytes: 600 });
+        let limits = HistoryLimits {
+            max_bytes: 450,
+            ..HistoryLimits::default()
+        };
+        assert_eq!(
+            objects.prune(&limits).unwrap(),
+            Pruned {
+                objects: 6,
+                bytes: 600
+            }
+        );
         assert_eq!(objects.list().unwrap().len(), 4);
     }
 }

@@ -48,7 +48,11 @@ impl Stage {
 
     /// Makes the folder of a new session.
     pub fn open_session(&self, session: &SessionId) -> io::Result<()> {
-        Ok(rustix::fs::mkdirat(&self.dir, session.as_str(), Mode::RWXU)?)
+        Ok(rustix::fs::mkdirat(
+            &self.dir,
+            session.as_str(),
+            Mode::RWXU,
+        )?)
     }
 
     /// Finds a staged name of any session.
@@ -66,10 +70,21 @@ impl Stage {
 
     /// Writes new content under a new name. `like` is the file whose permissions
     /// it gets; `target` is where it will go.
-    pub fn put(&self, stage: &str, content: &[u8], like: Option<&Located>, target: Option<&Located>) -> io::Result<()> {
+    pub fn put(
+        &self,
+        stage: &str,
+        content: &[u8],
+        like: Option<&Located>,
+        target: Option<&Located>,
+    ) -> io::Result<()> {
         let staged = self.find(stage)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::openat(&staged.dir, &*staged.name, flags, NEW_FILE)?);
+        let mut file = File::from(rustix::fs::openat(
+            &staged.dir,
+            &*staged.name,
+            flags,
+            NEW_FILE,
+        )?);
         file.write_all(content)?;
         match like.map(|located| &located.state) {
             Some(State::Present(present)) => {

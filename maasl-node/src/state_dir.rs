@@ -1,0 +1,183 @@
+//! The directory `.maasl/` under the root of a repository.
+//!
+//! Owns: making it and refusing what only looks like it. Promises: what is used
+//! is a real directory of this user that nobody else may enter, and version
+//! control ignores it. Leaves to others: the files in it (store, latches,
+//! doorbells, staging, history).
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+/// Its name under the root.
+pub const NAME: &str = ".maasl";
+
+/// What it holds besides files: latches, liveness locks, doorbells, staged
+/// bytes and displaced contents.
+pub const SUBDIRECTORIES: [&str; 5] = ["latch", "live", "bell", "stage", "objects"];
+
+const PRIVATE: Mode = Mode::RWXU;
+
+/// An open state directory.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    dirfd: OwnedFd,
+}
+
+/// The state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    /// It is a symbolic link or a file.
+    #[error("{} is not a directory; move it away", .0.display())]
+    NotADirectory(PathBuf),
+    /// It belongs to another user.
+    #[error("{} belongs to another user; agents of different users cannot share it", .0.display())]
+    NotOurs(PathBuf),
+    /// The system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// About what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl StateDir {
+    /// Opens the state directory of `root`, making it where it is missing.
+    pub fn open(root: &Path) -> Result<Self, StateDirError> {
+        let path = root.join(NAME);
+        let dirfd = open_private(rustix::fs::CWD, &path, &path)?;
+        let dir = Self { path, dirfd };
+        dir.ignore_in_version_control()?;
+        for name in SUBDIRECTORIES {
+            open_private(dir.dirfd.as_fd(), Path::new(name), &dir.path.join(name))?;
+        }
+        Ok(dir)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn ignore_in_version_control(&self) -> Result<(), StateDirError> {
+        let path = self.path.join(".gitignore");
+        let failed = |source: Errno| StateDirError::Io {
+            path: path.clone(),
+            source: source.into(),
+        };
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.dirfd, ".gitignore", flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => rustix::io::write(&file, b"*\n").map(drop).map_err(failed),
+            Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+impl AsFd for StateDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dirfd.as_fd()
+    }
+}
+
+/// Opens the directory `name` in `parent`, making it first if need be, and takes
+/// every right of others away from it.
+fn open_private(
+    parent: BorrowedFd<'_>,
+    name: &Path,
+    shown: &Path,
+) -> Result<OwnedFd, StateDirError> {
+    let failed = |source: Errno| StateDirError::Io {
+        path: shown.into(),
+        source: source.into(),
+    };
+    match rustix::fs::mkdirat(parent, name, PRIVATE) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    let dirfd = match rustix::fs::openat(parent, name, flags, Mode::empty()) {
+        Ok(dirfd) => dirfd,
+        Err(Errno::NOTDIR | Errno::LOOP) => return Err(StateDirError::NotADirectory(shown.into())),
+        Err(Errno::ACCESS) if !is_ours(parent, name) => {
+            return Err(StateDirError::NotOurs(shown.into()));
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let found = rustix::fs::fstat(&dirfd).map_err(failed)?;
+    if found.st_uid != rustix::process::geteuid().as_raw() {
+        return Err(StateDirError::NotOurs(shown.into()));
+    }
+    if Mode::from_raw_mode(found.st_mode) != PRIVATE {
+        rustix::fs::fchmod(&dirfd, PRIVATE).map_err(failed)?;
+    }
+    Ok(dirfd)
+}
+
+fn is_ours(parent: BorrowedFd<'_>, name: &Path) -> bool {
+    rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|found| found.st_uid == rustix::process::geteuid().as_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn root() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn a_new_one_is_private_and_ignored() {
+        let root = root();
+        let dir = StateDir::open(root.path()).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(dir.path()), 0o700);
+        for name in SUBDIRECTORIES {
+            assert_eq!(mode(&dir.path().join(name)), 0o700, "{name}");
+        }
+        let ignored = fs::read_to_string(dir.path().join(".gitignore")).unwrap();
+        assert_eq!(ignored, "*\n");
+    }
+
+    #[test]
+    fn opening_again_takes_rights_away_and_keeps_what_is_there() {
+        let root = root();
+        let path = StateDir::open(root.path()).unwrap().path().to_owned();
+        fs::write(path.join(".gitignore"), "mine\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        StateDir::open(root.path()).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let ignored = fs::read_to_string(path.join(".gitignore")).unwrap();
+        assert_eq!(ignored, "mine\n");
+    }
+
+    #[test]
+    fn links_and_files_are_refused() {
+        let elsewhere = root();
+        let linked = root();
+        symlink(elsewhere.path(), linked.path().join(NAME)).unwrap();
+        let inner = root();
+        let path = StateDir::open(inner.path()).unwrap().path().join("latch");
+        fs::remove_dir(&path).unwrap();
+        symlink(elsewhere.path(), &path).unwrap();
+        let file = root();
+        fs::write(file.path().join(NAME), "").unwrap();
+        for refused in [linked, inner, file] {
+            let error = StateDir::open(refused.path()).unwrap_err();
+            assert!(matches!(error, StateDirError::NotADirectory(_)), "{error}");
+        }
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,136 @@
+//! What may go wrong with a store.
+//!
+//! Owns: [`StoreError`] and its reading of SQLite's codes. Promises: an error
+//! means that the transaction left no trace, except where [`StoreError::Sync`]
+//! says otherwise. Leaves to others: turning it into a refusal.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+/// Who stands in the write gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateHolder {
+    /// Its process.
+    pub pid: u32,
+    /// Its session, where it recorded one.
+    pub session: Option<String>,
+    /// Since when, milliseconds since 1970; zero where unknown.
+    pub since_ms: u64,
+    /// Whether the process is stopped, so that only somebody else can let it go
+    /// on.
+    pub stopped: bool,
+    /// The name of its program, where the system tells.
+    pub command: Option<String>,
+}
+
+impl fmt::Display for GateHolder {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.stopped { "stopped " } else { "" };
+        write!(out, "{state}process {}", self.pid)?;
+        match &self.command {
+            Some(command) => write!(out, " ({command})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The write gate did not come free in time; nothing was changed.
+    #[error("waited {waited_ms} ms for the store{}", held_by(holder.as_ref()))]
+    Busy {
+        /// Who is in it, where that can be told.
+        holder: Option<GateHolder>,
+        /// For how long.
+        waited_ms: u64,
+    },
+    /// There is no room; nothing was changed and the store works on.
+    #[error("no room left for the store; free some disk space and ask again")]
+    Full,
+    /// The store was replaced or deleted while it was open.
+    #[error("{} was replaced or deleted while in use; start this process again", path.display())]
+    Replaced {
+        /// What is no longer the file that was opened.
+        path: PathBuf,
+    },
+    /// The store holds something it cannot hold.
+    #[error("store damaged: {what}; move it away and a new one will be made")]
+    Corrupt {
+        /// What was found.
+        what: String,
+    },
+    /// The SQLite library has a known bug in its write-ahead log.
+    #[error("SQLite {version} is too old; 3.51.3 is the oldest that is safe here")]
+    TooOld {
+        /// Its version.
+        version: String,
+    },
+    /// The store was written by a newer MAASL.
+    #[error("store has schema {found}, this program knows up to {known}; update it")]
+    SchemaNewer {
+        /// The schema of the store.
+        found: u32,
+        /// The newest this program knows.
+        known: u32,
+    },
+    /// The file is not a store of this user.
+    #[error("{}: {reason}", path.display())]
+    NotOurs {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The change stands, but the disk did not confirm it; from here on no
+    /// durable command of this process can succeed.
+    #[error("the disk did not confirm a sync of the store; start this process again")]
+    Sync(#[source] std::io::Error),
+    /// SQLite reported something else.
+    #[error("store: {0}")]
+    Sqlite(#[source] rusqlite::Error),
+    /// The system reported something else.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// About which file.
+        path: PathBuf,
+        /// What.
+        source: std::io::Error,
+    },
+}
+
+impl StoreError {
+    /// Wraps an error of the system about `path`.
+    pub(crate) fn io(path: &Path, source: impl Into<std::io::Error>) -> Self {
+        let source = source.into();
+        if source.kind() == std::io::ErrorKind::StorageFull {
+            return Self::Full;
+        }
+        Self::Io {
+            path: path.into(),
+            source,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt {
+                what: error.to_string(),
+            },
+            Some(ErrorCode::DatabaseBusy) => Self::Busy {
+                holder: None,
+                waited_ms: u64::from(super::sqlite::BUSY_TIMEOUT_MS),
+            },
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+fn held_by(holder: Option<&GateHolder>) -> String {
+    holder.map_or_else(String::new, |holder| format!(", held by {holder}"))
+}

@@ -1,0 +1,272 @@
+//! The gate: one `flock` around every write transaction.
+//!
+//! Owns: the file `gate`, never unlinked, and waiting for it. Promises: at most
+//! one writer at a time over all processes; the kernel opens the gate when its
+//! holder dies; no wait is longer than asked, and one that ends in vain names
+//! the holder. Leaves to others: keeping what runs inside to microseconds, and
+//! the mutex in front: of one process, one thread asks at a time.
+//!
+//! SQLite's own waiting is polling with growing pauses, which starves whoever
+//! waits longest. Here a waiter first looks again for as long as a holder
+//! usually takes, then sleeps in the kernel's queue. That sleep cannot be
+//! bounded, so a helper thread sleeps in our place, on an open file description
+//! of its own, and hands the lock over; if nobody wants it any more by then, it
+//! unlocks at once.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::holder;
+use super::identity::{Pinned, refuse_foreign};
+use crate::store::{GateHolder, StoreError};
+
+const NAME: &str = "gate";
+
+/// How long to look again before sleeping: a few transactions, and about what
+/// going to sleep and being woken costs.
+const SPIN: Duration = Duration::from_micros(120);
+
+/// The gate of one store, as one process sees it.
+pub(super) struct Gate {
+    path: PathBuf,
+    file: File,
+    pinned: Pinned,
+    helper: OnceLock<Helper>,
+    pid: u32,
+    session: String,
+}
+
+impl Gate {
+    /// Opens the gate of the store in `dir`. `session` is told to others.
+    pub(super) fn open(dir: &Path, session: &str) -> Result<Self, StoreError> {
+        let path = dir.join(NAME);
+        refuse_foreign(&path)?;
+        let file = open_file(&path)?;
+        let pinned = Pinned::at(&path)?;
+        Ok(Self {
+            path,
+            file,
+            pinned,
+            helper: OnceLock::new(),
+            pid: std::process::id(),
+            session: session.into(),
+        })
+    }
+
+    /// Waits for the gate until `deadline`; with one that has passed, looks
+    /// once.
+    pub(super) fn enter(&self, deadline: Instant) -> Result<Inside<'_>, StoreError> {
+        let since = Instant::now();
+        let inside = if self.looked_in_vain(since, deadline)? {
+            self.sleep_until_open(since, deadline)?
+        } else {
+            Inside {
+                file: &self.file,
+                helper: None,
+            }
+        };
+        self.pinned.check()?;
+        holder::record(&self.file, self.pid, &self.session)
+            .map_err(|error| StoreError::io(&self.path, error))?;
+        Ok(inside)
+    }
+
+    fn looked_in_vain(&self, since: Instant, deadline: Instant) -> Result<bool, StoreError> {
+        let until = deadline.min(since + SPIN);
+        loop {
+            match self.file.try_lock() {
+                Ok(()) => return Ok(false),
+                Err(TryLockError::WouldBlock) if Instant::now() >= until => return Ok(true),
+                Err(TryLockError::WouldBlock) => thread::yield_now(),
+                Err(TryLockError::Error(error)) => return Err(StoreError::io(&self.path, error)),
+            }
+        }
+    }
+
+    fn sleep_until_open(
+        &self,
+        since: Instant,
+        deadline: Instant,
+    ) -> Result<Inside<'_>, StoreError> {
+        let helper = self.helper()?;
+        if helper.wait(deadline) {
+            return Ok(Inside {
+                file: &helper.file,
+                helper: Some(helper),
+            });
+        }
+        Err(StoreError::Busy {
+            holder: self.holder(),
+            waited_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// Who stands in the gate now, as far as can be told.
+    pub(super) fn holder(&self) -> Option<GateHolder> {
+        holder::look(&self.file, self.pinned.inode())
+    }
+
+    fn helper(&self) -> Result<&Helper, StoreError> {
+        if self.helper.get().is_none() {
+            let helper = Helper::start(open_file(&self.path)?)
+                .map_err(|error| StoreError::io(&self.path, error))?;
+            // The mutex in front lets one thread ask at a time; were it not so,
+            // the second helper would stop here.
+            drop(self.helper.set(helper));
+        }
+        Ok(self.helper.get().expect("it was set above"))
+    }
+}
+
+fn open_file(path: &Path) -> Result<File, StoreError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| StoreError::io(path, error))
+}
+
+/// The caller stands in the gate until this goes.
+pub(super) struct Inside<'gate> {
+    file: &'gate File,
+    helper: Option<&'gate Helper>,
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        release(self.file);
+        if let Some(helper) = self.helper {
+            helper.rest();
+        }
+    }
+}
+
+/// A thread that sleeps in the kernel's queue for others.
+struct Helper {
+    file: Arc<File>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// What the helper is doing, and for whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// Nothing is asked of it.
+    #[default]
+    Resting,
+    /// Somebody waits for the lock.
+    Wanted,
+    /// It still sleeps in the queue, but nobody waits any more. The next one to
+    /// ask inherits the place.
+    Abandoned,
+    /// The lock is held for whoever wanted it.
+    Handed,
+    /// The gate is gone.
+    Ending,
+}
+
+impl Helper {
+    fn start(file: File) -> io::Result<Self> {
+        let file = Arc::new(file);
+        let shared = Arc::new(Shared::default());
+        let (own_file, own_shared) = (Arc::clone(&file), Arc::clone(&shared));
+        thread::Builder::new()
+            .name("maasl-gate".into())
+            .spawn(move || own_shared.serve(&own_file))?;
+        Ok(Self { file, shared })
+    }
+
+    /// Waits until the lock is ours; false if it was not by the deadline.
+    fn wait(&self, deadline: Instant) -> bool {
+        let mut state = self.shared.state.lock();
+        *state = State::Wanted;
+        self.shared.changed.notify_all();
+        while *state == State::Wanted {
+            let timed_out = self
+                .shared
+                .changed
+                .wait_until(&mut state, deadline)
+                .timed_out();
+            if timed_out && *state == State::Wanted {
+                *state = State::Abandoned;
+                return false;
+            }
+        }
+        *state == State::Handed
+    }
+
+    fn rest(&self) {
+        *self.shared.state.lock() = State::Resting;
+    }
+}
+
+impl Drop for Helper {
+    /// The thread may sleep in the kernel, which nothing can end; it goes as
+    /// soon as it wakes.
+    fn drop(&mut self) {
+        *self.shared.state.lock() = State::Ending;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn serve(&self, file: &File) {
+        while self.is_wanted() {
+            let locked = lock(file);
+            let mut state = self.state.lock();
+            let (wanted, ending) = (*state == State::Wanted, *state == State::Ending);
+            match locked {
+                Ok(()) if wanted => *state = State::Handed,
+                Ok(()) => release(file),
+                Err(error) => tracing::error!(%error, "cannot wait for the store gate"),
+            }
+            if *state != State::Handed && !ending {
+                *state = State::Resting;
+            }
+            self.changed.notify_all();
+        }
+    }
+
+    /// Sleeps until the lock is wanted; false when the gate is gone.
+    fn is_wanted(&self) -> bool {
+        let mut state = self.state.lock();
+        loop {
+            match *state {
+                State::Wanted => return true,
+                State::Ending => return false,
+                State::Resting | State::Abandoned | State::Handed => self.changed.wait(&mut state),
+            }
+        }
+    }
+}
+
+/// Sleeps until the lock is ours, also over signals.
+fn lock(file: &File) -> io::Result<()> {
+    loop {
+        match file.lock() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            locked => return locked,
+        }
+    }
+}
+
+fn release(file: &File) {
+    if let Err(error) = file.unlock() {
+        tracing::error!(%error, "the store gate did not open");
+    }
+}

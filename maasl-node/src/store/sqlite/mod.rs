@@ -1,0 +1,27 @@
+//! The store of one host: SQLite in the state directory.
+//!
+//! Owns: [`SqliteStore`] and every file it keeps there: `maasl.db` with its
+//! write-ahead log, `gate` and `floor`. Promises: the contract of
+//! [`Store`](super::Store) between processes, any of which may be killed at any
+//! instant. Leaves to others: the rules, and everything else in that directory.
+//!
+//! Order of everything taken here: connection mutex, gate, transaction.
+
+mod changes;
+mod checkpoint;
+mod connection;
+mod floor;
+mod gate;
+mod holder;
+mod identity;
+mod place;
+mod rows;
+mod schema;
+mod store;
+mod sync;
+
+pub use store::{Durability, OpenOptions, SqliteStore};
+
+/// How long SQLite itself waits for a lock that the gate should have kept free;
+/// only recovery after a crash ever holds one.
+pub(crate) const BUSY_TIMEOUT_MS: u32 = 2_000;

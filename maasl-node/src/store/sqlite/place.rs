@@ -1,0 +1,105 @@
+//! Where tokens begin when a store is opened.
+//!
+//! Owns: the floor that opening uses, from what the database says, what the
+//! floor file says and the wall clock. Promises: if the database or the floor
+//! file is intact, the first token is above every token issued before; if
+//! neither is, it is so as long as the wall clock was not set back and the
+//! store had seen at most four boots a day. Leaves to others: reading and
+//! writing either.
+
+use maasl_core::id::Token;
+use maasl_core::lease::Meta;
+
+use super::floor::Reading;
+
+/// 2026-01-01 00:00 UTC, milliseconds since 1970.
+const ORIGIN_WALL_MS: u64 = 1_767_225_600_000;
+
+/// A store made from nothing starts in a generation of the quarter day it is
+/// made in, so it is above one made in an earlier quarter day and deleted, as
+/// long as that one had seen fewer boots than quarter days.
+const QUARTER_DAY_MS: u64 = 6 * 60 * 60 * 1000;
+
+/// Within a quarter day it starts in a sequence of the millisecond: above one
+/// that was deleted unless that had issued a million tokens a second.
+const SEQUENCES_PER_MS: u64 = 1000;
+
+/// A wall clock far in the future must not use up the generations.
+const PLACED_GENERATION_MAX: u64 = Token::GENERATION_MAX / 2;
+
+/// Tokens up to this one may have been issued, as far as anyone can tell.
+pub(super) fn floor_at_opening(known: Option<&Meta>, file: Reading, wall_ms: u64) -> Token {
+    match (known, file) {
+        (None, Reading::Missing | Reading::Damaged) => from_clock(wall_ms),
+        (None, Reading::Through(token)) => token.max(from_clock(wall_ms)),
+        (Some(meta), Reading::Through(token)) => token.max(meta.reserved_through),
+        // No token was issued yet, so no floor was written.
+        (Some(meta), Reading::Missing) if meta.reserved_through == Token::default() => {
+            Token::default()
+        }
+        // The database may be an old copy and nothing says so: begin another
+        // generation, above its own and above that of the clock.
+        (Some(meta), Reading::Missing | Reading::Damaged) => {
+            let next = Token::new(meta.generation + 1, meta.next_sequence);
+            next.unwrap_or_default().max(from_clock(wall_ms))
+        }
+    }
+}
+
+fn from_clock(wall_ms: u64) -> Token {
+    let age_ms = wall_ms.saturating_sub(ORIGIN_WALL_MS);
+    let generation = (1 + age_ms / QUARTER_DAY_MS).min(PLACED_GENERATION_MAX);
+    let sequence = age_ms % QUARTER_DAY_MS * SEQUENCES_PER_MS;
+    Token::new(generation, sequence).expect("both are bounded below the limits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = ORIGIN_WALL_MS + 1_000 * QUARTER_DAY_MS + 7;
+
+    fn meta(generation: u64, next_sequence: u64, reserved: u64) -> Meta {
+        Meta {
+            store: String::new(),
+            generation,
+            next_sequence,
+            reserved_through: Token::new(generation, reserved).unwrap(),
+            next_ticket: 1,
+            boot: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_store_made_later_starts_above() {
+        let at = |wall_ms| floor_at_opening(None, Reading::Missing, wall_ms);
+        for (earlier, later) in [
+            (0, ORIGIN_WALL_MS + 1),
+            (NOW, NOW + 1),
+            (NOW, NOW + QUARTER_DAY_MS),
+        ] {
+            assert!(at(earlier) < at(later));
+        }
+        assert!(at(u64::MAX).generation() <= PLACED_GENERATION_MAX);
+    }
+
+    #[test]
+    fn the_larger_of_file_and_database_counts() {
+        let file = Reading::Through(Token::new(3, 50).unwrap());
+        let floor = |meta: Meta| floor_at_opening(Some(&meta), file, NOW);
+        assert_eq!(floor(meta(3, 5, 10)), Token::new(3, 50).unwrap());
+        assert_eq!(floor(meta(3, 5, 90)), Token::new(3, 90).unwrap());
+        assert!(floor_at_opening(None, file, NOW) >= Token::new(3, 50).unwrap());
+    }
+
+    #[test]
+    fn without_a_file_to_trust_a_new_generation_begins() {
+        for generation in [3, 30_000] {
+            let meta = meta(generation, 70, 90);
+            for file in [Reading::Damaged, Reading::Missing] {
+                let floor = floor_at_opening(Some(&meta), file, NOW);
+                assert!(floor.generation() > generation);
+            }
+        }
+    }
+}

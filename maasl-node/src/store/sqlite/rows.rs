@@ -1,0 +1,201 @@
+//! Answers to the queries of a decision.
+//!
+//! Owns: how each [`Query`] is put to SQLite. Promises: the answer to an overlap
+//! query costs by the depth of the key and what is found, not by what is
+//! unrelated; rows come in the order of their numbers. Leaves to others: the
+//! transaction around them.
+
+use std::collections::BTreeMap;
+
+use maasl_core::id::Token;
+use maasl_core::lease::{Lease, Meta, Query, Rows, Ticket, Version};
+use maasl_core::resource::{Extent, Scope};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, Row};
+use serde::de::DeserializeOwned;
+
+use crate::store::{Counters, StoreError};
+
+/// Answers `query`.
+pub(super) fn load(db: &Connection, query: &Query) -> Result<Rows, StoreError> {
+    Ok(match query {
+        Query::Meta => Rows::Meta(meta(db)?),
+        Query::Lease(id) => {
+            let sql = "SELECT body FROM lease WHERE id = ?1";
+            Rows::Leases(bodies(db, sql, [id.as_str()])?)
+        }
+        Query::AllLeases => Rows::Leases(bodies(db, "SELECT body FROM lease ORDER BY token", [])?),
+        Query::LeasesOverlapping(extent) => {
+            Rows::Leases(overlapping::<Lease>(db, &LEASES, extent)?)
+        }
+        Query::LeasesOf(owner) => {
+            let sql = "SELECT body FROM lease WHERE session = ?1 AND agent = ?2 ORDER BY token";
+            let owner = [owner.session.as_str(), owner.agent.as_str()];
+            Rows::Leases(bodies(db, sql, owner)?)
+        }
+        Query::Ended(id) => {
+            let sql = "SELECT body FROM ended WHERE id = ?1";
+            Rows::Ended(bodies(db, sql, [id.as_str()])?.pop())
+        }
+        Query::Ticket(no) => {
+            let sql = "SELECT body FROM ticket WHERE no = ?1";
+            Rows::Tickets(bodies(db, sql, [no.0])?)
+        }
+        Query::AllTickets => Rows::Tickets(bodies(db, "SELECT body FROM ticket ORDER BY no", [])?),
+        Query::TicketsOverlapping(extent) => {
+            Rows::Tickets(overlapping::<Ticket>(db, &TICKETS, extent)?)
+        }
+        Query::TicketsOf(owner) => {
+            let sql = "SELECT body FROM ticket WHERE session = ?1 AND agent = ?2 ORDER BY no";
+            let owner = [owner.session.as_str(), owner.agent.as_str()];
+            Rows::Tickets(bodies(db, sql, owner)?)
+        }
+        Query::Intent(op) => {
+            let sql = "SELECT body FROM intent WHERE op = ?1";
+            Rows::Intents(bodies(db, sql, [op.as_str()])?)
+        }
+        Query::IntentsOf(token) => {
+            let sql = "SELECT body FROM intent WHERE token = ?1 ORDER BY op";
+            Rows::Intents(bodies(db, sql, [token.number()])?)
+        }
+        Query::AllIntents => Rows::Intents(bodies(db, "SELECT body FROM intent ORDER BY op", [])?),
+        Query::Version(path) => Rows::Version(history(db, path, 1)?.pop()),
+        Query::Answered(key) => {
+            let sql = "SELECT body FROM answered WHERE key = ?1";
+            Rows::Answered(bodies(db, sql, [key.as_str()])?.pop())
+        }
+        Query::AllSessions => {
+            Rows::Sessions(bodies(db, "SELECT body FROM session ORDER BY id", [])?)
+        }
+    })
+}
+
+/// The row about the store; nothing in a store that was just made.
+pub(super) fn meta(db: &Connection) -> Result<Option<Meta>, StoreError> {
+    let sql = "SELECT store, generation, next_sequence, reserved_through, next_ticket, boot
+               FROM meta";
+    let read = |row: &Row<'_>| {
+        Ok(Meta {
+            store: row.get(0)?,
+            generation: row.get(1)?,
+            next_sequence: row.get(2)?,
+            reserved_through: Token::from_number(row.get(3)?),
+            next_ticket: row.get(4)?,
+            boot: row.get(5)?,
+        })
+    };
+    Ok(db.prepare_cached(sql)?.query_row([], read).optional()?)
+}
+
+/// At most `limit` versions of `path`, newest first.
+pub(super) fn history(db: &Connection, path: &str, limit: u32) -> Result<Vec<Version>, StoreError> {
+    let sql = "SELECT body FROM version WHERE path = ?1 ORDER BY number DESC LIMIT ?2";
+    bodies(db, sql, (path, limit))
+}
+
+/// Every counter.
+pub(super) fn counters(db: &Connection) -> Result<Counters, StoreError> {
+    let mut select = db.prepare_cached("SELECT name, class, value FROM counter")?;
+    let read = |row: &Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
+    Ok(select.query_map([], read)?.collect::<Result<_, _>>()?)
+}
+
+/// Reads a body.
+pub(super) fn parse<T: DeserializeOwned>(body: &str) -> Result<T, StoreError> {
+    serde_json::from_str(body).map_err(|error| StoreError::Corrupt {
+        what: format!("a row cannot be read: {error}"),
+    })
+}
+
+fn bodies<T: DeserializeOwned>(
+    db: &Connection,
+    sql: &str,
+    parameters: impl Params,
+) -> Result<Vec<T>, StoreError> {
+    let mut select = db.prepare_cached(sql)?;
+    let mut rows = select.query(parameters)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(parse(text(row, 0)?)?);
+    }
+    Ok(found)
+}
+
+/// The three look-ups that find every overlap.
+struct Overlap {
+    /// Rows with exactly this key; a row flagged 1 is added where any subtree
+    /// is held or waited for, so that without one the ancestors cost nothing.
+    here: &'static str,
+    /// Subtrees with exactly this key.
+    above: &'static str,
+    /// Rows whose key is in this range.
+    below: &'static str,
+}
+
+const LEASES: Overlap = Overlap {
+    here: "SELECT 0, token, body FROM lease_key CROSS JOIN lease ON token = row WHERE key = ?1
+           UNION ALL
+           SELECT 1, 0, '' WHERE EXISTS (SELECT 1 FROM lease_key WHERE subtree = 1)",
+    above: "SELECT 0, token, body FROM lease_key CROSS JOIN lease ON token = row
+            WHERE key = ?1 AND subtree = 1",
+    below: "SELECT 0, token, body FROM lease_key CROSS JOIN lease ON token = row
+            WHERE key >= ?1 AND key < ?2",
+};
+
+const TICKETS: Overlap = Overlap {
+    here: "SELECT 0, no, body FROM ticket_key CROSS JOIN ticket ON no = row WHERE key = ?1
+           UNION ALL
+           SELECT 1, 0, '' WHERE EXISTS (SELECT 1 FROM ticket_key WHERE subtree = 1)",
+    above: "SELECT 0, no, body FROM ticket_key CROSS JOIN ticket ON no = row
+            WHERE key = ?1 AND subtree = 1",
+    below: "SELECT 0, no, body FROM ticket_key CROSS JOIN ticket ON no = row
+            WHERE key >= ?1 AND key < ?2",
+};
+
+fn overlapping<T: DeserializeOwned>(
+    db: &Connection,
+    overlap: &Overlap,
+    extent: &Extent,
+) -> Result<Vec<T>, StoreError> {
+    let mut found = BTreeMap::new();
+    let mut here = db.prepare_cached(overlap.here)?;
+    let reaching = collect(&mut here, [extent.key.as_str()], &mut found)?;
+    if reaching {
+        let mut above = db.prepare_cached(overlap.above)?;
+        for ancestor in extent.key.ancestors() {
+            collect(&mut above, [ancestor.as_str()], &mut found)?;
+        }
+    }
+    if extent.scope == Scope::Subtree {
+        let mut below = db.prepare_cached(overlap.below)?;
+        collect(&mut below, extent.key.range_below(), &mut found)?;
+    }
+    Ok(found.into_values().collect())
+}
+
+/// Adds what a look-up finds, by number. Returns whether it found the flag.
+fn collect<T: DeserializeOwned>(
+    select: &mut CachedStatement<'_>,
+    parameters: impl Params,
+    found: &mut BTreeMap<u64, T>,
+) -> Result<bool, StoreError> {
+    let mut rows = select.query(parameters)?;
+    let mut flagged = false;
+    while let Some(row) = rows.next()? {
+        if row.get::<_, bool>(0)? {
+            flagged = true;
+            continue;
+        }
+        let number = row.get(1)?;
+        if !found.contains_key(&number) {
+            found.insert(number, parse(text(row, 2)?)?);
+        }
+    }
+    Ok(flagged)
+}
+
+fn text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, StoreError> {
+    let value = row.get_ref(column)?;
+    value.as_str().map_err(|error| StoreError::Corrupt {
+        what: format!("a row is not text: {error}"),
+    })
+}

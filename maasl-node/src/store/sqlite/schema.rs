@@ -1,0 +1,119 @@
+//! The layout of the rows in `maasl.db`.
+//!
+//! Owns: its tables and their version. Promises: a layout newer than this
+//! program is refused, never guessed at. Leaves to others: what the rows mean.
+//!
+//! A row is a few columns to find it by and a JSON body. Overlap look-ups go
+//! through `lease_key` and `ticket_key`: one row per key of a set. A look-up by
+//! key costs the same whatever else is held; the partial indexes tell at once
+//! that no subtree is held at all, so that ancestors need not be tried.
+
+use rusqlite::Connection;
+
+use crate::store::StoreError;
+
+/// The newest layout this program knows.
+const SCHEMA: u32 = 1;
+
+/// `MASL`: tells our files from those of other programs.
+const APPLICATION_ID: u32 = 0x4d41_534c;
+
+const TABLES: &str = "
+CREATE TABLE meta (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    store TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    next_sequence INTEGER NOT NULL,
+    reserved_through INTEGER NOT NULL,
+    next_ticket INTEGER NOT NULL,
+    boot TEXT NOT NULL
+) STRICT;
+CREATE TABLE session (id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE lease (
+    token INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    session TEXT,
+    agent TEXT,
+    body TEXT NOT NULL
+) STRICT;
+-- Owners are recorded for reservations alone; the leases of calls stay out.
+CREATE INDEX lease_owner ON lease (session, agent) WHERE session IS NOT NULL;
+CREATE TABLE lease_key (
+    key TEXT NOT NULL,
+    row INTEGER NOT NULL,
+    subtree INTEGER NOT NULL,
+    PRIMARY KEY (key, row)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX lease_subtree ON lease_key (key) WHERE subtree = 1;
+CREATE TABLE ended (
+    id TEXT PRIMARY KEY,
+    wall_ms INTEGER NOT NULL,
+    body TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE ticket (
+    no INTEGER PRIMARY KEY,
+    session TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    body TEXT NOT NULL
+) STRICT;
+CREATE INDEX ticket_owner ON ticket (session, agent);
+CREATE TABLE ticket_key (
+    key TEXT NOT NULL,
+    row INTEGER NOT NULL,
+    subtree INTEGER NOT NULL,
+    PRIMARY KEY (key, row)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX ticket_subtree ON ticket_key (key) WHERE subtree = 1;
+CREATE TABLE intent (
+    op TEXT PRIMARY KEY,
+    token INTEGER NOT NULL,
+    body TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX intent_token ON intent (token);
+CREATE TABLE version (
+    path TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (path, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE answered (
+    key TEXT PRIMARY KEY,
+    wall_ms INTEGER NOT NULL,
+    body TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE counter (
+    name TEXT NOT NULL,
+    class TEXT NOT NULL,
+    value INTEGER NOT NULL,
+    PRIMARY KEY (name, class)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Makes the tables of a new file, or checks those of an old one. The caller
+/// stands in the gate.
+pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
+    let known = |name| db.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+    let (application, found) = (known("application_id")?, known("user_version")?);
+    let tables: u32 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application == 0 && found == 0 && tables == 0 {
+        db.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {TABLES}
+             PRAGMA application_id = {APPLICATION_ID};
+             PRAGMA user_version = {SCHEMA};
+             COMMIT;"
+        ))?;
+        return Ok(());
+    }
+    if application != APPLICATION_ID {
+        return Err(StoreError::Corrupt {
+            what: "the file is a database of another program".into(),
+        });
+    }
+    if found > SCHEMA {
+        return Err(StoreError::SchemaNewer {
+            found,
+            known: SCHEMA,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,361 @@
+//! [`SqliteStore`]: opening it, and running commands on it.
+//!
+//! Owns: what happens around one transaction: gate, clock, decision, commit,
+//! sync, reservation of tokens. Promises: a transaction runs in the gate, reads
+//! the clock there and does no other input or output; the first token after any
+//! opening is above every token issued before. Leaves to others: the rules (the
+//! core), the files (the modules beside this one).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use maasl_core::id::Token;
+use maasl_core::lease::command::Open;
+use maasl_core::lease::{self, Command, Meta, Outcome, Session, Version};
+use parking_lot::{Mutex, MutexGuard};
+use rusqlite::Connection;
+
+use super::checkpoint::Checkpointer;
+use super::connection::{self, Transaction};
+use super::floor::{Floor, Reading};
+use super::gate::Gate;
+use super::identity::{self, Pinned};
+use super::sync::LogSync;
+use super::{changes, place, rows, schema};
+use crate::state_dir::StateDir;
+use crate::store::{Clock, Counters, GateHolder, Store, StoreError, clock};
+
+/// The oldest SQLite whose write-ahead log is safe with several connections.
+const SQLITE_MIN: i32 = 3_051_003;
+
+const DATABASE: &str = "maasl.db";
+const LOG: &str = "maasl.db-wal";
+
+/// Sequences covered by one raise of the floor. Each opening leaves the rest of
+/// a block unused, so a block is small; each block costs a sync, so it is not
+/// tiny.
+const BLOCK: u64 = 1024;
+
+/// What acknowledged commits survive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut.
+    #[default]
+    Power,
+    /// The end of any process, but not of the machine.
+    Process,
+}
+
+/// How to open a store.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// The boot whose clock this process reads.
+    pub boot: String,
+    /// The session to record, if the process will hold leases.
+    pub session: Option<Session>,
+    /// How long a transaction may wait for others.
+    pub gate_wait_ms: u64,
+    /// What acknowledged commits survive.
+    pub durability: Durability,
+    /// The store's clock; replaced in tests.
+    pub clock: Clock,
+    /// The most pages the database may have; a write beyond is
+    /// [`StoreError::Full`].
+    pub max_pages: Option<u32>,
+}
+
+impl OpenOptions {
+    /// The usual options, under this boot identity and without a session.
+    #[must_use]
+    pub fn new(boot: impl Into<String>) -> Self {
+        Self {
+            boot: boot.into(),
+            session: None,
+            gate_wait_ms: 5_000,
+            durability: Durability::Power,
+            clock: clock::system(),
+            max_pages: None,
+        }
+    }
+}
+
+/// The store of one repository, shared with every other process that opened it.
+pub struct SqliteStore {
+    writer: Mutex<Connection>,
+    reader: Mutex<Connection>,
+    gate: Gate,
+    database: Pinned,
+    log: LogSync,
+    log_pages: Arc<AtomicU32>,
+    checkpointer: Checkpointer,
+    floor: Floor,
+    options: OpenOptions,
+}
+
+impl SqliteStore {
+    /// Opens the store in `dir`, making it where there is none.
+    pub fn open(dir: &StateDir, options: OpenOptions) -> Result<Self, StoreError> {
+        refuse_old_library()?;
+        let dir = dir.path();
+        let path = dir.join(DATABASE);
+        let session = options.session.as_ref();
+        let session = session.map_or("", |session| session.id.as_str()).to_owned();
+        let gate = Gate::open(dir, &session)?;
+        let wait = Duration::from_millis(options.gate_wait_ms);
+        let inside = gate.enter(Instant::now() + wait)?;
+        let log_pages = Arc::new(AtomicU32::new(0));
+        let writer = open_writer(&path, &options, Arc::clone(&log_pages))?;
+        drop(inside);
+        let store = Self {
+            reader: Mutex::new(open_reader(&path)?),
+            database: Pinned::at(&path)?,
+            log: LogSync::open(&dir.join(LOG))?,
+            log_pages,
+            checkpointer: Checkpointer::start(dir, &path, &session)?,
+            floor: Floor::of(dir),
+            writer: Mutex::new(writer),
+            gate,
+            options,
+        };
+        store.begin_session()?;
+        Ok(store)
+    }
+}
+
+impl SqliteStore {
+    /// Decides where tokens go on, and records the session.
+    fn begin_session(&self) -> Result<(), StoreError> {
+        let known = self.read(rows::meta)?;
+        let file = self.floor.read()?;
+        let wall_ms = (self.options.clock)().wall_ms;
+        let floor = place::floor_at_opening(known.as_ref(), file, wall_ms);
+        if file == Reading::Damaged {
+            tracing::warn!("the token floor was damaged; tokens go on in a new generation");
+            self.floor.raise(floor)?;
+        }
+        let open = Command::Open(Open {
+            store: random_name()?,
+            boot: self.options.boot.clone(),
+            floor,
+            first_sequence: floor.sequence() + 1,
+            session: self.options.session.clone(),
+        });
+        self.write(&open).map(drop)
+    }
+
+    /// Runs a command in one transaction in the gate.
+    fn write(&self, command: &Command) -> Result<Outcome, StoreError> {
+        self.in_gate(|db| {
+            let clock = (self.options.clock)();
+            let decision = lease::transact(command, clock, |query| rows::load(db, query))?;
+            for change in &decision.changes {
+                changes::apply(db, change)?;
+            }
+            Ok((decision.outcome, !decision.changes.is_empty()))
+        })
+    }
+
+    /// Commits what `run` writes, if it says that it wrote.
+    fn in_gate<T>(
+        &self,
+        run: impl FnOnce(&Connection) -> Result<(T, bool), StoreError>,
+    ) -> Result<T, StoreError> {
+        let since = Instant::now();
+        let deadline = since + self.wait();
+        let db = self.lock(&self.writer, since, deadline)?;
+        let inside = self.gate.enter(deadline)?;
+        self.database.check()?;
+        let transaction = Transaction::write(&db)?;
+        let (answer, wrote) = run(&db)?;
+        if wrote {
+            transaction.commit()?;
+        } else {
+            drop(transaction);
+        }
+        drop(inside);
+        drop(db);
+        self.checkpointer
+            .committed(self.log_pages.load(Ordering::Relaxed));
+        Ok(answer)
+    }
+
+    /// Runs `look` on one state of the store, without the gate.
+    fn read<T>(
+        &self,
+        look: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let since = Instant::now();
+        let db = self.lock(&self.reader, since, since + self.wait())?;
+        self.database.check()?;
+        let transaction = Transaction::read(&db)?;
+        let answer = look(&db)?;
+        transaction.commit()?;
+        Ok(answer)
+    }
+
+    fn look(&self, command: &Command) -> Result<Outcome, StoreError> {
+        let clock = (self.options.clock)();
+        self.read(|db| {
+            let decision = lease::transact(command, clock, |query| rows::load(db, query))?;
+            debug_assert!(decision.changes.is_empty(), "{command:?} is not read-only");
+            Ok(decision.outcome)
+        })
+    }
+
+    /// Lets tokens from `token` on be issued: first the floor, then the row.
+    fn reserve(&self, token: Token) -> Result<(), StoreError> {
+        let last = token
+            .sequence()
+            .saturating_add(BLOCK)
+            .min(Token::SEQUENCE_MAX);
+        let through = Token::new(token.generation(), last);
+        let through = through.expect("the generation of a token, and a bounded sequence");
+        self.floor.raise(through)?;
+        self.write(&Command::Reserve(through)).map(drop)
+    }
+
+    fn lock<'a>(
+        &self,
+        connection: &'a Mutex<Connection>,
+        since: Instant,
+        deadline: Instant,
+    ) -> Result<MutexGuard<'a, Connection>, StoreError> {
+        let free = connection.try_lock_until(deadline);
+        free.ok_or_else(|| StoreError::Busy {
+            holder: self.gate_holder(),
+            waited_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn wait(&self) -> Duration {
+        Duration::from_millis(self.options.gate_wait_ms)
+    }
+
+    /// Who stands in the write gate, as far as can be told; for `doctor`.
+    #[must_use]
+    pub fn gate_holder(&self) -> Option<GateHolder> {
+        self.gate.holder()
+    }
+}
+
+impl Store for SqliteStore {
+    fn transact(&self, command: &Command) -> Result<Outcome, StoreError> {
+        let outcome = loop {
+            let outcome = if command.is_read_only() {
+                self.look(command)?
+            } else {
+                self.write(command)?
+            };
+            match outcome {
+                Outcome::NeedReserve(token) => self.reserve(token)?,
+                outcome => break outcome,
+            }
+        };
+        if self.options.durability == Durability::Power && must_be_durable(command, &outcome) {
+            self.log.sync()?;
+        }
+        Ok(outcome)
+    }
+
+    fn meta(&self) -> Result<Meta, StoreError> {
+        let meta = self.read(rows::meta)?;
+        meta.ok_or_else(|| StoreError::Corrupt {
+            what: "the row about the store is gone".into(),
+        })
+    }
+
+    fn history(&self, path: &str, limit: u32) -> Result<Vec<Version>, StoreError> {
+        self.read(|db| rows::history(db, path, limit))
+    }
+
+    fn counters(&self) -> Result<Counters, StoreError> {
+        self.read(rows::counters)
+    }
+
+    fn forget_answers_before(&self, wall_ms: u64) -> Result<(), StoreError> {
+        self.in_gate(|db| {
+            changes::forget_before(db, wall_ms)?;
+            Ok(((), true))
+        })
+    }
+}
+
+/// Whether the caller may act on this answer only once it survives a power cut.
+/// An answer given before may come from a process that died before its sync.
+fn must_be_durable(command: &Command, outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Answered(_) => true,
+        Outcome::Queued { .. }
+        | Outcome::Busy { .. }
+        | Outcome::Deadlock { .. }
+        | Outcome::LimitReached { .. }
+        | Outcome::NeedLatches { .. }
+        | Outcome::NeedRecovery(_)
+        | Outcome::NeedReserve(_)
+        | Outcome::Lost { .. }
+        | Outcome::NotCovered { .. }
+        | Outcome::KeyMismatch
+        | Outcome::NotAnswered => false,
+        Outcome::Opened(_)
+        | Outcome::Done { .. }
+        | Outcome::Granted { .. }
+        | Outcome::Held { .. }
+        | Outcome::Begun
+        | Outcome::Finished { .. }
+        | Outcome::UnknownOp(_)
+        | Outcome::Released { .. }
+        | Outcome::Revoked { .. }
+        | Outcome::Inspected(_)
+        | Outcome::Snapshot(_) => command.must_be_durable(),
+    }
+}
+
+fn refuse_old_library() -> Result<(), StoreError> {
+    if rusqlite::version_number() < SQLITE_MIN {
+        return Err(StoreError::TooOld {
+            version: rusqlite::version().into(),
+        });
+    }
+    Ok(())
+}
+
+/// Opens the connection that writes, makes the tables if there are none, and
+/// has the length of the log told after each commit.
+fn open_writer(
+    path: &Path,
+    options: &OpenOptions,
+    log_pages: Arc<AtomicU32>,
+) -> Result<Connection, StoreError> {
+    identity::refuse_foreign(path)?;
+    let mut db = connection::open(path)?;
+    identity::make_private(path)?;
+    connection::configure(&db)?;
+    schema::prepare(&db)?;
+    if let Some(pages) = options.max_pages {
+        db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+    }
+    db.wal_hook(Some(move |_: &mut _, pages| {
+        log_pages.store(u32::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+        Ok(())
+    }))?;
+    Ok(db)
+}
+
+fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let db = connection::open(path)?;
+    connection::configure(&db)?;
+    db.execute_batch("PRAGMA query_only = ON")?;
+    Ok(db)
+}
+
+/// 128 random bits, as hexadecimal digits.
+fn random_name() -> Result<String, StoreError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Io {
+        path: PathBuf::from("the random source of the system"),
+        source: std::io::Error::other(error.to_string()),
+    })?;
+    Ok(maasl_core::id::hex(&bytes))
+}
