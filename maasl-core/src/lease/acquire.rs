@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use super::command::Acquire;
 use super::counter::{Count, Counter, wait_bucket};
 use super::decide::{StoreClock, earlier_answer};
-use super::outcome::{Blocker, Change, Decision, Outcome};
+use super::outcome::{Blocker, Change, Decision, Outcome, Wake};
 use super::query::{Need, Query, RowSet};
 use super::row::{Answered, CommitIntent, Lease, LeaseEnd, Meta, Ticket};
 use super::{deadlock, ending};
@@ -269,7 +269,11 @@ fn wait(
         changes.extend(asked.ticket.map(Change::DeleteTicket));
         changes.push(Change::Add(Count::one(Counter::TimedOut, class)));
         return Ok(Decision {
-            outcome: Outcome::Busy { blockers, place },
+            outcome: Outcome::Busy {
+                blockers,
+                place,
+                wake: wake_behind(rows, queued, clock.now)?,
+            },
             changes,
         });
     }
@@ -277,7 +281,10 @@ fn wait(
         changes.extend(asked.ticket.map(Change::DeleteTicket));
         changes.push(Change::Add(Count::one(Counter::DeadlocksRefused, class)));
         return Ok(Decision {
-            outcome: Outcome::Deadlock { circle },
+            outcome: Outcome::Deadlock {
+                circle,
+                wake: wake_behind(rows, queued, clock.now)?,
+            },
             changes,
         });
     }
@@ -316,6 +323,14 @@ impl Front {
             .iter()
             .map(|(ticket, _)| deadlock::Obstacle::Ticket(ticket.clone()));
         held.chain(waiting).collect()
+    }
+}
+
+/// Waiters that this one's leaving the queue without a grant may serve.
+fn wake_behind(rows: &RowSet, leaving: Option<&Ticket>, now: Timestamp) -> Result<Vec<Wake>, Need> {
+    match leaving {
+        Some(ticket) => ending::waiters_to_wake(rows, &ticket.wants, &[ticket.no], now, |_| false),
+        None => Ok(Vec::new()),
     }
 }
 
@@ -419,7 +434,7 @@ fn wake_after_grant(
     asked: &Acquire,
     front: &Front,
     now: Timestamp,
-) -> Result<Vec<super::Wake>, Need> {
+) -> Result<Vec<Wake>, Need> {
     let freed: Vec<Want> = front
         .claimable
         .iter()
