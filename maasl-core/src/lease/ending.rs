@@ -77,11 +77,14 @@ pub(super) fn release(rows: &RowSet, asked: &Release, clock: StoreClock) -> Resu
         return Ok(Decision::unchanged(Outcome::NeedRecovery(open)));
     }
     if lease.is_expired(clock.now) {
-        // Nobody needed it meanwhile; the row goes, but its holder is told.
+        // Its holder is told. The row goes only if others could claim it by
+        // time: it still stands for the lock-delay, which an end without a
+        // wake-up must not cut short.
         let mut decision = lost(rows, &asked.lease, Some(lease), Counter::LostLeases)?;
-        decision
-            .changes
-            .extend(end_rows(lease, LeaseEnd::Expired, clock.wall_ms));
+        if clock.now >= lease.claimable_at() {
+            let end = end_rows(lease, LeaseEnd::Expired, clock.wall_ms);
+            decision.changes.extend(end);
+        }
         return Ok(decision);
     }
     let wake = waiters_to_wake(rows, &lease.wants, &[], clock.now, |_| false)?;
