@@ -32,12 +32,7 @@ pub(super) fn acquire(rows: &RowSet, asked: &Acquire, clock: StoreClock) -> Resu
     if let Some(outcome) = answered_before(rows, asked, clock.now)? {
         return Ok(Decision::unchanged(outcome));
     }
-    let queued = match asked.ticket {
-        Some(no) => rows
-            .ticket(no)?
-            .filter(|ticket| !ticket.is_lapsed(clock.now)),
-        None => None,
-    };
+    let queued = own_ticket(rows, asked, clock.now)?;
     let front = Front::of(rows, asked, queued.map(|ticket| ticket.no), clock.now)?;
     if !front.is_clear() {
         return wait(rows, asked, queued, &front, clock);
@@ -51,7 +46,25 @@ pub(super) fn acquire(rows: &RowSet, asked: &Acquire, clock: StoreClock) -> Resu
     if !intents.is_empty() {
         return Ok(Decision::unchanged(Outcome::NeedRecovery(intents)));
     }
-    grant(rows, asked, &front, clock)
+    grant(rows, asked, queued, &front, clock)
+}
+
+/// The live ticket of this request. It is found by the lease it will get, so
+/// that a request sent again without its number keeps its place, and never
+/// stands twice in the queue.
+fn own_ticket<'a>(
+    rows: &'a RowSet,
+    asked: &Acquire,
+    now: Timestamp,
+) -> Result<Option<&'a Ticket>, Need> {
+    for want in &asked.wants {
+        let tickets = rows.tickets(Query::TicketsOverlapping(want.extent.clone()))?;
+        let own = |ticket: &&Ticket| ticket.lease == asked.lease && !ticket.is_lapsed(now);
+        if let Some(ticket) = tickets.iter().find(own) {
+            return Ok(Some(ticket));
+        }
+    }
+    Ok(None)
 }
 
 /// Describes a lease as an obstacle to a request for `key`.
@@ -129,7 +142,7 @@ struct Front {
     /// Batch waiters this request passes.
     passed: Vec<Ticket>,
     /// Waiters that will never come back.
-    gone: Vec<TicketNo>,
+    gone: BTreeSet<TicketNo>,
 }
 
 impl Front {
@@ -145,7 +158,7 @@ impl Front {
             died: Vec::new(),
             waiting: Vec::new(),
             passed: Vec::new(),
-            gone: Vec::new(),
+            gone: BTreeSet::new(),
         };
         let mut leases = BTreeMap::new();
         let mut tickets = BTreeMap::new();
@@ -158,6 +171,9 @@ impl Front {
                 }
             }
             for ticket in rows.tickets(Query::TicketsOverlapping(want.extent.clone()))? {
+                if ticket.lease == asked.lease && ticket.is_lapsed(now) {
+                    front.gone.insert(ticket.no);
+                }
                 let ahead = own.is_none_or(|own| ticket.no < own);
                 if ahead && contests(&ticket.wants, want) {
                     tickets
@@ -201,7 +217,7 @@ impl Front {
 
     fn sort_ticket(&mut self, ticket: &Ticket, key: &ResourceKey, asked: &Acquire, now: Timestamp) {
         if ticket.is_lapsed(now) || asked.dead.contains(&ticket.owner.session) {
-            self.gone.push(ticket.no);
+            self.gone.insert(ticket.no);
         } else if asked.urgency == Urgency::Interactive
             && ticket.urgency == Urgency::Batch
             && ticket.bypassed < BYPASS_MAX
@@ -266,7 +282,7 @@ fn wait(
     let mut changes = front.housekeeping();
     let class = class_of(&asked.wants);
     if asked.wait_ms == 0 {
-        changes.extend(asked.ticket.map(Change::DeleteTicket));
+        changes.extend(queued.map(|ticket| Change::DeleteTicket(ticket.no)));
         changes.push(Change::Add(Count::one(Counter::TimedOut, class)));
         return Ok(Decision {
             outcome: Outcome::Busy {
@@ -277,8 +293,8 @@ fn wait(
             changes,
         });
     }
-    if let Some(circle) = deadlock::circle(rows, asked, front.obstacles(), clock.now)? {
-        changes.extend(asked.ticket.map(Change::DeleteTicket));
+    if let Some(circle) = deadlock::circle(rows, asked, queued, front.obstacles(), clock.now)? {
+        changes.extend(queued.map(|ticket| Change::DeleteTicket(ticket.no)));
         changes.push(Change::Add(Count::one(Counter::DeadlocksRefused, class)));
         return Ok(Decision {
             outcome: Outcome::Deadlock {
@@ -366,6 +382,7 @@ fn enqueue(
 fn grant(
     rows: &RowSet,
     asked: &Acquire,
+    queued: Option<&Ticket>,
     front: &Front,
     clock: StoreClock,
 ) -> Result<Decision, Need> {
@@ -394,7 +411,8 @@ fn grant(
             ..ticket.clone()
         }));
     }
-    changes.extend(asked.ticket.map(Change::DeleteTicket));
+    let own = queued.map(|ticket| ticket.no);
+    changes.extend(own.map(Change::DeleteTicket));
     changes.push(Change::PutLease(lease.clone()));
     changes.extend(grant_record(asked, &lease, clock.wall_ms));
     let class = class_of(&asked.wants);
@@ -416,7 +434,7 @@ fn grant(
         .iter()
         .map(|lease| lease.owner.clone())
         .collect();
-    let wake = wake_after_grant(rows, asked, front, clock.now)?;
+    let wake = wake_after_grant(rows, asked, own, front, clock.now)?;
     Ok(Decision {
         outcome: Outcome::Granted {
             lease,
@@ -432,6 +450,7 @@ fn grant(
 fn wake_after_grant(
     rows: &RowSet,
     asked: &Acquire,
+    own: Option<TicketNo>,
     front: &Front,
     now: Timestamp,
 ) -> Result<Vec<Wake>, Need> {
@@ -440,7 +459,7 @@ fn wake_after_grant(
         .iter()
         .flat_map(|lease| lease.wants.clone())
         .collect();
-    let own: Vec<TicketNo> = asked.ticket.into_iter().collect();
+    let own: Vec<TicketNo> = own.into_iter().collect();
     let blocked = |ticket: &Ticket| ticket.wants.iter().any(|want| contests(&asked.wants, want));
     ending::waiters_to_wake(rows, &freed, &own, now, blocked)
 }
