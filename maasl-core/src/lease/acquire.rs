@@ -141,7 +141,7 @@ struct Front {
     waiting: Vec<(Ticket, ResourceKey)>,
     /// Batch waiters this request passes.
     passed: Vec<Ticket>,
-    /// Waiters that will never come back.
+    /// Waiters whose time is over; those behind them knew when.
     gone: BTreeSet<TicketNo>,
 }
 
@@ -216,8 +216,11 @@ impl Front {
     }
 
     fn sort_ticket(&mut self, ticket: &Ticket, key: &ResourceKey, asked: &Acquire, now: Timestamp) {
-        if ticket.is_lapsed(now) || asked.dead.contains(&ticket.owner.session) {
+        if ticket.is_lapsed(now) {
             self.gone.insert(ticket.no);
+        } else if asked.dead.contains(&ticket.owner.session) {
+            // Skipped, but left in the queue: the sweep that removes it wakes
+            // those who stand only behind it.
         } else if asked.urgency == Urgency::Interactive
             && ticket.urgency == Urgency::Batch
             && ticket.bypassed < BYPASS_MAX
