@@ -16,7 +16,7 @@ use super::counter::{Count, Counter, wait_bucket};
 use super::decide::{StoreClock, earlier_answer};
 use super::outcome::{Blocker, Change, Decision, Outcome, Wake};
 use super::query::{Need, Query, RowSet};
-use super::row::{Answered, CommitIntent, Lease, LeaseEnd, Meta, Ticket};
+use super::row::{Answered, CommitIntent, Lease, LeaseEnd, LeaseKind, Meta, Ticket};
 use super::{deadlock, ending};
 use crate::id::{Owner, SessionId, TicketNo, Token};
 use crate::policy::Urgency;
@@ -437,7 +437,10 @@ fn grant(
         .iter()
         .map(|lease| lease.owner.clone())
         .collect();
-    let wake = wake_after_grant(rows, asked, own, front, clock.now)?;
+    let mut wake = wake_after_grant(rows, asked, own, front, clock.now)?;
+    wake.extend(wake_to_find_circles(rows, asked, own, front, clock.now)?);
+    wake.sort_unstable_by_key(|wake| wake.ticket);
+    wake.dedup();
     Ok(Decision {
         outcome: Outcome::Granted {
             lease,
@@ -465,6 +468,44 @@ fn wake_after_grant(
     let own: Vec<TicketNo> = own.into_iter().collect();
     let blocked = |ticket: &Ticket| ticket.wants.iter().any(|want| contests(&asked.wants, want));
     ending::waiters_to_wake(rows, &freed, &own, now, blocked)
+}
+
+/// Waiters whose wait this grant may have made part of a circle: waiting is
+/// checked when it begins, but a grant adds edges too. Those behind it now also
+/// wait for its owner's other requests, and those that may no longer pass a
+/// batch request now wait for it. Looking again, they find the circle.
+fn wake_to_find_circles(
+    rows: &RowSet,
+    asked: &Acquire,
+    own: Option<TicketNo>,
+    front: &Front,
+    now: Timestamp,
+) -> Result<Vec<Wake>, Need> {
+    let mut held_up: Vec<(TicketNo, &[Want])> = Vec::new();
+    if asked.kind == LeaseKind::Reservation {
+        let others = rows.tickets(Query::TicketsOf(asked.owner.clone()))?;
+        if others.iter().any(|ticket| Some(ticket.no) != own) {
+            held_up.push((TicketNo::default(), &asked.wants));
+        }
+    }
+    let passed = front.passed.iter();
+    let spent = passed.filter(|ticket| ticket.bypassed + 1 == BYPASS_MAX);
+    held_up.extend(spent.map(|ticket| (ticket.no, ticket.wants.as_slice())));
+    let mut wake = Vec::new();
+    for (after, wants) in held_up {
+        for want in wants {
+            for ticket in rows.tickets(Query::TicketsOverlapping(want.extent.clone()))? {
+                let waits = ticket.no > after && Some(ticket.no) != own && !ticket.is_lapsed(now);
+                if waits && contests(&ticket.wants, want) {
+                    wake.push(Wake {
+                        session: ticket.owner.session.clone(),
+                        ticket: ticket.no,
+                    });
+                }
+            }
+        }
+    }
+    Ok(wake)
 }
 
 fn grant_record(asked: &Acquire, lease: &Lease, wall_ms: u64) -> Option<Change> {
