@@ -133,12 +133,18 @@ impl Attempt<'_> {
                     self.command.ticket = Some(ticket);
                     self.wait(ticket, place, blockers, retry_in_ms).await?;
                 }
-                Outcome::Busy { blockers, place } => {
+                Outcome::Busy {
+                    blockers,
+                    place,
+                    wake,
+                } => {
                     self.command.ticket = None;
+                    self.cx.ring(wake).await;
                     return Err(self.busy(blockers, place));
                 }
-                Outcome::Deadlock { circle } => {
+                Outcome::Deadlock { circle, wake } => {
                     self.command.ticket = None;
+                    self.cx.ring(wake).await;
                     return Err(Refusal::Deadlock { circle });
                 }
                 Outcome::LimitReached { limit, value } => {

@@ -16,6 +16,7 @@ use super::call::{Cx, mixed_up};
 use super::commit::{self, Committed, Staged};
 use super::io::{Call, Effect, FileOp};
 use super::plan::{Content, Facts, NoPlan, Plan, plan};
+use super::settle;
 use crate::id::LeaseId;
 use crate::lease::command::Inspect;
 use crate::lease::outcome::Inspected;
@@ -59,6 +60,7 @@ pub(super) async fn change(cx: &Cx, call: &Call, ops: Vec<FileOp>) -> Result<Rec
             replayed(cx).await?;
             Ok(receipt)
         }
+        Ok(Committed::Blocked) => panic!("a blocked commit is tried again, not answered"),
         Ok(Committed::Refused(refusal)) => Err(met_outside(cx, &right, *refusal).await),
         Err(refusal) => Err(give_up(cx, &right, refusal).await),
     }
@@ -427,6 +429,10 @@ impl Change<'_> {
         cx.unlatch().await?;
         let (committed, wake) = result?;
         cx.ring(wake).await;
+        if let Some(Committed::Blocked) = committed {
+            settle::settle_dead(cx).await?;
+            return Ok(None);
+        }
         Ok(committed)
     }
 

@@ -17,6 +17,7 @@ use super::call::{Cx, mixed_up};
 use super::change::{Right, counts_of, not_covered};
 use super::io::{Effect, Swapped};
 use super::plan::Planned;
+use super::settle;
 use crate::id::{ContentHash, OpId};
 use crate::lease::command::{FinishCommit, ItemEnd};
 use crate::lease::{Command, CommitIntent, CommitItem, Lease, Outcome, RequestKey, Wake};
@@ -52,6 +53,9 @@ pub(super) enum Committed {
     Receipt(Receipt),
     /// It was not begun: the same request took effect before.
     Earlier(Receipt),
+    /// It was not begun: a dead process left a commit open under the same lease,
+    /// whose latches are not held here.
+    Blocked,
     /// It met a foreign change and was undone.
     Refused(Box<Refusal>),
 }
@@ -86,8 +90,8 @@ pub(super) async fn commit(
         release: right.own,
         turned_back: false,
     };
-    if let Some(earlier) = begin(cx, &intent).await? {
-        return Ok((Committed::Earlier(earlier), Vec::new()));
+    if let Some(instead) = begin(cx, &intent).await? {
+        return Ok((instead, Vec::new()));
     }
     *begun = true;
     match swap_all(cx, &intent).await? {
@@ -96,9 +100,8 @@ pub(super) async fn commit(
     }
 }
 
-/// Passes the commit point, or says why not; an answer if the request turns out
-/// to have been answered meanwhile.
-async fn begin(cx: &Cx, intent: &CommitIntent) -> Result<Option<Receipt>, Refusal> {
+/// Passes the commit point, or says what happens instead.
+async fn begin(cx: &Cx, intent: &CommitIntent) -> Result<Option<Committed>, Refusal> {
     let resources: Vec<String> = intent.latches.iter().map(ToString::to_string).collect();
     let usable = {
         let mut shared = cx.seed.shared.borrow_mut();
@@ -110,13 +113,19 @@ async fn begin(cx: &Cx, intent: &CommitIntent) -> Result<Option<Receipt>, Refusa
     if !usable {
         return Err(lost_by_own_clock(cx, intent, &resources).await?);
     }
-    match cx.store(Command::BeginCommit(intent.clone())).await? {
-        Outcome::Begun => Ok(None),
-        Outcome::Answered(receipt) => Ok(Some(receipt)),
-        Outcome::KeyMismatch => Err(acquire::key_mismatch(intent.request.as_ref())),
-        Outcome::NotCovered { key } => Err(not_covered(&key)),
-        Outcome::Lost { ended, expired } => Err(acquire::lost(&resources, ended, expired.as_ref())),
-        other => mixed_up(&other),
+    loop {
+        match cx.store(Command::BeginCommit(intent.clone())).await? {
+            Outcome::Begun => return Ok(None),
+            Outcome::Answered(receipt) => return Ok(Some(Committed::Earlier(receipt))),
+            Outcome::NeedRecovery(open) => settle::settle_all(cx, &open).await?,
+            Outcome::NeedLatches { .. } => return Ok(Some(Committed::Blocked)),
+            Outcome::KeyMismatch => return Err(acquire::key_mismatch(intent.request.as_ref())),
+            Outcome::NotCovered { key } => return Err(not_covered(&key)),
+            Outcome::Lost { ended, expired } => {
+                return Err(acquire::lost(&resources, ended, expired.as_ref()));
+            }
+            other => mixed_up(&other),
+        }
     }
 }
 
