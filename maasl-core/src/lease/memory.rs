@@ -139,10 +139,13 @@ impl MemoryRows {
         &self.counters
     }
 
-    /// Forgets answers given before this wall time, in milliseconds since 1970.
+    /// Forgets answers given and ends of leases recorded before this wall time,
+    /// in milliseconds since 1970.
     pub fn forget_answers_before(&mut self, wall_ms: u64) {
         self.answered
             .retain(|_, answered| answered.wall_ms >= wall_ms);
+        self.ended
+            .retain(|_, ended| ended.ended_wall_ms >= wall_ms);
     }
 
     fn leases_by<'a>(&self, tokens: impl IntoIterator<Item = &'a Token>) -> Vec<Lease> {

@@ -4,17 +4,52 @@
 //! key table exactly as long as its lease or ticket stands. Leaves to others:
 //! the transaction around them.
 
-use maasl_core::id::{TicketNo, Token};
-use maasl_core::lease::{Change, Count, Lease, LeaseKind, Meta, Ticket};
-use maasl_core::resource::{Scope, Want};
-use rusqlite::{Connection, OptionalExtension as _, Params};
+use std::collections::BTreeMap;
+
+use maasl_core::id::{LeaseId, TicketNo, Token};
+use maasl_core::lease::{Change, Count, Lease, LeaseKind, Meta, Rows, Ticket};
+use maasl_core::resource::{ResourceKey, Scope, Want};
+use rusqlite::{Connection, OptionalExtension as _, Params, ToSql};
 use serde::Serialize;
 
-use super::rows::parse;
+use super::rows::{self, parse};
+use super::schema::META;
 use crate::store::StoreError;
 
-/// Writes `change`.
-pub(super) fn apply(db: &Connection, change: &Change) -> Result<(), StoreError> {
+/// The leases a decision has looked at, by token. The table has no index by
+/// token, which would cost every grant a page; a decision ends only leases it
+/// has seen, so these are enough.
+#[derive(Default)]
+pub(super) struct Seen {
+    leases: BTreeMap<Token, Keyed>,
+}
+
+/// How a lease is found: its id and its keys.
+type Keyed = (LeaseId, Vec<ResourceKey>);
+
+impl Seen {
+    /// Remembers the leases in an answer.
+    pub(super) fn note(&mut self, rows: &Rows) {
+        if let Rows::Leases(leases) = rows {
+            let keyed = |lease: &Lease| (lease.token, keyed(lease));
+            self.leases.extend(leases.iter().map(keyed));
+        }
+    }
+
+    fn keys_of(&self, db: &Connection, token: Token) -> Result<Option<Keyed>, StoreError> {
+        if let Some(found) = self.leases.get(&token) {
+            return Ok(Some(found.clone()));
+        }
+        Ok(rows::lease_of(db, token)?.as_ref().map(keyed))
+    }
+}
+
+fn keyed(lease: &Lease) -> Keyed {
+    (lease.id.clone(), lease.keys().cloned().collect())
+}
+
+/// Writes `change`, which was decided after looking at `seen`.
+pub(super) fn apply(db: &Connection, change: &Change, seen: &Seen) -> Result<(), StoreError> {
     match change {
         Change::PutMeta(meta) => put_meta(db, meta),
         Change::PutSession(session) => {
@@ -23,7 +58,7 @@ pub(super) fn apply(db: &Connection, change: &Change) -> Result<(), StoreError> 
         }
         Change::DeleteSession(id) => run(db, "DELETE FROM session WHERE id = ?1", [id.as_str()]),
         Change::PutLease(lease) => put_lease(db, lease),
-        Change::DeleteLease(token) => delete_lease(db, *token),
+        Change::DeleteLease(token) => delete_lease(db, *token, seen),
         Change::PutEnded(ended) => {
             let sql = "INSERT OR REPLACE INTO ended (id, wall_ms, body) VALUES (?1, ?2, ?3)";
             run(
@@ -76,46 +111,36 @@ fn body(row: &impl Serialize) -> String {
 }
 
 fn put_meta(db: &Connection, meta: &Meta) -> Result<(), StoreError> {
-    let sql = "INSERT OR REPLACE INTO meta
-               (one, store, generation, next_sequence, reserved_through, next_ticket, boot)
-               VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)";
-    let row = (
-        &meta.store,
-        meta.generation,
-        meta.next_sequence,
-        meta.reserved_through.number(),
-        meta.next_ticket,
-        &meta.boot,
-    );
-    run(db, sql, row)
+    let sql = "INSERT OR REPLACE INTO counter (name, class, value) VALUES (?1, '', ?2)";
+    run(db, sql, (META, body(meta)))
 }
 
 fn put_lease(db: &Connection, lease: &Lease) -> Result<(), StoreError> {
-    let sql = "INSERT INTO lease (token, id, session, agent, body) VALUES (?1, ?2, ?3, ?4, ?5)
-               ON CONFLICT (token) DO UPDATE SET body = excluded.body";
+    let sql = "INSERT INTO lease (id, token, session, agent, body) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (id) DO UPDATE SET body = excluded.body";
     let owner = (lease.kind == LeaseKind::Reservation).then_some(&lease.owner);
     let row = (
-        lease.token.number(),
         lease.id.as_str(),
+        lease.token.number(),
         owner.map(|owner| owner.session.as_str()),
         owner.map(|owner| owner.agent.as_str()),
         body(lease),
     );
     run(db, sql, row)?;
     let sql = "INSERT OR IGNORE INTO lease_key (key, row, subtree) VALUES (?1, ?2, ?3)";
-    put_keys(db, sql, &lease.wants, lease.token.number())
+    put_keys(db, sql, &lease.wants, lease.id.as_str())
 }
 
-/// The body says which keys there are; an index over the key table by lease
-/// would cost every grant two more pages.
-fn delete_lease(db: &Connection, token: Token) -> Result<(), StoreError> {
-    let sql = "DELETE FROM lease WHERE token = ?1 RETURNING body";
-    let Some(gone) = taken(db, sql, token.number())? else {
+fn delete_lease(db: &Connection, token: Token, seen: &Seen) -> Result<(), StoreError> {
+    let Some((id, keys)) = seen.keys_of(db, token)? else {
         return Ok(());
     };
-    let gone: Lease = parse(&gone)?;
+    run(db, "DELETE FROM lease WHERE id = ?1", [id.as_str()])?;
     let sql = "DELETE FROM lease_key WHERE key = ?1 AND row = ?2";
-    delete_keys(db, sql, &gone.wants, token.number())
+    for key in &keys {
+        run(db, sql, (key.as_str(), id.as_str()))?;
+    }
+    Ok(())
 }
 
 fn put_ticket(db: &Connection, ticket: &Ticket) -> Result<(), StoreError> {
@@ -140,7 +165,10 @@ fn delete_ticket(db: &Connection, no: TicketNo) -> Result<(), StoreError> {
     };
     let gone: Ticket = parse(&gone)?;
     let sql = "DELETE FROM ticket_key WHERE key = ?1 AND row = ?2";
-    delete_keys(db, sql, &gone.wants, no.0)
+    for want in &gone.wants {
+        run(db, sql, (want.extent.key.as_str(), no.0))?;
+    }
+    Ok(())
 }
 
 fn taken(db: &Connection, sql: &str, number: u64) -> Result<Option<String>, StoreError> {
@@ -148,17 +176,10 @@ fn taken(db: &Connection, sql: &str, number: u64) -> Result<Option<String>, Stor
     Ok(delete.query_row([number], |row| row.get(0)).optional()?)
 }
 
-fn put_keys(db: &Connection, sql: &str, wants: &[Want], row: u64) -> Result<(), StoreError> {
+fn put_keys(db: &Connection, sql: &str, wants: &[Want], row: impl ToSql) -> Result<(), StoreError> {
     for want in wants {
         let subtree = want.extent.scope == Scope::Subtree;
-        run(db, sql, (want.extent.key.as_str(), row, subtree))?;
-    }
-    Ok(())
-}
-
-fn delete_keys(db: &Connection, sql: &str, wants: &[Want], row: u64) -> Result<(), StoreError> {
-    for want in wants {
-        run(db, sql, (want.extent.key.as_str(), row))?;
+        run(db, sql, (want.extent.key.as_str(), &row, subtree))?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::BUSY_TIMEOUT_MS;
@@ -29,6 +30,9 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS.into()))?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Without this the planner prepares a statement again whenever it is bound
+    // to other values, in case they suit another plan.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(db)
 }
 

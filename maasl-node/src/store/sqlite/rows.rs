@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 use maasl_core::id::Token;
 use maasl_core::lease::{Lease, Meta, Query, Rows, Ticket, Version};
 use maasl_core::resource::{Extent, Scope};
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, Row};
+use rusqlite::{CachedStatement, Connection, Params, Row};
 use serde::de::DeserializeOwned;
 
+use super::schema::META;
 use crate::store::{Counters, StoreError};
 
 /// Answers `query`.
@@ -71,19 +72,14 @@ pub(super) fn load(db: &Connection, query: &Query) -> Result<Rows, StoreError> {
 
 /// The row about the store; nothing in a store that was just made.
 pub(super) fn meta(db: &Connection) -> Result<Option<Meta>, StoreError> {
-    let sql = "SELECT store, generation, next_sequence, reserved_through, next_ticket, boot
-               FROM meta";
-    let read = |row: &Row<'_>| {
-        Ok(Meta {
-            store: row.get(0)?,
-            generation: row.get(1)?,
-            next_sequence: row.get(2)?,
-            reserved_through: Token::from_number(row.get(3)?),
-            next_ticket: row.get(4)?,
-            boot: row.get(5)?,
-        })
-    };
-    Ok(db.prepare_cached(sql)?.query_row([], read).optional()?)
+    let sql = "SELECT value FROM counter WHERE name = ?1 AND class = ''";
+    Ok(bodies(db, sql, [META])?.pop())
+}
+
+/// The lease with this token, searched for one by one.
+pub(super) fn lease_of(db: &Connection, token: Token) -> Result<Option<Lease>, StoreError> {
+    let sql = "SELECT body FROM lease WHERE token = ?1";
+    Ok(bodies(db, sql, [token.number()])?.pop())
 }
 
 /// At most `limit` versions of `path`, newest first.
@@ -94,9 +90,10 @@ pub(super) fn history(db: &Connection, path: &str, limit: u32) -> Result<Vec<Ver
 
 /// Every counter.
 pub(super) fn counters(db: &Connection) -> Result<Counters, StoreError> {
-    let mut select = db.prepare_cached("SELECT name, class, value FROM counter")?;
+    let mut select =
+        db.prepare_cached("SELECT name, class, value FROM counter WHERE name <> ?1")?;
     let read = |row: &Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
-    Ok(select.query_map([], read)?.collect::<Result<_, _>>()?)
+    Ok(select.query_map([META], read)?.collect::<Result<_, _>>()?)
 }
 
 /// Reads a body.
@@ -132,12 +129,12 @@ struct Overlap {
 }
 
 const LEASES: Overlap = Overlap {
-    here: "SELECT 0, token, body FROM lease_key CROSS JOIN lease ON token = row WHERE key = ?1
+    here: "SELECT 0, token, body FROM lease_key CROSS JOIN lease ON id = row WHERE key = ?1
            UNION ALL
            SELECT 1, 0, '' WHERE EXISTS (SELECT 1 FROM lease_key WHERE subtree = 1)",
-    above: "SELECT 0, token, body FROM lease_key CROSS JOIN lease ON token = row
+    above: "SELECT 0, token, body FROM lease_key CROSS JOIN lease ON id = row
             WHERE key = ?1 AND subtree = 1",
-    below: "SELECT 0, token, body FROM lease_key CROSS JOIN lease ON token = row
+    below: "SELECT 0, token, body FROM lease_key CROSS JOIN lease ON id = row
             WHERE key >= ?1 AND key < ?2",
 };
 

@@ -7,6 +7,11 @@
 //! through `lease_key` and `ticket_key`: one row per key of a set. A look-up by
 //! key costs the same whatever else is held; the partial indexes tell at once
 //! that no subtree is held at all, so that ancestors need not be tried.
+//!
+//! What a commit costs is the pages it writes, so a grant touches three: a lease
+//! is found by its id alone (its token has no index), the row about the store
+//! lies among the counters, and open intents, of which there are few, are
+//! searched one by one.
 
 use rusqlite::Connection;
 
@@ -19,28 +24,19 @@ const SCHEMA: u32 = 1;
 const APPLICATION_ID: u32 = 0x4d41_534c;
 
 const TABLES: &str = "
-CREATE TABLE meta (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    store TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    next_sequence INTEGER NOT NULL,
-    reserved_through INTEGER NOT NULL,
-    next_ticket INTEGER NOT NULL,
-    boot TEXT NOT NULL
-) STRICT;
 CREATE TABLE session (id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE lease (
-    token INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
+    id TEXT PRIMARY KEY,
+    token INTEGER NOT NULL,
     session TEXT,
     agent TEXT,
     body TEXT NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 -- Owners are recorded for reservations alone; the leases of calls stay out.
 CREATE INDEX lease_owner ON lease (session, agent) WHERE session IS NOT NULL;
 CREATE TABLE lease_key (
     key TEXT NOT NULL,
-    row INTEGER NOT NULL,
+    row TEXT NOT NULL,
     subtree INTEGER NOT NULL,
     PRIMARY KEY (key, row)
 ) STRICT, WITHOUT ROWID;
@@ -69,7 +65,6 @@ CREATE TABLE intent (
     token INTEGER NOT NULL,
     body TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX intent_token ON intent (token);
 CREATE TABLE version (
     path TEXT NOT NULL,
     number INTEGER NOT NULL,
@@ -84,10 +79,13 @@ CREATE TABLE answered (
 CREATE TABLE counter (
     name TEXT NOT NULL,
     class TEXT NOT NULL,
-    value INTEGER NOT NULL,
+    value ANY NOT NULL,
     PRIMARY KEY (name, class)
 ) STRICT, WITHOUT ROWID;
 ";
+
+/// The row about the store itself: a JSON text among the counters.
+pub(super) const META: &str = "meta";
 
 /// Makes the tables of a new file, or checks those of an old one. The caller
 /// stands in the gate.

@@ -17,13 +17,14 @@ use maasl_core::lease::{self, Command, Meta, Outcome, Session, Version};
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 
+use super::changes::{self, Seen};
 use super::checkpoint::Checkpointer;
 use super::connection::{self, Transaction};
 use super::floor::{Floor, Reading};
 use super::gate::Gate;
 use super::identity::{self, Pinned};
 use super::sync::LogSync;
-use super::{changes, place, rows, schema};
+use super::{place, rows, schema};
 use crate::state_dir::StateDir;
 use crate::store::{Clock, Counters, GateHolder, Store, StoreError, clock};
 
@@ -149,9 +150,14 @@ impl SqliteStore {
     fn write(&self, command: &Command) -> Result<Outcome, StoreError> {
         self.in_gate(|db| {
             let clock = (self.options.clock)();
-            let decision = lease::transact(command, clock, |query| rows::load(db, query))?;
+            let mut seen = Seen::default();
+            let decision = lease::transact(command, clock, |query| {
+                let rows = rows::load(db, query)?;
+                seen.note(&rows);
+                Ok::<_, StoreError>(rows)
+            })?;
             for change in &decision.changes {
-                changes::apply(db, change)?;
+                changes::apply(db, change, &seen)?;
             }
             Ok((decision.outcome, !decision.changes.is_empty()))
         })

@@ -1,0 +1,301 @@
+//! SQLite: what happens to the files of a store, within one process.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use maasl_core::id::{LeaseId, Token};
+use maasl_core::lease::command::Acquire;
+use maasl_core::lease::{Command, CommitIntent, Lease, Outcome};
+use maasl_node::store::{OpenOptions, SqliteStore, Store, StoreError};
+use tempfile::TempDir;
+
+use super::bench::{Time, ask, granted, intent, open, options, release, try_open};
+
+struct Place {
+    root: TempDir,
+    time: Time,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            root: tempfile::tempdir().unwrap(),
+            time: Time::new(),
+        }
+    }
+
+    fn options(&self) -> OpenOptions {
+        OpenOptions {
+            clock: self.time.clock(),
+            ..options()
+        }
+    }
+
+    fn open(&self) -> SqliteStore {
+        open(self.root.path(), self.options())
+    }
+
+    fn refusal(&self) -> StoreError {
+        match try_open(self.root.path(), self.options()) {
+            Ok(_) => panic!("it opened"),
+            Err(error) => error,
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.root.path().join(".maasl").join(name)
+    }
+
+    /// The token of a grant that is returned at once.
+    fn token(&self) -> Token {
+        pair(&self.open()).token
+    }
+}
+
+fn take(store: &SqliteStore, ask: Acquire) -> Lease {
+    granted(store.transact(&Command::Acquire(ask)).unwrap())
+}
+
+fn pair(store: &SqliteStore) -> Lease {
+    let lease = take(store, ask("a", "x"));
+    let latched = lease.keys().cloned().collect();
+    store.transact(&release(&lease, latched)).unwrap();
+    lease
+}
+
+#[test]
+fn two_stores_on_one_directory_are_one() {
+    let place = Place::new();
+    let (one, two) = (place.open(), place.open());
+    let lease = take(&one, ask("a", "x"));
+    let refused = two.transact(&Command::Acquire(ask("b", "x"))).unwrap();
+    assert!(matches!(refused, Outcome::Busy { .. }));
+    let latched = lease.keys().cloned().collect();
+    two.transact(&release(&lease, latched)).unwrap();
+    assert!(take(&two, ask("b", "x")).token > lease.token);
+    assert_eq!(one.meta().unwrap(), two.meta().unwrap());
+}
+
+#[test]
+fn what_is_kept_survives_closing() {
+    let place = Place::new();
+    let lease = take(&place.open(), ask("a", "x"));
+    let held = place.open().transact(&Command::Verify(lease.id)).unwrap();
+    assert!(matches!(held, Outcome::Held { .. }));
+}
+
+#[test]
+fn a_restored_copy_goes_on_above_all_that_was_issued() {
+    let place = Place::new();
+    place.token();
+    let copy = fs::read(place.file("maasl.db")).unwrap();
+    let newest = (0..20).map(|_| place.token()).max().unwrap();
+    fs::write(place.file("maasl.db"), copy).unwrap();
+    assert!(place.token() > newest);
+}
+
+#[test]
+fn a_copy_from_before_the_first_grant_goes_on_above_as_well() {
+    let place = Place::new();
+    drop(place.open());
+    let copy = fs::read(place.file("maasl.db")).unwrap();
+    let newest = place.token();
+    fs::write(place.file("maasl.db"), copy).unwrap();
+    assert!(place.token() > newest);
+}
+
+#[test]
+fn a_deleted_database_goes_on_above_the_floor() {
+    let place = Place::new();
+    let newest = place.token();
+    fs::remove_file(place.file("maasl.db")).unwrap();
+    assert!(place.token() > newest);
+}
+
+#[test]
+fn a_deleted_directory_goes_on_above_by_the_wall_clock() {
+    let place = Place::new();
+    let newest = (0..5).map(|_| place.token()).max().unwrap();
+    fs::remove_dir_all(place.root.path().join(".maasl")).unwrap();
+    place.time.pass_ms(60);
+    assert!(place.token() > newest);
+}
+
+#[test]
+fn a_damaged_or_lost_floor_begins_a_generation() {
+    for harm in [
+        |floor: &Path| fs::write(floor, "floor 1 of something else, long enough to read").unwrap(),
+        |floor: &Path| fs::remove_file(floor).unwrap(),
+    ] {
+        let place = Place::new();
+        let before = place.token();
+        harm(&place.file("floor"));
+        let after = place.token();
+        assert!(after.generation() > before.generation());
+        assert!(place.token() > after);
+    }
+}
+
+#[test]
+fn a_store_replaced_under_us_is_noticed() {
+    let harms: [fn(&Place); 3] = [
+        |place| fs::remove_file(place.file("maasl.db")).unwrap(),
+        |place| fs::remove_file(place.file("gate")).unwrap(),
+        |place| {
+            let moved = place.root.path().join("moved");
+            fs::rename(place.root.path().join(".maasl"), moved).unwrap();
+            place.open();
+        },
+    ];
+    for harm in harms {
+        let place = Place::new();
+        let store = place.open();
+        harm(&place);
+        let written = store.transact(&Command::Acquire(ask("a", "x")));
+        assert!(
+            matches!(written, Err(StoreError::Replaced { .. })),
+            "{written:?}"
+        );
+    }
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let place = Place::new();
+    drop(place.open());
+    edit(&place, "PRAGMA user_version = 99");
+    let error = place.refusal();
+    assert!(
+        matches!(error, StoreError::SchemaNewer { found: 99, .. }),
+        "{error}"
+    );
+}
+
+fn edit(place: &Place, sql: &str) {
+    let db = rusqlite::Connection::open(place.file("maasl.db")).unwrap();
+    db.execute_batch(sql).unwrap();
+}
+
+#[test]
+fn what_is_no_store_is_refused_and_left_alone() {
+    let other = Place::new();
+    drop(other.open());
+    edit(&other, "PRAGMA application_id = 7");
+    assert!(matches!(other.refusal(), StoreError::Corrupt { .. }));
+    let text = Place::new();
+    drop(text.open());
+    let letter = "not a database at all. ".repeat(400);
+    fs::write(text.file("maasl.db"), &letter).unwrap();
+    assert!(matches!(text.refusal(), StoreError::Corrupt { .. }));
+    assert_eq!(fs::read_to_string(text.file("maasl.db")).unwrap(), letter);
+}
+
+#[test]
+fn links_are_refused() {
+    for name in ["maasl.db", "gate", "floor"] {
+        let place = Place::new();
+        place.token();
+        let elsewhere = place.root.path().join("elsewhere");
+        fs::rename(place.file(name), &elsewhere).unwrap();
+        symlink(&elsewhere, place.file(name)).unwrap();
+        assert!(
+            matches!(place.refusal(), StoreError::NotOurs { .. }),
+            "{name}"
+        );
+        fs::remove_file(place.file(name)).unwrap();
+        fs::hard_link(&elsewhere, place.file(name)).unwrap();
+        assert!(
+            matches!(place.refusal(), StoreError::NotOurs { .. }),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn nobody_else_may_read_the_files() {
+    let place = Place::new();
+    let store = place.open();
+    pair(&store);
+    for name in ["maasl.db", "maasl.db-wal", "maasl.db-shm", "gate", "floor"] {
+        let mode = fs::metadata(place.file(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn a_full_store_refuses_changes_nothing_and_works_on() {
+    let place = Place::new();
+    let limited = OpenOptions {
+        max_pages: Some(40),
+        ..place.options()
+    };
+    let store = open(place.root.path(), limited);
+    let first = take(&store, ask("a", "first"));
+    let filled = (0..).find_map(|n| {
+        let ask = Acquire {
+            lease: LeaseId::new(format!("{n}")),
+            purpose: Some("p".repeat(500)),
+            ..ask("a", &format!("x/{n}"))
+        };
+        let outcome = store.transact(&Command::Acquire(ask));
+        outcome.err().map(|error| (n, error))
+    });
+    let (n, error) = filled.unwrap();
+    assert!(matches!(error, StoreError::Full), "{error}");
+    let verify = Command::Verify(LeaseId::new(format!("{n}")));
+    let lost = store.transact(&verify).unwrap();
+    assert!(matches!(lost, Outcome::Lost { .. }));
+    let latched = first.keys().cloned().collect();
+    let released = store.transact(&release(&first, latched)).unwrap();
+    assert!(matches!(released, Outcome::Released { .. }));
+    take(&store, ask("b", "first"));
+}
+
+#[test]
+fn a_bug_in_a_decision_leaves_the_store_usable() {
+    let place = Place::new();
+    let store = place.open();
+    let lease = take(&store, ask("a", "x"));
+    let unlatched = CommitIntent {
+        latches: Vec::new(),
+        ..intent(&lease, "op", &["x"], "one")
+    };
+    let begin = Command::BeginCommit(unlatched);
+    let panicked = catch_unwind(AssertUnwindSafe(|| store.transact(&begin)));
+    assert!(panicked.is_err());
+    take(&store, ask("b", "y"));
+    take(&place.open(), ask("b", "z"));
+}
+
+#[test]
+fn threads_share_a_store() {
+    let place = Place::new();
+    let store = place.open();
+    let work = |name: usize| {
+        let asked = |n| Acquire {
+            lease: LeaseId::new(format!("{name}-{n}")),
+            ..ask("a", &format!("{name}"))
+        };
+        let pairs = (0..100).map(|n| {
+            let lease = take(&store, asked(n));
+            let latched = lease.keys().cloned().collect();
+            store.transact(&release(&lease, latched)).unwrap();
+            store.counters().unwrap();
+            lease.token
+        });
+        pairs.collect::<Vec<_>>()
+    };
+    let tokens = std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = (0..4).map(|name| scope.spawn(move || work(name))).collect();
+        let joined = threads.into_iter().map(|thread| thread.join().unwrap());
+        joined.collect::<Vec<_>>()
+    });
+    assert!(tokens.iter().all(|own| own.is_sorted()));
+    let mut all: Vec<Token> = tokens.into_iter().flatten().collect();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 400);
+}

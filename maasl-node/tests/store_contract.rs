@@ -1,0 +1,66 @@
+//! One contract for every store, and what SQLite adds to it between processes.
+//!
+//! A contract test is a function over a [`Bench`]; each runs on every store.
+
+mod store {
+    pub(crate) mod bench;
+    mod between_processes;
+    pub(crate) mod child;
+    pub(crate) mod commits;
+    mod files;
+    pub(crate) mod leases;
+    pub(crate) mod opening;
+}
+
+use store::bench::Bench;
+use store::{commits, leases, opening};
+
+macro_rules! contract {
+    ($($group:ident: $($test:ident),+;)+) => {
+        mod memory {
+            use super::*;
+            $($(#[test] fn $test() { $group::$test(&Bench::memory()); })+)+
+        }
+        mod sqlite {
+            use super::*;
+            $($(#[test] fn $test() { $group::$test(&Bench::sqlite()); })+)+
+        }
+    };
+}
+
+contract! {
+    leases:
+        a_grant_is_answered_again_to_the_same_id,
+        a_conflict_is_refused_and_names_the_holder,
+        waiters_are_served_in_order,
+        interactive_passes_batch_three_times,
+        a_cancelled_waiter_is_forgotten,
+        a_set_is_granted_whole_or_not_at_all,
+        an_expired_lease_is_taken_over_under_its_latches,
+        renewal_after_expiry_is_refused,
+        renewal_extends_and_keeps_the_keys,
+        release_wakes_whom_it_may_serve,
+        a_lease_ends_only_under_its_latches,
+        subtrees_overlap_both_ways,
+        names_that_begin_alike_do_not_overlap,
+        shared_excludes_exclusive_only,
+        a_circle_is_refused,
+        an_idempotent_acquire_has_one_effect,
+        revocation_tells_the_holder,
+        inspection_shows_holder_and_waiters;
+    commits:
+        a_commit_leaves_versions_and_an_answer,
+        a_commit_under_a_lost_lease_is_refused,
+        a_release_waits_for_an_open_commit,
+        a_commit_of_many_files_is_one,
+        history_is_newest_first_and_bounded,
+        answers_and_ends_are_forgotten_by_age,
+        counters_add_up;
+    opening:
+        tokens_strictly_increase,
+        a_new_boot_ends_leases_and_raises_the_generation,
+        a_reservation_never_goes_down,
+        sweeping_forgets_the_dead_and_wakes_the_living,
+        closing_a_session_removes_its_tickets,
+        a_snapshot_hides_lease_ids;
+}
