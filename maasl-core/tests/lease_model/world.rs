@@ -281,11 +281,8 @@ impl World {
         for (at, from) in circle.iter().enumerate() {
             let to = &circle[(at + 1) % circle.len()];
             let target = |w: &Who| owner(*w) == *to;
-            let asked = (
-                ask.needs.as_slice(),
-                ask.ticket.unwrap_or(u64::MAX),
-                ask.who,
-            );
+            let no = self.table.own(ask).unwrap_or(u64::MAX);
+            let asked = (ask.needs.as_slice(), no, ask.who);
             let waiting = self
                 .table
                 .waiters
