@@ -25,7 +25,7 @@ use crate::resource::{ResourceKey, Want};
 use crate::time::Timestamp;
 
 /// How often interactive requests may pass one waiting batch request.
-pub const BYPASS_MAX: u32 = 3;
+pub(super) const BYPASS_MAX: u32 = 3;
 
 /// Decides [`super::Command::Acquire`].
 pub(super) fn acquire(rows: &RowSet, asked: &Acquire, clock: StoreClock) -> Result<Decision, Need> {

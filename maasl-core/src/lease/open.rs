@@ -6,7 +6,6 @@
 //! Leaves to others: reading the boot identity, keeping the floor file, finding
 //! out who is dead.
 
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::command::{Open, Sweep};
@@ -50,7 +49,7 @@ fn first_meta(asked: &Open) -> Meta {
         next_sequence: asked.first_sequence,
         reserved_through: Token::default(),
         next_ticket: 1,
-        boot: asked.boot.to_string(),
+        boot: asked.boot.clone(),
     }
 }
 

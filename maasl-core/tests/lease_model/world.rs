@@ -355,7 +355,10 @@ impl World {
         if ready.is_empty() {
             return;
         }
-        let watch = self.watch.get_mut(&ready[n % ready.len()]).unwrap();
+        let watch = self
+            .watch
+            .get_mut(&ready[n % ready.len()])
+            .expect("it was just listed");
         watch.rung = false;
         let dead = if all_dead { &self.dead } else { &self.known };
         watch.ask.dead.clone_from(dead);

@@ -158,7 +158,7 @@ impl Table {
             now_ms: 0,
         };
         table.open("boot", Token::default());
-        table.send(&Command::Reserve(Token::new(1, 1_000).unwrap()));
+        table.send(&Command::Reserve(Token::new(1, 1_000).expect("small")));
         table
     }
 
