@@ -43,12 +43,13 @@ enum At {
 }
 
 /// Which part of the rule is left out.
-#[derive(Clone, Copy, Default)]
-struct Relaxed {
-    take: bool,
-    foreign: bool,
-    commit: bool,
-    recovery: bool,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Relaxed {
+    Nothing,
+    Take,
+    Foreign,
+    Commit,
+    Recovery,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +87,7 @@ type Code = (
 );
 
 fn number(n: usize) -> u8 {
-    u8::try_from(n).unwrap()
+    u8::try_from(n).expect("few agents")
 }
 
 fn key() -> ResourceKey {
@@ -136,7 +137,7 @@ impl State {
             first_sequence: 1,
             session: None,
         }));
-        state.transact(&Command::Reserve(Token::new(1, 1000).unwrap()));
+        state.transact(&Command::Reserve(Token::new(1, 1000).expect("small")));
         state
     }
 
@@ -250,7 +251,7 @@ impl State {
     /// do so is relaxed.
     fn recover(&mut self, open: &[CommitIntent], relaxed: Relaxed) {
         for intent in open {
-            if relaxed.recovery {
+            if relaxed == Relaxed::Recovery {
                 let forget = maasl_core::lease::Change::DeleteLease(intent.token);
                 self.rows.apply(forget);
                 continue;
@@ -359,18 +360,16 @@ fn steps(
         At::Idle => {
             if agent.grants < GRANTS_EACH {
                 let mut state = from.clone();
-                state.take(i, relaxed.take, relaxed);
+                state.take(i, relaxed == Relaxed::Take, relaxed);
                 reached.push(state);
             }
-            if relaxed.foreign || free {
-                reached.push(to(
-                    At::Foreign,
-                    if relaxed.foreign { from.latch } else { Some(i) },
-                ));
+            let foreign = relaxed == Relaxed::Foreign;
+            if foreign || free {
+                reached.push(to(At::Foreign, if foreign { from.latch } else { Some(i) }));
             }
         }
         At::WantsTake if free => reached.push(to(At::Take, Some(i))),
-        At::WantsCommit if relaxed.commit => reached.push(to(At::Check, from.latch)),
+        At::WantsCommit if relaxed == Relaxed::Commit => reached.push(to(At::Check, from.latch)),
         At::WantsCommit if free => reached.push(to(At::Check, Some(i))),
         At::WantsReturn if free => reached.push(to(At::Return, Some(i))),
         At::WantsTake | At::WantsCommit | At::WantsReturn => {}
@@ -464,7 +463,7 @@ fn explore(relaxed: Relaxed) -> (usize, BTreeSet<&'static str>) {
 
 #[test]
 fn no_interleaving_breaks_the_rule() {
-    let (states, broken) = explore(Relaxed::default());
+    let (states, broken) = explore(Relaxed::Nothing);
     assert_eq!(broken, BTreeSet::new());
     assert!(states > 5_000, "only {states} states");
     println!("{states} states");
@@ -472,10 +471,7 @@ fn no_interleaving_breaks_the_rule() {
 
 #[test]
 fn taking_over_without_the_latch_breaks_it() {
-    let (_, broken) = explore(Relaxed {
-        take: true,
-        ..Relaxed::default()
-    });
+    let (_, broken) = explore(Relaxed::Take);
     assert!(
         broken.contains("I1: swap after a newer grant"),
         "{broken:?}"
@@ -484,10 +480,7 @@ fn taking_over_without_the_latch_breaks_it() {
 
 #[test]
 fn returning_a_foreign_lease_without_the_latch_breaks_it() {
-    let (_, broken) = explore(Relaxed {
-        foreign: true,
-        ..Relaxed::default()
-    });
+    let (_, broken) = explore(Relaxed::Foreign);
     assert!(
         broken.contains("I1: swap after a newer grant"),
         "{broken:?}"
@@ -496,10 +489,7 @@ fn returning_a_foreign_lease_without_the_latch_breaks_it() {
 
 #[test]
 fn committing_without_the_latch_breaks_it() {
-    let (_, broken) = explore(Relaxed {
-        commit: true,
-        ..Relaxed::default()
-    });
+    let (_, broken) = explore(Relaxed::Commit);
     assert!(
         broken.contains("I1: swap after a newer grant"),
         "{broken:?}"
@@ -508,10 +498,7 @@ fn committing_without_the_latch_breaks_it() {
 
 #[test]
 fn ending_a_grant_without_recovery_breaks_it() {
-    let (_, broken) = explore(Relaxed {
-        recovery: true,
-        ..Relaxed::default()
-    });
+    let (_, broken) = explore(Relaxed::Recovery);
     assert!(
         broken.contains("open commit without its lease"),
         "{broken:?}"

@@ -6,6 +6,7 @@
 //! instant (`latch_rule`).
 
 mod reference;
+mod words;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

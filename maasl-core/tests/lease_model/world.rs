@@ -4,21 +4,20 @@
 //! been promised to them. Promises: every step compares answers and rows, and
 //! checks what must hold between steps. Leaves to others: which steps to take.
 
+mod check;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use maasl_core::id::{AgentId, LeaseId, OpId, Owner, SessionId, TicketNo, Token};
+use maasl_core::id::{AgentId, OpId, Owner, TicketNo, Token};
 use maasl_core::lease::command::{Acquire, FinishCommit, Open, Release, Revoke, Sweep};
-use maasl_core::lease::{
-    Command, CommitIntent, CommitItem, LeaseKind, MemoryRows, Outcome, StoreClock, Wake,
-};
+use maasl_core::lease::{Command, CommitIntent, LeaseKind, MemoryRows, Outcome, StoreClock, Wake};
 use maasl_core::policy::Urgency;
-use maasl_core::reply::Receipt;
-use maasl_core::resource::{Extent, Mode, ResourceKey, Scope, Want};
 use maasl_core::time::Timestamp;
 
 use crate::reference::{
-    Ask, Expect, Grant, MAX_WAITERS, Need, Open as OpenCommit, Path, Reference, Waiter, Who, clash,
+    Ask, Expect, Grant, MAX_WAITERS, Need, Open as OpenCommit, Path, Reference, Who, clash,
 };
+use crate::words::{extent, intent, keys, lease_id, op_id, owner, wants};
 
 /// What a waiter has been told.
 struct Watch {
@@ -44,53 +43,6 @@ pub(crate) struct World {
     ops: u32,
     ids: u32,
     pub(crate) seen: BTreeMap<&'static str, u32>,
-}
-
-fn key(path: &Path) -> ResourceKey {
-    ResourceKey::new("code", &path.join("/"))
-}
-
-fn keys(paths: &BTreeSet<Path>) -> BTreeSet<ResourceKey> {
-    paths.iter().map(key).collect()
-}
-
-fn owner(who: Who) -> Owner {
-    Owner {
-        session: SessionId::new(format!("s{}", who.0)),
-        agent: AgentId::new(format!("a{}", who.1)),
-    }
-}
-
-fn wants(needs: &[Need]) -> Vec<Want> {
-    let want = |need: &Need| Want {
-        extent: extent(need),
-        mode: if need.alone {
-            Mode::Exclusive
-        } else {
-            Mode::Shared
-        },
-        class: "CRIT_CODE".into(),
-    };
-    needs.iter().map(want).collect()
-}
-
-fn extent(need: &Need) -> Extent {
-    Extent {
-        key: key(&need.path),
-        scope: if need.deep {
-            Scope::Subtree
-        } else {
-            Scope::Exact
-        },
-    }
-}
-
-fn lease_id(id: u32) -> LeaseId {
-    LeaseId::new(format!("lease{id}"))
-}
-
-fn op_id(op: u32) -> OpId {
-    OpId::new(format!("op{op}"))
 }
 
 impl World {
@@ -274,42 +226,6 @@ impl World {
         }
     }
 
-    /// Each in a named circle waits for the next.
-    fn check_circle(&self, ask: &Ask, circle: &[Owner]) {
-        assert_eq!(circle[0], owner(ask.who));
-        assert!(circle.iter().any(|named| *named != circle[0]));
-        for (at, from) in circle.iter().enumerate() {
-            let to = &circle[(at + 1) % circle.len()];
-            let target = |w: &Who| owner(*w) == *to;
-            let asked = (
-                ask.needs.as_slice(),
-                ask.ticket.unwrap_or(u64::MAX),
-                ask.who,
-            );
-            let waiting = self
-                .table
-                .waiters
-                .iter()
-                .map(|w| (w.needs.as_slice(), w.no, w.who));
-            let mut edges = waiting
-                .chain([asked])
-                .filter(|(.., who)| owner(*who) == *from);
-            let everybody: BTreeSet<Who> = (self.table.waiters.iter().map(|w| w.who))
-                .chain(self.table.grants.iter().map(|g| g.who))
-                .filter(target)
-                .collect();
-            let waits = edges.any(|(needs, no, _)| {
-                let mut next = everybody.iter();
-                next.any(|b| self.table.waits_for(needs, no, *b))
-            });
-            assert!(
-                waits || from == to,
-                "{from:?} does not wait for {to:?}: {ask:?} {circle:?} {:?}",
-                self.table
-            );
-        }
-    }
-
     fn is_latched(&self, paths: &BTreeSet<Path>) -> bool {
         self.inside
             .values()
@@ -358,7 +274,10 @@ impl World {
         if ready.is_empty() {
             return;
         }
-        let watch = self.watch.get_mut(&ready[n % ready.len()]).unwrap();
+        let watch = self
+            .watch
+            .get_mut(&ready[n % ready.len()])
+            .expect("it was just listed");
         watch.rung = false;
         let dead = if all_dead { &self.dead } else { &self.known };
         watch.ask.dead.clone_from(dead);
@@ -615,81 +534,6 @@ impl World {
             .forget(|w| dead.contains(&w.who.0) || now >= w.deadline);
         self.ring(wake);
     }
-
-    /// What must hold between any two steps.
-    pub(crate) fn check(&mut self) {
-        let queue: BTreeSet<u64> = self.table.waiters.iter().map(|w| w.no).collect();
-        self.watch.retain(|no, _| queue.contains(no));
-        self.check_rows();
-        self.check_wakes();
-        let (watch, now) = (&self.watch, self.table.now);
-        if let Some(ring) = self.table.circle(|who| !self.dead.contains(&who.0)) {
-            let looks = |no: &u64| watch.get(no).is_some_and(|w| w.rung || w.due <= now);
-            assert!(
-                ring.iter().any(looks),
-                "a circle stands: {ring:?} {:?}",
-                self.table
-            );
-        }
-    }
-
-    fn check_rows(&mut self) {
-        let Outcome::Snapshot(snapshot) = self.transact(&Command::Snapshot) else {
-            panic!("a snapshot is never refused");
-        };
-        let leases = snapshot.leases.iter().map(|l| {
-            let expires = l.expires_at.ms_since(Timestamp::ZERO);
-            (l.token.number(), l.owner.clone(), l.wants.clone(), expires)
-        });
-        let grants = self.table.grants.iter();
-        let grants = grants.map(|g| (g.token, owner(g.who), wants(&g.needs), g.expires));
-        assert_eq!(leases.collect::<Vec<_>>(), grants.collect::<Vec<_>>());
-        let tickets = snapshot
-            .tickets
-            .iter()
-            .map(|t| (t.no.0, t.owner.clone(), t.bypassed));
-        let line = |w: &Waiter| (w.no, owner(w.who), w.passed_by);
-        let waiters: Vec<_> = self.table.waiters.iter().map(line).collect();
-        assert_eq!(tickets.collect::<Vec<_>>(), waiters);
-        let intents: BTreeSet<OpId> = snapshot.intents.into_iter().map(|i| i.op).collect();
-        assert_eq!(
-            intents,
-            self.table.open.iter().map(|o| op_id(o.op)).collect()
-        );
-        for open in &self.table.open {
-            let standing = self.table.grants.iter().any(|g| g.token == open.token);
-            assert!(standing, "an open commit without its lease: {open:?}");
-        }
-        for (at, a) in self.table.grants.iter().enumerate() {
-            for b in &self.table.grants[at + 1..] {
-                assert!(!clash(&a.needs, &b.needs), "I3: {a:?} and {b:?}");
-            }
-        }
-        for waiter in &self.table.waiters {
-            assert!(waiter.passed_by <= 3, "overtaken too often: {waiter:?}");
-            let got = self.table.grants.iter().any(|g| g.id == waiter.id);
-            assert!(!got, "granted and still in the queue: {waiter:?}");
-        }
-    }
-
-    /// No wake-up is lost: who could be served now has been rung, or its own
-    /// timer is due.
-    fn check_wakes(&self) {
-        for (no, watch) in &self.watch {
-            let mut ask = watch.ask.clone();
-            ask.dead.clone_from(&self.known);
-            let lapsed = !self.table.is_queued(&ask);
-            let blocked = matches!(self.table.expect(&ask), Expect::Blocked { .. });
-            let looks = watch.rung || watch.due <= self.table.now;
-            let looks = looks || self.table.is_over_by_time(&ask);
-            assert!(
-                lapsed || blocked || looks,
-                "nobody rang {no}, due {}: {:?}",
-                watch.due,
-                self.table
-            );
-        }
-    }
 }
 
 pub(crate) fn pick<T>(of: &[T], n: usize) -> Option<&T> {
@@ -697,39 +541,5 @@ pub(crate) fn pick<T>(of: &[T], n: usize) -> Option<&T> {
         None
     } else {
         of.get(n % of.len())
-    }
-}
-
-fn intent(
-    op: u32,
-    grant: &Grant,
-    path: &Path,
-    latches: &BTreeSet<Path>,
-    release: bool,
-) -> CommitIntent {
-    let item = CommitItem {
-        path: path.join("/"),
-        key: key(path),
-        op: "write".into(),
-        stage: format!("stage{op}"),
-        old: None,
-        new: None,
-        size_bytes: 0,
-    };
-    CommitIntent {
-        op: op_id(op),
-        lease: lease_id(grant.id),
-        token: Token::from_number(grant.token),
-        owner: owner(grant.who),
-        latches: latches.iter().map(key).collect(),
-        items: vec![item],
-        receipt: Receipt::Changed {
-            files: Vec::new(),
-            token: Token::from_number(grant.token),
-            waited_ms: 0,
-        },
-        request: None,
-        release,
-        turned_back: false,
     }
 }
