@@ -1,7 +1,9 @@
-//! The product half of the Multi-Agent Anti-Stomp Layer: what agents talk to.
+//! The product half of the Multi-Agent Anti-Stomp Layer: what agents and people
+//! use.
 //!
-//! Owns: the MCP adapter. Promises: it translates and decides nothing. Leaves to
-//! others: who may (`maasl-core`), doing it (`maasl-node`), and the command line
-//! (the `maasl` binary).
+//! Owns: the MCP adapter and the command line. Promises: they translate and
+//! decide nothing. Leaves to others: who may (`maasl-core`) and doing it
+//! (`maasl-node`).
 
+pub mod cli;
 pub mod server;

@@ -18,7 +18,7 @@ use maasl_node::store::sqlite::{self, View};
 use maasl_node::{config_file, latch};
 use serde_json::json;
 
-use super::{Failure, output};
+use super::output;
 
 /// Arguments of `maasl doctor`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(super) fn run(root: &Path, arguments: &Arguments) -> ExitCode {
     let findings = examine(root);
     let healthy = findings.iter().all(|finding| finding.state != State::Bad);
     if arguments.json {
@@ -37,7 +37,11 @@ pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failur
     } else {
         output::line(&table(&findings));
     }
-    Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if healthy {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +106,12 @@ impl Finding {
 fn table(findings: &[Finding]) -> String {
     let mut table = output::table(&["check", "state", "found", "what to do"]);
     for finding in findings {
-        table.add_row([finding.check, finding.word(), &finding.found, finding.advice]);
+        table.add_row([
+            finding.check,
+            finding.word(),
+            &finding.found,
+            finding.advice,
+        ]);
     }
     table.to_string()
 }
@@ -134,7 +143,11 @@ fn sqlite_version() -> Finding {
     if sqlite::library_is_safe() {
         Finding::good("sqlite", version)
     } else {
-        Finding::bad("sqlite", version, "build with the bundled library, 3.51.3 or newer")
+        Finding::bad(
+            "sqlite",
+            version,
+            "build with the bundled library, 3.51.3 or newer",
+        )
     }
 }
 
@@ -147,19 +160,26 @@ fn boot() -> Finding {
 
 fn file_system(root: &Root) -> Finding {
     match platform::fs_name(root.dir()) {
-        Ok(name) => Finding::good("file system", format!("{name} at {}", root.path().display())),
+        Ok(name) => Finding::good(
+            "file system",
+            format!("{name} at {}", root.path().display()),
+        ),
         Err(error) => Finding::weak("file system", error.to_string(), "its kind is unknown"),
     }
 }
 
 fn configuration(root: &Path) -> Finding {
     match config_file::load(root) {
-        Ok(loaded) if !loaded.warnings.is_empty() => {
-            Finding::weak("configuration", loaded.warnings.join("; "), "see the warning")
-        }
+        Ok(loaded) if !loaded.warnings.is_empty() => Finding::weak(
+            "configuration",
+            loaded.warnings.join("; "),
+            "see the warning",
+        ),
         Ok(loaded) => Finding::good(
             "configuration",
-            loaded.source.map_or("defaults".into(), |source| source.display().to_string()),
+            loaded
+                .source
+                .map_or("defaults".into(), |source| source.display().to_string()),
         ),
         Err(error) => Finding::bad("configuration", error.to_string(), "correct that line"),
     }
@@ -208,7 +228,10 @@ fn try_renames(state: &StateDir) -> std::io::Result<(SwapMode, PlaceMode)> {
 }
 
 fn tempfile_in(state: &StateDir) -> std::io::Result<std::path::PathBuf> {
-    let folder = state.path().join("stage").join(format!("doctor-{}", std::process::id()));
+    let folder = state
+        .path()
+        .join("stage")
+        .join(format!("doctor-{}", std::process::id()));
     std::fs::create_dir(&folder)?;
     Ok(folder)
 }
@@ -222,13 +245,29 @@ fn examine_store(state: &StateDir, view: &View) -> Vec<Finding> {
         }
     };
     let Ok(dir) = File::open(state.path().join("live")) else {
-        return vec![Finding::bad("liveness", "no folder", "run any maasl command")];
+        return vec![Finding::bad(
+            "liveness",
+            "no folder",
+            "run any maasl command",
+        )];
     };
     let live = Liveness::new(dir.into());
     let dead = |session: &SessionId| live.is_dead(session).unwrap_or(false);
-    let open = snapshot.intents.iter().filter(|intent| dead(&intent.owner.session)).count();
-    let held = snapshot.leases.iter().filter(|lease| dead(&lease.owner.session)).count();
-    let expired = snapshot.leases.iter().filter(|lease| lease.is_expired(clock.now)).count();
+    let open = snapshot
+        .intents
+        .iter()
+        .filter(|intent| dead(&intent.owner.session))
+        .count();
+    let held = snapshot
+        .leases
+        .iter()
+        .filter(|lease| dead(&lease.owner.session))
+        .count();
+    let expired = snapshot
+        .leases
+        .iter()
+        .filter(|lease| lease.is_expired(clock.now))
+        .count();
     vec![
         Finding::good(
             "store",
@@ -239,9 +278,21 @@ fn examine_store(state: &StateDir, view: &View) -> Vec<Finding> {
                 snapshot.tickets.len()
             ),
         ),
-        count("open commits of dead processes", open, "the next server or access settles them"),
-        count("leases of dead processes", held, "the next request takes them over"),
-        count("expired leases", expired, "the next request takes them over"),
+        count(
+            "open commits of dead processes",
+            open,
+            "the next server or access settles them",
+        ),
+        count(
+            "leases of dead processes",
+            held,
+            "the next request takes them over",
+        ),
+        count(
+            "expired leases",
+            expired,
+            "the next request takes them over",
+        ),
     ]
 }
 
@@ -262,7 +313,10 @@ fn stopped_inside(state: &StateDir) -> Vec<Finding> {
     let Ok((snapshot, _)) = view.snapshot() else {
         return Vec::new();
     };
-    let stopped = snapshot.sessions.iter().filter(|session| latch::process(session.pid).stopped);
+    let stopped = snapshot
+        .sessions
+        .iter()
+        .filter(|session| latch::process(session.pid).stopped);
     stopped
         .map(|session| {
             Finding::bad(

@@ -25,7 +25,11 @@ pub enum Failure {
 
 fn hint(refusal: &Refusal) -> String {
     let hint = refusal.hint();
-    if hint.is_empty() { hint } else { format!("\nhint: {hint}") }
+    if hint.is_empty() {
+        hint
+    } else {
+        format!("\nhint: {hint}")
+    }
 }
 
 impl Failure {
@@ -33,12 +37,12 @@ impl Failure {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Refused {
+            Self::Internal(_)
+            | Self::Refused {
                 refusal: Refusal::Internal { .. },
             } => 3,
             Self::Refused { .. } => 1,
             Self::Usage(_) => 2,
-            Self::Internal(_) => 3,
         })
     }
 

@@ -35,9 +35,16 @@ pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failur
         None => Vec::new(),
     };
     let objects = Objects::new(state.join("objects"));
-    let kept = |version: &Version| version.content.is_some_and(|content| objects.is_kept(&content));
+    let kept = |version: &Version| {
+        version
+            .content
+            .is_some_and(|content| objects.is_kept(&content))
+    };
     if arguments.json {
-        let versions: Vec<_> = versions.iter().map(|version| as_json(version, kept(version))).collect();
+        let versions: Vec<_> = versions
+            .iter()
+            .map(|version| as_json(version, kept(version)))
+            .collect();
         output::json(&serde_json::json!({ "path": path.as_str(), "versions": versions }));
     } else if versions.is_empty() {
         output::line(&format!("nothing is known of {path}"));
@@ -61,9 +68,13 @@ fn as_json(version: &Version, kept: bool) -> serde_json::Value {
 }
 
 fn table(versions: &[Version], kept: impl Fn(&Version) -> bool) -> String {
-    let mut table = output::table(&["version", "time", "agent", "what", "bytes", "token", "content", "kept"]);
+    let mut table = output::table(&[
+        "version", "time", "agent", "what", "bytes", "token", "content", "kept",
+    ]);
     for version in versions {
-        let content = version.content.map_or("removed".to_string(), |content| content.to_string()[..12].to_string());
+        let content = version.content.map_or("removed".to_string(), |content| {
+            content.to_string()[..12].to_string()
+        });
         table.add_row([
             version.number.to_string(),
             rfc3339(version.wall_ms),

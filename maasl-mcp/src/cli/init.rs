@@ -37,17 +37,23 @@ enum Client {
     Gemini,
     /// VS Code: `.vscode/mcp.json`.
     Vscode,
-    /// OpenCode: `opencode.json`.
+    /// Open Code: `opencode.json`.
     Opencode,
 }
 
 pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failure> {
     if !arguments.print {
-        let state = StateDir::open(root).map_err(|error| Failure::internal("state folder", error))?;
-        output::line(&format!("{} is ready and ignored by git", state.path().display()));
+        let state =
+            StateDir::open(root).map_err(|error| Failure::internal("state folder", error))?;
+        output::line(&format!(
+            "{} is ready and ignored by git",
+            state.path().display()
+        ));
     }
     let Some(client) = arguments.client else {
-        output::line("now name your client: maasl init --client claude-code|codex|cursor|gemini|vscode|opencode");
+        output::line(
+            "now name your client: maasl init --client claude-code|codex|cursor|gemini|vscode|opencode",
+        );
         return Ok(ExitCode::SUCCESS);
     };
     let file = root.join(client.file());
@@ -215,7 +221,11 @@ mod tests {
     fn every_client_gets_a_snippet_for_an_empty_file() {
         for client in Client::value_variants() {
             assert!(client.alone().contains("maasl"), "{client:?}");
-            assert_eq!(client.merged(&client.alone()), Merged::Nothing, "{client:?}");
+            assert_eq!(
+                client.merged(&client.alone()),
+                Merged::Nothing,
+                "{client:?}"
+            );
         }
     }
 

@@ -8,7 +8,8 @@ use maasl_node::state_dir;
 use maasl_node::store::sqlite::View;
 
 use super::{Failure, output};
-use crate::server::locks::{self, Filter};
+use crate::server::locks_json;
+use serde_json::{Value, json};
 
 /// How often `--watch` looks again.
 const REFRESH: Duration = Duration::from_millis(500);
@@ -33,14 +34,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let filter = Filter {
-        class: arguments.class.clone(),
-        agent: arguments.agent.clone(),
-    };
     loop {
-        let shown = look(root, &filter)?;
+        let shown = look(root, arguments)?;
         if arguments.json {
-            output::json(&serde_json::to_value(&shown).map_err(|error| Failure::internal("json", error))?);
+            output::json(&shown);
         } else if arguments.watch && output::is_terminal() {
             output::line(&format!("{HOME}{}", table(&shown)));
         } else {
@@ -53,25 +50,43 @@ pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failur
     }
 }
 
-fn look(root: &Path, filter: &Filter) -> Result<locks::Body, Failure> {
+fn look(root: &Path, arguments: &Arguments) -> Result<Value, Failure> {
     match View::open(&root.join(state_dir::NAME))? {
         Some(view) => {
             let (snapshot, clock) = view.snapshot()?;
-            Ok(locks::body(&snapshot, clock, filter))
+            let (class, agent) = (arguments.class.clone(), arguments.agent.clone());
+            Ok(locks_json(&snapshot, clock, class, agent))
         }
-        None => Ok(locks::Body::default()),
+        None => Ok(json!({ "count": 0, "locks": [] })),
     }
 }
 
-fn table(shown: &locks::Body) -> String {
-    if shown.locks.is_empty() {
+fn table(shown: &Value) -> String {
+    let locks = shown["locks"].as_array().map_or(&[][..], Vec::as_slice);
+    if locks.is_empty() {
         return "nothing is held".into();
     }
     let mut table = output::table(&[
-        "resource", "holder", "mode", "scope", "held", "expires in", "waiters", "token", "doing",
+        "resource", "holder", "mode", "scope", "held", "left", "waiters", "token", "doing",
     ]);
-    for lock in &shown.locks {
-        table.add_row(lock.cells());
+    for lock in locks {
+        let text = |name: &str| lock[name].as_str().unwrap_or("").to_string();
+        let left = match lock["is_expired"].as_bool() {
+            Some(true) => "expired".to_string(),
+            _ => format!("{:.1} s", lock["ttl_remaining_sec"].as_f64().unwrap_or(0.0)),
+        };
+        let held = lock["held_duration_ms"].as_u64().unwrap_or(0);
+        table.add_row([
+            text("resource_key"),
+            text("holder_agent_id"),
+            text("mode"),
+            text("scope"),
+            format!("{}.{:01} s", held / 1000, held % 1000 / 100),
+            left,
+            lock["waiters"].to_string(),
+            lock["fencing_token"].to_string(),
+            text("intent"),
+        ]);
     }
     table.to_string()
 }

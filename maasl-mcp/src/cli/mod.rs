@@ -5,7 +5,6 @@
 //! internal; `--json` prints one machine-readable object. Leaves to others: doing
 //! it (`maasl-node`), the protocol (`server`).
 
-mod demo;
 mod doctor;
 mod failure;
 mod history;
@@ -42,8 +41,6 @@ pub struct Cli {
 enum Command {
     /// Serve MCP on standard input and output.
     Serve(serve::Arguments),
-    /// Show what MAASL is for: real servers, real agents, kills and freezes.
-    Demo(demo::Arguments),
     /// Write the configuration snippet of a client.
     Init(init::Arguments),
     /// Show who holds what.
@@ -80,7 +77,6 @@ impl Cli {
         let root = root::find(self.root)?;
         match self.command {
             Command::Serve(arguments) => serve::run(&root, &arguments),
-            Command::Demo(arguments) => demo::run(&root, arguments),
             Command::Init(arguments) => init::run(&root, &arguments),
             Command::Locks(arguments) => locks::run(&root, &arguments),
             Command::Stats(arguments) => stats::run(&root, &arguments),
@@ -88,7 +84,7 @@ impl Cli {
             Command::Restore(arguments) => restore::run(&root, &arguments),
             Command::Revoke(arguments) => revoke::run(&root, arguments),
             Command::Run(arguments) => run::run(&root, arguments),
-            Command::Doctor(arguments) => doctor::run(&root, &arguments),
+            Command::Doctor(arguments) => Ok(doctor::run(&root, &arguments)),
         }
     }
 }

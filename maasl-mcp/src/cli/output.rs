@@ -35,7 +35,7 @@ pub(super) fn is_terminal() -> bool {
 /// An aligned table without borders.
 pub(super) fn table(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
+    table.load_style(comfy_table::presets::NOTHING);
     table.set_header(header);
     if !is_terminal() {
         table.force_no_tty();

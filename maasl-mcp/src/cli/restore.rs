@@ -43,7 +43,9 @@ async fn restore(session: &Session, arguments: &Arguments) -> Result<String, Fai
     };
     let reply = session.call(Request::Change(vec![op])).await?;
     let Reply::Receipt(Receipt::Changed { files, .. }) = reply else {
-        return Err(Failure::Internal("a change was answered with something else".into()));
+        return Err(Failure::Internal(
+            "a change was answered with something else".into(),
+        ));
     };
     let restored = files.first().map_or(0, |file| file.version);
     Ok(format!(

@@ -38,7 +38,9 @@ pub(super) fn run(root: &Path, arguments: Arguments) -> Result<ExitCode, Failure
         };
         session.close().await;
         let Reply::Revoked(holders) = revoked? else {
-            return Err(Failure::Internal("a revocation was answered with something else".into()));
+            return Err(Failure::Internal(
+                "a revocation was answered with something else".into(),
+            ));
         };
         if holders.is_empty() {
             output::line(&format!("nobody held {}", arguments.resource));
@@ -52,10 +54,15 @@ pub(super) fn run(root: &Path, arguments: Arguments) -> Result<ExitCode, Failure
 
 /// A name with a known prefix is a key; everything else is a path.
 fn target(session: &Session, arguments: &Arguments) -> Result<Extent, Failure> {
-    let scope = if arguments.subtree { Scope::Subtree } else { Scope::Exact };
+    let scope = if arguments.subtree {
+        Scope::Subtree
+    } else {
+        Scope::Exact
+    };
     let policies = &session.node().config().policies;
     let named = arguments.resource.split_once(':');
-    let known = named.filter(|(prefix, _)| policies.iter().any(|policy| policy.key_prefix == *prefix));
+    let known =
+        named.filter(|(prefix, _)| policies.iter().any(|policy| policy.key_prefix == *prefix));
     let key = if let Some((prefix, name)) = known {
         ResourceKey::new(prefix, &fold(name))
     } else {

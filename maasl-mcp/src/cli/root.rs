@@ -12,16 +12,21 @@ const MARKS: [&str; 4] = ["maasl.toml", "llmc.toml", ".maasl", ".git"];
 pub(super) fn find(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
     if let Some(given) = given {
         if !given.is_dir() {
-            return Err(Failure::Usage(format!("--root: {} is no folder", given.display())));
+            return Err(Failure::Usage(format!(
+                "--root: {} is no folder",
+                given.display()
+            )));
         }
         return Ok(given);
     }
-    let here = std::env::current_dir().map_err(|error| Failure::internal("current folder", error))?;
+    let here =
+        std::env::current_dir().map_err(|error| Failure::internal("current folder", error))?;
     Ok(marked(&here).unwrap_or(&here).to_path_buf())
 }
 
 fn marked(here: &Path) -> Option<&Path> {
-    here.ancestors().find(|folder| MARKS.iter().any(|mark| folder.join(mark).exists()))
+    here.ancestors()
+        .find(|folder| MARKS.iter().any(|mark| folder.join(mark).exists()))
 }
 
 #[cfg(test)]
@@ -41,6 +46,9 @@ mod tests {
 
     #[test]
     fn a_root_that_is_no_folder_is_wrong_usage() {
-        assert!(matches!(find(Some("/dev/null".into())), Err(Failure::Usage(_))));
+        assert!(matches!(
+            find(Some("/dev/null".into())),
+            Err(Failure::Usage(_))
+        ));
     }
 }

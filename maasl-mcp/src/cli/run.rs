@@ -48,7 +48,11 @@ pub(super) fn run(root: &Path, arguments: Arguments) -> Result<ExitCode, Failure
 }
 
 async fn under_lease(session: &Session, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let scope = if arguments.subtree { Scope::Subtree } else { Scope::Exact };
+    let scope = if arguments.subtree {
+        Scope::Subtree
+    } else {
+        Scope::Exact
+    };
     let resources = arguments.resource.into_iter().map(|id| ResourceWanted {
         id,
         class: arguments.class.clone(),
@@ -61,9 +65,13 @@ async fn under_lease(session: &Session, arguments: Arguments) -> Result<ExitCode
         purpose: Some(arguments.command.join(" ")),
         keep: true,
     };
-    let reply = session.waiting(Request::Reserve(reservation), arguments.max_wait_ms).await?;
+    let reply = session
+        .waiting(Request::Reserve(reservation), arguments.max_wait_ms)
+        .await?;
     let Reply::Receipt(Receipt::Leased { lease, token, .. }) = reply else {
-        return Err(Failure::Internal("a reservation was answered with something else".into()));
+        return Err(Failure::Internal(
+            "a reservation was answered with something else".into(),
+        ));
     };
     let status = execute(&arguments.command, &lease, token.number()).await?;
     session.call(Request::Release(lease)).await?;
@@ -93,7 +101,10 @@ async fn execute(command: &[String], lease: &LeaseId, token: u64) -> Result<Exit
 /// The command's own exit code; 128 and the signal if one ended it, as shells do.
 fn exit_code(status: ExitStatus) -> ExitCode {
     use std::os::unix::process::ExitStatusExt as _;
-    let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(3);
+    let code = status
+        .code()
+        .or(status.signal().map(|signal| 128 + signal))
+        .unwrap_or(3);
     ExitCode::from(u8::try_from(code).unwrap_or(3))
 }
 

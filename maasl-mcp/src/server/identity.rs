@@ -54,6 +54,12 @@ impl EnvIdentity {
         });
         Self { found }
     }
+
+    /// The agent it names.
+    #[must_use]
+    pub fn agent(&self) -> Option<AgentId> {
+        self.found.as_ref().map(|(_, agent)| agent.clone())
+    }
 }
 
 /// What of a request may name the agent.

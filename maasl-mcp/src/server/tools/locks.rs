@@ -105,6 +105,17 @@ fn body(snapshot: &Snapshot, clock: StoreClock, only: &Arguments) -> Body {
     }
 }
 
+/// What the tool answers, for the command line.
+pub(crate) fn locks_json(
+    snapshot: &Snapshot,
+    clock: StoreClock,
+    class: Option<String>,
+    agent: Option<String>,
+) -> serde_json::Value {
+    let body = body(snapshot, clock, &Arguments { class, agent });
+    serde_json::to_value(body).expect("the body is made of texts and numbers")
+}
+
 fn row(lease: &Lease, want: &Want, snapshot: &Snapshot, clock: StoreClock) -> LockBody {
     let waits = |wants: &[Want]| wants.iter().any(|other| other.conflicts(want));
     let waiters = snapshot

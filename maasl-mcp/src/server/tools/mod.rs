@@ -15,6 +15,9 @@ mod relocate;
 mod stats;
 mod write;
 
+pub(crate) use locks::locks_json;
+pub(crate) use stats::stats_json;
+
 use std::future::Future;
 use std::sync::Arc;
 

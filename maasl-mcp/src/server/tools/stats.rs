@@ -122,6 +122,11 @@ impl Spec for Stats {
     }
 }
 
+/// What the tool answers, for the command line; counters by class and name.
+pub(crate) fn stats_json(counters: BTreeMap<(String, String), u64>) -> serde_json::Value {
+    serde_json::to_value(body(counters, 0.0)).expect("the body is made of texts and numbers")
+}
+
 /// The counters of one class, by name.
 type Counts = BTreeMap<String, u64>;
 
