@@ -137,7 +137,7 @@ fn take(world: &mut World, step: Step) {
             }
         }
         Step::Revoke(need) => world.revoke(&need),
-        Step::Tick(ms) => world.table.now += ms,
+        Step::Tick(ms) => world.tick(ms),
         Step::Back(ms) => world.table.now = world.table.now.saturating_sub(ms),
         Step::Kill(slot) => world.kill(slot),
         Step::Close(slot) => world.close(slot),
@@ -196,5 +196,5 @@ fn the_table_answers_as_the_reference_does() {
 /// How many sequences; `MAASL_MODEL_CASES` asks for more.
 fn cases() -> u32 {
     let asked = std::env::var("MAASL_MODEL_CASES").ok();
-    asked.and_then(|text| text.parse().ok()).unwrap_or(1500)
+    asked.and_then(|text| text.parse().ok()).unwrap_or(1000)
 }
