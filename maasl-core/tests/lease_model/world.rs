@@ -264,14 +264,21 @@ impl World {
         }
     }
 
+    /// Rings the bells of these waiters. A bell that nobody holds is the news
+    /// that its process is dead, which is passed on at once.
     fn ring(&mut self, wake: Vec<Wake>) {
+        let mut found_dead = false;
         for Wake { session, ticket } in wake {
             let waiter = self.table.waiters.iter().find(|w| w.no == ticket.0);
             let waiter = waiter.expect("only a waiter is woken");
             assert_eq!(session, owner(waiter.who).session);
+            found_dead |= self.dead.contains(&waiter.who.0);
             if let Some(watch) = self.watch.get_mut(&ticket.0) {
                 watch.rung = true;
             }
+        }
+        if found_dead {
+            self.sweep();
         }
     }
 

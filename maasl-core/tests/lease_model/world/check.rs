@@ -107,8 +107,11 @@ impl World {
     }
 
     /// No wake-up is lost: who could be served now has been rung, or its own
-    /// timer is due.
+    /// timer is due. A clock that is set back may delay it by as much (I8).
     fn check_wakes(&self) {
+        if self.table.now < self.latest {
+            return;
+        }
         for (no, watch) in &self.watch {
             let mut ask = watch.ask.clone();
             ask.dead.clone_from(&self.known);
