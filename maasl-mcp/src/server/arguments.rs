@@ -42,7 +42,7 @@ pub(crate) struct Common {
     /// Your name for this attempt: sent again with the same arguments, it is
     /// answered as before and not done twice.
     pub(crate) idempotency_key: Option<String>,
-    /// The `lease` from lease_acquire to work under.
+    /// The `lease` from `lease_acquire` to work under.
     pub(crate) lease: Option<String>,
 }
 

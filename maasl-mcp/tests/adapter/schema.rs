@@ -23,7 +23,7 @@ fn fits(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
     };
     for (keyword, rule) in schema {
         let holds = match keyword.as_str() {
-            "description" | "title" | "default" => true,
+            "description" | "title" | "default" | "additionalProperties" | "properties" => true,
             "type" => words(rule).iter().any(|word| is_of(value, word)),
             "enum" => rule.as_array().unwrap().contains(value),
             "const" => rule == value,
@@ -36,7 +36,6 @@ fn fits(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
             "required" => value
                 .as_object()
                 .is_none_or(|fields| words(rule).iter().all(|name| fields.contains_key(*name))),
-            "additionalProperties" | "properties" => true,
             "items" => {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {
                     fits(rule, item, &format!("{at}[{index}]"))?;
