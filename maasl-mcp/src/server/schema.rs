@@ -12,7 +12,8 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
 use super::arguments::Common;
-use super::error::{ErrorBody, LostBody};
+use super::details::LostBody;
+use super::error::ErrorBody;
 
 /// The schema of a tool's arguments: its own, and those of [`Common`] that it
 /// takes.

@@ -67,16 +67,7 @@ impl Spec for RefactorFile {
     type Body = ManyBody;
 
     async fn run<B: Backend>(cx: Cx<B>, arguments: Arguments) -> Told<ManyBody> {
-        let limit = cx.backend.config().limits.max_changes;
-        let changes = arguments.changes;
-        if changes.len() as u64 > limit {
-            let refusal = maasl_core::refusal::Refusal::LimitReached {
-                limit: "limits.max_changes".to_owned(),
-                value: limit,
-            };
-            return Box::new(ErrorBody::from(refusal)).into();
-        }
-        let ops = changes.into_iter().enumerate();
+        let ops = arguments.changes.into_iter().enumerate();
         let ops: Result<Vec<FileOp>, _> = ops.map(|(at, change)| op(at, change)).collect();
         let request = match ops {
             Ok(ops) if arguments.dry_run.unwrap_or(false) => Request::Preview(ops),
