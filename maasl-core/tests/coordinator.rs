@@ -12,5 +12,6 @@ mod coordinator {
     mod ops;
     mod world;
 
+    mod crash;
     mod success;
 }
