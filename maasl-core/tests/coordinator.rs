@@ -13,5 +13,6 @@ mod coordinator {
     mod world;
 
     mod crash;
+    mod outside;
     mod success;
 }
