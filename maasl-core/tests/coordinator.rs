@@ -13,6 +13,7 @@ mod coordinator {
     mod world;
 
     mod crash;
+    mod lease;
     mod outside;
     mod success;
 }
