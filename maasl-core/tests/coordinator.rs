@@ -16,4 +16,5 @@ mod coordinator {
     mod lease;
     mod outside;
     mod success;
+    mod wait;
 }
