@@ -223,18 +223,24 @@ async fn undo(
 ) -> Result<(Committed, Vec<Wake>), Refusal> {
     cx.store(Command::TurnBack(intent.op.clone())).await?;
     let mut exceptions: BTreeMap<String, ItemEnd> = BTreeMap::new();
+    let mut kept = true;
     for (index, item) in intent.items.iter().enumerate().rev() {
-        let end = if index == foreign.index {
+        let conflicting = index == foreign.index;
+        let displaced = if conflicting { foreign.found } else { item.old };
+        let mut end = if conflicting {
             conflict(foreign.found)
         } else {
             ItemEnd::Undone
         };
-        exceptions.insert(item.path.clone(), end);
-        let swapped = index < foreign.index || (index == foreign.index && foreign.swapped);
-        if swapped && let Some(later) = swap_back(cx, item).await? {
-            exceptions.insert(item.path.clone(), conflict(Some(later)));
+        if index < foreign.index || (conflicting && foreign.swapped) {
+            if let Some(later) = swap_back(cx, item, displaced, conflicting).await? {
+                end = later;
+                kept &= !conflicting;
+            }
+        } else {
+            keep_staged(cx, item, conflicting).await?;
         }
-        keep_staged(cx, item, index == foreign.index).await?;
+        exceptions.insert(item.path.clone(), end);
     }
     sync_names(cx, &intent.items).await?;
     let item = &intent.items[foreign.index];
@@ -249,34 +255,43 @@ async fn undo(
     };
     let (receipt, wake) = finished(cx, finish).await?;
     Ok((
-        Committed::Refused(Box::new(met_outside(item, &foreign, &receipt))),
+        Committed::Refused(Box::new(met_outside(item, &foreign, kept, &receipt))),
         wake,
     ))
 }
 
-fn conflict(found: Option<ContentHash>) -> ItemEnd {
+pub(super) fn conflict(found: Option<ContentHash>) -> ItemEnd {
     ItemEnd::Conflict {
         found,
         outside_stands: true,
     }
 }
 
-/// Takes one swap back. If what comes out is not this commit's content, an
-/// outside writer struck again in between: that content is kept and returned.
-async fn swap_back(cx: &Cx, item: &CommitItem) -> Result<Option<ContentHash>, Refusal> {
-    match cx.swap(Effect::SwapBack(item.clone())).await? {
-        Swapped::Displaced(out) if out == item.new => Ok(None),
-        Swapped::Displaced(Some(out)) => {
-            let stage = item.stage.clone();
-            cx.perform(Effect::Keep {
-                stage,
-                content: out,
-            })
-            .await?;
-            Ok(Some(out))
+/// Takes one swap back and empties the staged name, which holds what the swap
+/// had displaced. If what comes out of the file is not this commit's content, or
+/// the swap back is not possible, an outside writer struck again in between and
+/// has destroyed that content: how the item ended then is returned, and
+/// whichever outside or earlier content left the tree is kept.
+pub(super) async fn swap_back(
+    cx: &Cx,
+    item: &CommitItem,
+    displaced: Option<ContentHash>,
+    conflicting: bool,
+) -> Result<Option<ItemEnd>, Refusal> {
+    let (left, found) = match cx.swap(Effect::SwapBack(item.clone())).await? {
+        Swapped::Displaced(out) if out == item.new => {
+            keep_staged(cx, item, conflicting).await?;
+            return Ok(None);
         }
-        Swapped::Displaced(None) | Swapped::Vanished | Swapped::Occupied(_) => Ok(None),
+        Swapped::Displaced(out) => (out, out),
+        Swapped::Vanished => (displaced, None),
+        Swapped::Occupied(found) => (displaced, found),
+    };
+    if let Some(content) = left {
+        let stage = item.stage.clone();
+        cx.perform(Effect::Keep { stage, content }).await?;
     }
+    Ok(Some(conflict(found)))
 }
 
 /// Empties a staged name: into the history if it is this commit's side of a
@@ -289,7 +304,7 @@ async fn keep_staged(cx: &Cx, item: &CommitItem, conflicting: bool) -> Result<()
     }
 }
 
-fn met_outside(item: &CommitItem, foreign: &Foreign, receipt: &Receipt) -> Refusal {
+fn met_outside(item: &CommitItem, foreign: &Foreign, kept: bool, receipt: &Receipt) -> Refusal {
     let Receipt::Changed { files, .. } = receipt else {
         return Refusal::internal("a commit of files was answered as a lease");
     };
@@ -303,7 +318,10 @@ fn met_outside(item: &CommitItem, foreign: &Foreign, receipt: &Receipt) -> Refus
         expected: item.old,
         current: foreign.found,
         // The outside content got the number after this call's.
-        kept_version: item.new.and(version.map(|number| number.saturating_sub(1))),
+        kept_version: item
+            .new
+            .filter(|_| kept)
+            .and(version.map(|number| number.saturating_sub(1))),
         ..Stale::default()
     }))
 }
