@@ -80,6 +80,12 @@ pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<
             value: limits.max_resources_per_lease,
         });
     }
+    if cx.seed.shared.borrow().reservations() >= limits.max_leases_per_session {
+        return Err(Refusal::LimitReached {
+            limit: "max_leases_per_session".into(),
+            value: limits.max_leases_per_session,
+        });
+    }
     let wanted = wanted(cx, call, asked).await?;
     match acquire::acquire(cx, wanted).await? {
         Got::Earlier(receipt) => Ok(receipt),
