@@ -248,7 +248,11 @@ pub(super) async fn revoke(cx: &Cx, target: Target, reason: String) -> Result<Re
                 latched = true;
                 command.latched = keys.into_iter().collect();
             }
-            Ok(Outcome::NeedRecovery(intents)) => settle::settle_all(cx, &intents).await?,
+            Ok(Outcome::NeedRecovery(intents)) => {
+                if let Err(refusal) = settle::settle_all(cx, &intents).await {
+                    break Err(refusal);
+                }
+            }
             other => break other,
         }
     };
@@ -273,6 +277,8 @@ pub(super) async fn keep(cx: &Cx, id: LeaseId) {
     let (agent, token) = (lease.owner.agent.clone(), lease.token);
     match renew(cx, &id).await {
         Ok(_) => cx.event(Event::LockRenewed { agent, token }),
+        // A call finds out by itself, or has ended meanwhile and returned it.
+        Err(Refusal::LeaseLost(_)) if lease.kind == LeaseKind::Call => {}
         Err(Refusal::LeaseLost(lost)) => {
             let resources = names(&lease);
             let lost = LostLease { resources, ..*lost };
