@@ -25,6 +25,9 @@ use crate::refusal::{Refusal, Stale, StaleReason};
 use crate::reply::Receipt;
 use crate::resource::ResourceKey;
 
+/// How often the end of a commit waits for the store's gate.
+const GATE_TRIES: u32 = 3;
+
 /// A planned file whose new content is staged.
 pub(super) struct Staged {
     pub(super) planned: Planned,
@@ -90,10 +93,15 @@ pub(super) async fn commit(
         release: right.own,
         turned_back: false,
     };
-    if let Some(instead) = begin(cx, &intent).await? {
-        return Ok((instead, Vec::new()));
+    match begin(cx, &intent).await {
+        Ok(None) => *begun = true,
+        Ok(Some(instead)) => return Ok((instead, Vec::new())),
+        Err(refusal) => {
+            // A store that failed may have begun it: then it needs what is staged.
+            *begun = matches!(refusal, Refusal::Internal { .. });
+            return Err(refusal);
+        }
     }
-    *begun = true;
     match swap_all(cx, &intent).await? {
         None => take_effect(cx, &intent).await,
         Some(foreign) => undo(cx, &intent, foreign).await,
@@ -201,11 +209,23 @@ pub(super) async fn sync_names(cx: &Cx, items: &[CommitItem]) -> Result<(), Refu
     cx.perform(Effect::SyncNames(paths)).await
 }
 
+/// Puts a command that ends a commit to the store. What is begun can no longer be
+/// refused, so a busy gate is tried again.
+async fn insist(cx: &Cx, command: Command) -> Result<Outcome, Refusal> {
+    for _ in 1..GATE_TRIES {
+        match cx.store(command.clone()).await {
+            Err(Refusal::ResourceBusy(_)) => {}
+            answered => return answered,
+        }
+    }
+    cx.store(command).await
+}
+
 pub(super) async fn finished(
     cx: &Cx,
     finish: FinishCommit,
 ) -> Result<(Receipt, Vec<Wake>), Refusal> {
-    match cx.store(Command::FinishCommit(finish)).await? {
+    match insist(cx, Command::FinishCommit(finish)).await? {
         Outcome::Finished { receipt, wake } => Ok((receipt, wake)),
         Outcome::UnknownOp(_) => Err(Refusal::internal(
             "the store was replaced during the commit; read the file to see what it holds",
@@ -221,20 +241,26 @@ async fn undo(
     intent: &CommitIntent,
     foreign: Foreign,
 ) -> Result<(Committed, Vec<Wake>), Refusal> {
-    cx.store(Command::TurnBack(intent.op.clone())).await?;
+    insist(cx, Command::TurnBack(intent.op.clone())).await?;
     let mut exceptions: BTreeMap<String, ItemEnd> = BTreeMap::new();
+    let mut kept = true;
     for (index, item) in intent.items.iter().enumerate().rev() {
-        let end = if index == foreign.index {
+        let conflicting = index == foreign.index;
+        let displaced = if conflicting { foreign.found } else { item.old };
+        let mut end = if conflicting {
             conflict(foreign.found)
         } else {
             ItemEnd::Undone
         };
-        exceptions.insert(item.path.clone(), end);
-        let swapped = index < foreign.index || (index == foreign.index && foreign.swapped);
-        if swapped && let Some(later) = swap_back(cx, item).await? {
-            exceptions.insert(item.path.clone(), conflict(Some(later)));
+        if index < foreign.index || (conflicting && foreign.swapped) {
+            if let Some(later) = swap_back(cx, item, displaced, conflicting).await? {
+                end = later;
+                kept &= !conflicting;
+            }
+        } else {
+            keep_staged(cx, item, conflicting).await?;
         }
-        keep_staged(cx, item, index == foreign.index).await?;
+        exceptions.insert(item.path.clone(), end);
     }
     sync_names(cx, &intent.items).await?;
     let item = &intent.items[foreign.index];
@@ -249,34 +275,43 @@ async fn undo(
     };
     let (receipt, wake) = finished(cx, finish).await?;
     Ok((
-        Committed::Refused(Box::new(met_outside(item, &foreign, &receipt))),
+        Committed::Refused(Box::new(met_outside(item, &foreign, kept, &receipt))),
         wake,
     ))
 }
 
-fn conflict(found: Option<ContentHash>) -> ItemEnd {
+pub(super) fn conflict(found: Option<ContentHash>) -> ItemEnd {
     ItemEnd::Conflict {
         found,
         outside_stands: true,
     }
 }
 
-/// Takes one swap back. If what comes out is not this commit's content, an
-/// outside writer struck again in between: that content is kept and returned.
-async fn swap_back(cx: &Cx, item: &CommitItem) -> Result<Option<ContentHash>, Refusal> {
-    match cx.swap(Effect::SwapBack(item.clone())).await? {
-        Swapped::Displaced(out) if out == item.new => Ok(None),
-        Swapped::Displaced(Some(out)) => {
-            let stage = item.stage.clone();
-            cx.perform(Effect::Keep {
-                stage,
-                content: out,
-            })
-            .await?;
-            Ok(Some(out))
+/// Takes one swap back and empties the staged name, which holds what the swap
+/// had displaced. If what comes out of the file is not this commit's content, or
+/// the swap back is not possible, an outside writer struck again in between and
+/// has destroyed that content: how the item ended then is returned, and
+/// whichever outside or earlier content left the tree is kept.
+pub(super) async fn swap_back(
+    cx: &Cx,
+    item: &CommitItem,
+    displaced: Option<ContentHash>,
+    conflicting: bool,
+) -> Result<Option<ItemEnd>, Refusal> {
+    let (left, found) = match cx.swap(Effect::SwapBack(item.clone())).await? {
+        Swapped::Displaced(out) if out == item.new => {
+            keep_staged(cx, item, conflicting).await?;
+            return Ok(None);
         }
-        Swapped::Displaced(None) | Swapped::Vanished | Swapped::Occupied(_) => Ok(None),
+        Swapped::Displaced(out) => (out, out),
+        Swapped::Vanished => (displaced, None),
+        Swapped::Occupied(found) => (displaced, found),
+    };
+    if let Some(content) = left {
+        let stage = item.stage.clone();
+        cx.perform(Effect::Keep { stage, content }).await?;
     }
+    Ok(Some(conflict(found)))
 }
 
 /// Empties a staged name: into the history if it is this commit's side of a
@@ -289,7 +324,7 @@ async fn keep_staged(cx: &Cx, item: &CommitItem, conflicting: bool) -> Result<()
     }
 }
 
-fn met_outside(item: &CommitItem, foreign: &Foreign, receipt: &Receipt) -> Refusal {
+fn met_outside(item: &CommitItem, foreign: &Foreign, kept: bool, receipt: &Receipt) -> Refusal {
     let Receipt::Changed { files, .. } = receipt else {
         return Refusal::internal("a commit of files was answered as a lease");
     };
@@ -303,7 +338,10 @@ fn met_outside(item: &CommitItem, foreign: &Foreign, receipt: &Receipt) -> Refus
         expected: item.old,
         current: foreign.found,
         // The outside content got the number after this call's.
-        kept_version: item.new.and(version.map(|number| number.saturating_sub(1))),
+        kept_version: item
+            .new
+            .filter(|_| kept)
+            .and(version.map(|number| number.saturating_sub(1))),
         ..Stale::default()
     }))
 }
