@@ -1,7 +1,8 @@
 //! Pause and kill points for tests.
 //!
-//! Owns: stopping or killing this process at a named step. Promises: compiled out
-//! of release builds. Leaves to others: what is found afterwards.
+//! Owns: stopping or killing this process at a named step. Promises: the thread
+//! that came to the step goes no further; compiled out of release builds. Leaves
+//! to others: what is found afterwards.
 //!
 //! `MAASL_FAULT=stop@before:swap` stops the process (`SIGSTOP`) before its first
 //! swap; `kill@after:begin_commit:2` kills it after the second commit point.
@@ -35,8 +36,7 @@ pub fn point(side: Side, step: &str) {
         return;
     };
     if SEEN.fetch_add(1, Ordering::Relaxed) + 1 == plan.at {
-        rustix::process::kill_process(rustix::process::getpid(), plan.signal)
-            .expect("a process may signal itself");
+        crate::platform::signal_self(plan.signal).expect("a process may signal itself");
     }
 }
 
