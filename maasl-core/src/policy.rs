@@ -249,7 +249,6 @@ impl Policy {
 mod tests {
     use super::*;
 
-
     #[test]
     fn built_in_classes_have_the_values_of_the_design() {
         let registry = PolicyRegistry::default();

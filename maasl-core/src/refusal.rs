@@ -17,8 +17,8 @@ use crate::id::{AgentId, ContentHash, Owner, Token};
 use crate::lease::{Blocker, EndedLease};
 use crate::path::PathRefusal;
 use crate::text::edit::EditRefusal;
-use crate::text::merge::ConflictHunk;
 use crate::text::hunk::{Excerpt, Hunk};
+use crate::text::merge::ConflictHunk;
 
 /// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]

@@ -144,8 +144,7 @@ impl MemoryRows {
     pub fn forget_answers_before(&mut self, wall_ms: u64) {
         self.answered
             .retain(|_, answered| answered.wall_ms >= wall_ms);
-        self.ended
-            .retain(|_, ended| ended.ended_wall_ms >= wall_ms);
+        self.ended.retain(|_, ended| ended.ended_wall_ms >= wall_ms);
     }
 
     fn leases_by<'a>(&self, tokens: impl IntoIterator<Item = &'a Token>) -> Vec<Lease> {
