@@ -37,8 +37,8 @@ fn sqlite() -> (SqliteStore, tempfile::TempDir) {
     (store, root)
 }
 
-fn time(name: &str, store: &dyn Store, held: u32, hold: u32) -> Duration {
-    for n in held..hold {
+fn time(name: &str, store: &dyn Store, from: u32, to: u32) -> Duration {
+    for n in from..to {
         take(store, &format!("held-{n}"), &format!("other/{n:06}/file"));
     }
     for n in 0..1000 {

@@ -1,6 +1,12 @@
 //! One contract for every store, and what SQLite adds to it between processes.
 //!
 //! A contract test is a function over a [`Bench`]; each runs on every store.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::needless_pass_by_value,
+    reason = "all of it is tests, also what they share"
+)]
 
 mod store {
     pub(crate) mod bench;

@@ -6,6 +6,7 @@
 //! transaction around them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use maasl_core::id::Token;
 use maasl_core::lease::{Lease, Meta, Query, Rows, Ticket, Version};
@@ -183,8 +184,8 @@ fn collect<T: DeserializeOwned>(
             continue;
         }
         let number = row.get(1)?;
-        if !found.contains_key(&number) {
-            found.insert(number, parse(text(row, 2)?)?);
+        if let Entry::Vacant(place) = found.entry(number) {
+            place.insert(parse(text(row, 2)?)?);
         }
     }
     Ok(flagged)
