@@ -9,6 +9,7 @@
 extern crate alloc;
 
 pub mod config;
+pub mod coordinator;
 pub mod id;
 pub mod lease;
 pub mod path;

@@ -110,6 +110,10 @@ fn normalise(input: &str) -> Result<String, PathReason> {
     if normal.is_empty() {
         return Err(PathReason::Empty);
     }
+    // Removing a leading `./` may have uncovered one.
+    if is_network_like(&normal) {
+        return Err(PathReason::NetworkLike);
+    }
     if input.ends_with('/') {
         return Err(PathReason::TrailingSlash);
     }
@@ -255,6 +259,8 @@ mod tests {
             ("C:\\x", "network_like"),
             ("c:/x", "network_like"),
             ("Z:", "network_like"),
+            ("./C:/x", "network_like"),
+            (".//file:/x", "network_like"),
             ("file:///etc/passwd", "network_like"),
             ("FILE:/etc/passwd", "network_like"),
             ("ssh://h/x", "network_like"),
@@ -305,7 +311,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parse_is_idempotent_and_safe(input in r"[./a\\b: é．~]{0,12}|\PC{0,20}|(\.{1,2}|x|/){0,9}") {
+        fn parse_is_idempotent_and_safe(input in r"[./a\\b: é．~]{0,12}|\PC{0,20}|(\.{1,2}|x|/|C:|file:){0,9}") {
             if let Ok(path) = RelPath::parse(&input) {
                 prop_assert_eq!(&RelPath::parse(path.as_str()).unwrap(), &path);
                 prop_assert!(path.components().all(|c| !matches!(c, "" | "." | "..")));

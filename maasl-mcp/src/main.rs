@@ -1,2 +1,5 @@
-//! The `maasl` command line.
-fn main() {}
+//! The `maasl` program.
+
+fn main() -> std::process::ExitCode {
+    maasl_mcp::cli::main()
+}

@@ -400,9 +400,9 @@ pub enum Event {
         /// How many expired or dead leases were ended for it.
         taken_over: u64,
     },
-    /// A lease was returned.
-    LockReleased {
-        /// By whom.
+    /// A lease was extended while calls use it.
+    LockRenewed {
+        /// Whose.
         agent: AgentId,
         /// Its token.
         token: crate::id::Token,

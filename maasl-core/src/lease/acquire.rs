@@ -14,9 +14,9 @@ use alloc::vec::Vec;
 use super::command::Acquire;
 use super::counter::{Count, Counter, wait_bucket};
 use super::decide::{StoreClock, earlier_answer};
-use super::outcome::{Blocker, Change, Decision, Outcome};
+use super::outcome::{Blocker, Change, Decision, Outcome, Wake};
 use super::query::{Need, Query, RowSet};
-use super::row::{Answered, CommitIntent, Lease, LeaseEnd, Meta, Ticket};
+use super::row::{Answered, CommitIntent, Lease, LeaseEnd, LeaseKind, Meta, Ticket};
 use super::{deadlock, ending};
 use crate::id::{Owner, SessionId, TicketNo, Token};
 use crate::policy::Urgency;
@@ -25,19 +25,14 @@ use crate::resource::{ResourceKey, Want};
 use crate::time::Timestamp;
 
 /// How often interactive requests may pass one waiting batch request.
-pub const BYPASS_MAX: u32 = 3;
+pub(super) const BYPASS_MAX: u32 = 3;
 
 /// Decides [`super::Command::Acquire`].
 pub(super) fn acquire(rows: &RowSet, asked: &Acquire, clock: StoreClock) -> Result<Decision, Need> {
     if let Some(outcome) = answered_before(rows, asked, clock.now)? {
         return Ok(Decision::unchanged(outcome));
     }
-    let queued = match asked.ticket {
-        Some(no) => rows
-            .ticket(no)?
-            .filter(|ticket| !ticket.is_lapsed(clock.now)),
-        None => None,
-    };
+    let queued = own_ticket(rows, asked, clock.now)?;
     let front = Front::of(rows, asked, queued.map(|ticket| ticket.no), clock.now)?;
     if !front.is_clear() {
         return wait(rows, asked, queued, &front, clock);
@@ -51,7 +46,25 @@ pub(super) fn acquire(rows: &RowSet, asked: &Acquire, clock: StoreClock) -> Resu
     if !intents.is_empty() {
         return Ok(Decision::unchanged(Outcome::NeedRecovery(intents)));
     }
-    grant(rows, asked, &front, clock)
+    grant(rows, asked, queued, &front, clock)
+}
+
+/// The live ticket of this request. It is found by the lease it will get, so
+/// that a request sent again without its number keeps its place, and never
+/// stands twice in the queue.
+fn own_ticket<'a>(
+    rows: &'a RowSet,
+    asked: &Acquire,
+    now: Timestamp,
+) -> Result<Option<&'a Ticket>, Need> {
+    for want in &asked.wants {
+        let tickets = rows.tickets(Query::TicketsOverlapping(want.extent.clone()))?;
+        let own = |ticket: &&Ticket| ticket.lease == asked.lease && !ticket.is_lapsed(now);
+        if let Some(ticket) = tickets.iter().find(own) {
+            return Ok(Some(ticket));
+        }
+    }
+    Ok(None)
 }
 
 /// Describes a lease as an obstacle to a request for `key`.
@@ -128,8 +141,8 @@ struct Front {
     waiting: Vec<(Ticket, ResourceKey)>,
     /// Batch waiters this request passes.
     passed: Vec<Ticket>,
-    /// Waiters that will never come back.
-    gone: Vec<TicketNo>,
+    /// Waiters whose time is over; those behind them knew when.
+    gone: BTreeSet<TicketNo>,
 }
 
 impl Front {
@@ -145,7 +158,7 @@ impl Front {
             died: Vec::new(),
             waiting: Vec::new(),
             passed: Vec::new(),
-            gone: Vec::new(),
+            gone: BTreeSet::new(),
         };
         let mut leases = BTreeMap::new();
         let mut tickets = BTreeMap::new();
@@ -158,6 +171,9 @@ impl Front {
                 }
             }
             for ticket in rows.tickets(Query::TicketsOverlapping(want.extent.clone()))? {
+                if ticket.lease == asked.lease && ticket.is_lapsed(now) {
+                    front.gone.insert(ticket.no);
+                }
                 let ahead = own.is_none_or(|own| ticket.no < own);
                 if ahead && contests(&ticket.wants, want) {
                     tickets
@@ -200,8 +216,11 @@ impl Front {
     }
 
     fn sort_ticket(&mut self, ticket: &Ticket, key: &ResourceKey, asked: &Acquire, now: Timestamp) {
-        if ticket.is_lapsed(now) || asked.dead.contains(&ticket.owner.session) {
-            self.gone.push(ticket.no);
+        if ticket.is_lapsed(now) {
+            self.gone.insert(ticket.no);
+        } else if asked.dead.contains(&ticket.owner.session) {
+            // Skipped, but left in the queue: the sweep that removes it wakes
+            // those who stand only behind it.
         } else if asked.urgency == Urgency::Interactive
             && ticket.urgency == Urgency::Batch
             && ticket.bypassed < BYPASS_MAX
@@ -266,18 +285,25 @@ fn wait(
     let mut changes = front.housekeeping();
     let class = class_of(&asked.wants);
     if asked.wait_ms == 0 {
-        changes.extend(asked.ticket.map(Change::DeleteTicket));
+        changes.extend(queued.map(|ticket| Change::DeleteTicket(ticket.no)));
         changes.push(Change::Add(Count::one(Counter::TimedOut, class)));
         return Ok(Decision {
-            outcome: Outcome::Busy { blockers, place },
+            outcome: Outcome::Busy {
+                blockers,
+                place,
+                wake: wake_behind(rows, queued, clock.now)?,
+            },
             changes,
         });
     }
-    if let Some(circle) = deadlock::circle(rows, asked, front.obstacles(), clock.now)? {
-        changes.extend(asked.ticket.map(Change::DeleteTicket));
+    if let Some(circle) = deadlock::circle(rows, asked, queued, front.obstacles(), clock.now)? {
+        changes.extend(queued.map(|ticket| Change::DeleteTicket(ticket.no)));
         changes.push(Change::Add(Count::one(Counter::DeadlocksRefused, class)));
         return Ok(Decision {
-            outcome: Outcome::Deadlock { circle },
+            outcome: Outcome::Deadlock {
+                circle,
+                wake: wake_behind(rows, queued, clock.now)?,
+            },
             changes,
         });
     }
@@ -319,6 +345,14 @@ impl Front {
     }
 }
 
+/// Waiters that this one's leaving the queue without a grant may serve.
+fn wake_behind(rows: &RowSet, leaving: Option<&Ticket>, now: Timestamp) -> Result<Vec<Wake>, Need> {
+    match leaving {
+        Some(ticket) => ending::waiters_to_wake(rows, &ticket.wants, &[ticket.no], now, |_| false),
+        None => Ok(Vec::new()),
+    }
+}
+
 fn enqueue(
     rows: &RowSet,
     asked: &Acquire,
@@ -351,6 +385,7 @@ fn enqueue(
 fn grant(
     rows: &RowSet,
     asked: &Acquire,
+    queued: Option<&Ticket>,
     front: &Front,
     clock: StoreClock,
 ) -> Result<Decision, Need> {
@@ -379,7 +414,8 @@ fn grant(
             ..ticket.clone()
         }));
     }
-    changes.extend(asked.ticket.map(Change::DeleteTicket));
+    let own = queued.map(|ticket| ticket.no);
+    changes.extend(own.map(Change::DeleteTicket));
     changes.push(Change::PutLease(lease.clone()));
     changes.extend(grant_record(asked, &lease, clock.wall_ms));
     let class = class_of(&asked.wants);
@@ -401,7 +437,10 @@ fn grant(
         .iter()
         .map(|lease| lease.owner.clone())
         .collect();
-    let wake = wake_after_grant(rows, asked, front, clock.now)?;
+    let mut wake = wake_after_grant(rows, asked, own, front, clock.now)?;
+    wake.extend(wake_to_find_circles(rows, asked, own, front, clock.now)?);
+    wake.sort_unstable_by_key(|wake| wake.ticket);
+    wake.dedup();
     Ok(Decision {
         outcome: Outcome::Granted {
             lease,
@@ -417,17 +456,56 @@ fn grant(
 fn wake_after_grant(
     rows: &RowSet,
     asked: &Acquire,
+    own: Option<TicketNo>,
     front: &Front,
     now: Timestamp,
-) -> Result<Vec<super::Wake>, Need> {
+) -> Result<Vec<Wake>, Need> {
     let freed: Vec<Want> = front
         .claimable
         .iter()
         .flat_map(|lease| lease.wants.clone())
         .collect();
-    let own: Vec<TicketNo> = asked.ticket.into_iter().collect();
+    let own: Vec<TicketNo> = own.into_iter().collect();
     let blocked = |ticket: &Ticket| ticket.wants.iter().any(|want| contests(&asked.wants, want));
     ending::waiters_to_wake(rows, &freed, &own, now, blocked)
+}
+
+/// Waiters whose wait this grant may have made part of a circle: waiting is
+/// checked when it begins, but a grant adds edges too. Those behind it now also
+/// wait for its owner's other requests, and those that may no longer pass a
+/// batch request now wait for it. Looking again, they find the circle.
+fn wake_to_find_circles(
+    rows: &RowSet,
+    asked: &Acquire,
+    own: Option<TicketNo>,
+    front: &Front,
+    now: Timestamp,
+) -> Result<Vec<Wake>, Need> {
+    let mut held_up: Vec<(TicketNo, &[Want])> = Vec::new();
+    if asked.kind == LeaseKind::Reservation {
+        let others = rows.tickets(Query::TicketsOf(asked.owner.clone()))?;
+        if others.iter().any(|ticket| Some(ticket.no) != own) {
+            held_up.push((TicketNo::default(), &asked.wants));
+        }
+    }
+    let passed = front.passed.iter();
+    let spent = passed.filter(|ticket| ticket.bypassed + 1 == BYPASS_MAX);
+    held_up.extend(spent.map(|ticket| (ticket.no, ticket.wants.as_slice())));
+    let mut wake = Vec::new();
+    for (after, wants) in held_up {
+        for want in wants {
+            for ticket in rows.tickets(Query::TicketsOverlapping(want.extent.clone()))? {
+                let waits = ticket.no > after && Some(ticket.no) != own && !ticket.is_lapsed(now);
+                if waits && contests(&ticket.wants, want) {
+                    wake.push(Wake {
+                        session: ticket.owner.session.clone(),
+                        ticket: ticket.no,
+                    });
+                }
+            }
+        }
+    }
+    Ok(wake)
 }
 
 fn grant_record(asked: &Acquire, lease: &Lease, wall_ms: u64) -> Option<Change> {

@@ -3,13 +3,14 @@
 //! Owns: the token check at the commit point, and what a finished commit leaves
 //! in versions, answers and leases. Promises: a commit point is passed only while
 //! the lease's own row stands, unexpired, and covers every file, under latches
-//! that cover both; a commit is finished once, whoever does it. Leaves to others:
-//! the swap itself, and the latches.
+//! that cover both, and while no other commit is open under it; a commit is
+//! finished once, whoever does it. Leaves to others: the swap itself, and the
+//! latches.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::acquire::class_of;
+use super::acquire::{class_of, end_conditions};
 use super::command::{FinishCommit, ItemEnd};
 use super::counter::{Count, Counter};
 use super::decide::{StoreClock, earlier_answer};
@@ -59,6 +60,19 @@ pub(super) fn begin(
     {
         return Ok(Decision::unchanged(Outcome::NotCovered {
             key: item.key.clone(),
+        }));
+    }
+    // Whoever holds the latches of a lease is alone in it, so another commit
+    // that is open under it was left by a process that died.
+    let (keys, open) = end_conditions(rows, core::slice::from_ref(standing))?;
+    if !open.is_empty() {
+        let latched = keys.iter().all(|key| intent.latches.contains(key));
+        return Ok(Decision::unchanged(if latched {
+            Outcome::NeedRecovery(open)
+        } else {
+            Outcome::NeedLatches {
+                keys: keys.into_iter().collect(),
+            }
         }));
     }
     Ok(Decision {

@@ -40,6 +40,7 @@ impl Obstacle {
 pub(super) fn circle(
     rows: &RowSet,
     asked: &Acquire,
+    queued: Option<&Ticket>,
     obstacles: Vec<Obstacle>,
     now: Timestamp,
 ) -> Result<Option<Vec<Owner>>, Need> {
@@ -47,6 +48,7 @@ pub(super) fn circle(
     let mut walk = Walk {
         rows,
         asked,
+        own: queued.map(|ticket| ticket.no),
         now,
         seen: BTreeSet::new(),
         path,
@@ -62,6 +64,7 @@ pub(super) fn circle(
 struct Walk<'a> {
     rows: &'a RowSet,
     asked: &'a Acquire,
+    own: Option<TicketNo>,
     now: Timestamp,
     seen: BTreeSet<TicketNo>,
     /// Who waits for whom, from the requester to where the walk stands.
@@ -93,7 +96,7 @@ impl Walk<'_> {
 
     /// Whether what this ticket waits for leads back to the requester.
     fn behind(&mut self, ticket: &Ticket) -> Result<bool, Need> {
-        if Some(ticket.no) == self.asked.ticket {
+        if Some(ticket.no) == self.own {
             return Ok(self.is_circle());
         }
         let dead = self.asked.dead.contains(&ticket.owner.session);

@@ -76,11 +76,14 @@ pub(super) fn release(rows: &RowSet, asked: &Release, clock: StoreClock) -> Resu
         return Ok(Decision::unchanged(Outcome::NeedRecovery(open)));
     }
     if lease.is_expired(clock.now) {
-        // Nobody needed it meanwhile; the row goes, but its holder is told.
+        // Its holder is told. The row goes only if nobody waits for it, and its
+        // lock-delay is over: such an end rings nobody.
         let mut decision = lost(rows, &asked.lease, Some(lease), Counter::LostLeases)?;
-        decision
-            .changes
-            .extend(end_rows(lease, LeaseEnd::Expired, clock.wall_ms));
+        let waiters = waiters_to_wake(rows, &lease.wants, &[], clock.now, |_| false)?;
+        if clock.now >= lease.claimable_at() && waiters.is_empty() {
+            let end = end_rows(lease, LeaseEnd::Expired, clock.wall_ms);
+            decision.changes.extend(end);
+        }
         return Ok(decision);
     }
     let wake = waiters_to_wake(rows, &lease.wants, &[], clock.now, |_| false)?;

@@ -6,7 +6,6 @@
 //! Leaves to others: reading the boot identity, keeping the floor file, finding
 //! out who is dead.
 
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::command::{Open, Sweep};
@@ -50,7 +49,7 @@ fn first_meta(asked: &Open) -> Meta {
         next_sequence: asked.first_sequence,
         reserved_through: Token::default(),
         next_ticket: 1,
-        boot: asked.boot.to_string(),
+        boot: asked.boot.clone(),
     }
 }
 
@@ -98,7 +97,7 @@ pub(super) fn close(
 }
 
 /// Decides [`super::Command::Sweep`]. Leases of the dead stay: they end by
-/// takeover, under their latches.
+/// takeover, under their latches, which is why those who wait for them are woken.
 pub(super) fn sweep(rows: &RowSet, asked: &Sweep, clock: StoreClock) -> Result<Decision, Need> {
     forget(rows, clock.now, |id| asked.dead.contains(id))
 }
@@ -113,9 +112,12 @@ fn forget(
         .filter(|ticket| is_gone(&ticket.owner.session) || ticket.is_lapsed(now))
         .collect();
     let numbers: Vec<TicketNo> = gone.iter().map(|ticket| ticket.no).collect();
+    let leases = rows.leases(Query::AllLeases)?.iter();
+    let orphaned = leases.filter(|lease| is_gone(&lease.owner.session));
     let freed: Vec<Want> = gone
         .iter()
         .flat_map(|ticket| ticket.wants.clone())
+        .chain(orphaned.flat_map(|lease| lease.wants.clone()))
         .collect();
     let wake = waiters_to_wake(rows, &freed, &numbers, now, |_| false)?;
     let sessions = rows.sessions(Query::AllSessions)?.iter();

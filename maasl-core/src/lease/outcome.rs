@@ -84,11 +84,15 @@ pub enum Outcome {
         blockers: Vec<Blocker>,
         /// How many conflicting waiters are in front.
         place: u32,
+        /// Waiters that its leaving the queue may serve.
+        wake: Vec<Wake>,
     },
     /// Waiting would close this circle; the first element is the requester.
     Deadlock {
         /// Each waits for the next, and the last for the first.
         circle: Vec<Owner>,
+        /// Waiters that its leaving the queue may serve.
+        wake: Vec<Wake>,
     },
     /// A published limit is reached.
     LimitReached {

@@ -154,8 +154,8 @@ pub enum PathReason {
     /// The directory that should hold it does not exist.
     #[error("has no parent directory")]
     MissingParent,
-    /// The operating system would not let it be examined or read.
-    #[error("cannot be read: {errno}")]
+    /// The operating system would not let it be examined, opened or created.
+    #[error("cannot be opened: {errno}")]
     Unreadable {
         /// The system's own words.
         errno: String,

@@ -19,8 +19,10 @@ mod rows;
 mod schema;
 mod store;
 mod sync;
+mod view;
 
-pub use store::{Durability, OpenOptions, SqliteStore};
+pub use store::{Durability, OpenOptions, SqliteStore, library_is_safe, library_version};
+pub use view::View;
 
 /// How long SQLite itself waits for a lock that the gate should have kept free;
 /// only recovery after a crash ever holds one.

@@ -183,8 +183,7 @@ fn collect<T: DeserializeOwned>(
             flagged = true;
             continue;
         }
-        let number = row.get(1)?;
-        if let Entry::Vacant(place) = found.entry(number) {
+        if let Entry::Vacant(place) = found.entry(row.get(1)?) {
             place.insert(parse(text(row, 2)?)?);
         }
     }

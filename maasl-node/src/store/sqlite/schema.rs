@@ -90,10 +90,8 @@ pub(super) const META: &str = "meta";
 /// Makes the tables of a new file, or checks those of an old one. The caller
 /// stands in the gate.
 pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
-    let known = |name| db.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
-    let (application, found) = (known("application_id")?, known("user_version")?);
     let tables: u32 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application == 0 && found == 0 && tables == 0 {
+    if known(db)? == (0, 0) && tables == 0 {
         db.execute_batch(&format!(
             "BEGIN IMMEDIATE; {TABLES}
              PRAGMA application_id = {APPLICATION_ID};
@@ -102,6 +100,12 @@ pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
         ))?;
         return Ok(());
     }
+    check(db)
+}
+
+/// Refuses what is no store, or a newer one.
+pub(super) fn check(db: &Connection) -> Result<(), StoreError> {
+    let (application, found) = known(db)?;
     if application != APPLICATION_ID {
         return Err(StoreError::Corrupt {
             what: "the file is a database of another program".into(),
@@ -114,4 +118,10 @@ pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
         });
     }
     Ok(())
+}
+
+/// Whose file it is, and which schema it has.
+fn known(db: &Connection) -> Result<(u32, u32), StoreError> {
+    let ask = |name| db.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+    Ok((ask("application_id")?, ask("user_version")?))
 }

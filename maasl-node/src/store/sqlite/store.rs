@@ -31,7 +31,7 @@ use crate::store::{Clock, Counters, GateHolder, Store, StoreError, clock};
 /// The oldest SQLite whose write-ahead log is safe with several connections.
 const SQLITE_MIN: i32 = 3_051_003;
 
-const DATABASE: &str = "maasl.db";
+pub(super) const DATABASE: &str = "maasl.db";
 const LOG: &str = "maasl.db-wal";
 
 /// Sequences covered by one raise of the floor. Each opening leaves the rest of
@@ -319,12 +319,24 @@ fn must_be_durable(command: &Command, outcome: &Outcome) -> bool {
 }
 
 fn refuse_old_library() -> Result<(), StoreError> {
-    if rusqlite::version_number() < SQLITE_MIN {
-        return Err(StoreError::TooOld {
-            version: rusqlite::version().into(),
-        });
+    if library_is_safe() {
+        return Ok(());
     }
-    Ok(())
+    Err(StoreError::TooOld {
+        version: rusqlite::version().into(),
+    })
+}
+
+/// The version of the SQLite library.
+#[must_use]
+pub fn library_version() -> &'static str {
+    rusqlite::version()
+}
+
+/// Whether the SQLite library is free of known bugs in its write-ahead log.
+#[must_use]
+pub fn library_is_safe() -> bool {
+    rusqlite::version_number() >= SQLITE_MIN
 }
 
 /// Opens the connection that writes, makes the tables if there are none, and

@@ -1,0 +1,557 @@
+//! Guarded changes of files: from the request to the point of commit.
+//!
+//! Owns: the order of a change. Lease, read, plan, stage, latch, compare, commit.
+//! Promises: a refused change has changed nothing and left nothing staged; a plan
+//! is committed only if, under the latch, every file still holds what the plan was
+//! made for. Leaves to others: getting the lease (`acquire`), what the content
+//! becomes (`plan`), making it visible (`commit`).
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::acquire::{self, Got, Wanted};
+use super::call::{Cx, mixed_up};
+use super::commit::{self, Committed, Staged};
+use super::io::{Call, Effect, FileOp};
+use super::plan::{Content, Facts, NoPlan, Plan, plan};
+use super::settle;
+use crate::id::LeaseId;
+use crate::lease::command::Inspect;
+use crate::lease::outcome::Inspected;
+use crate::lease::{Command, Count, Counter, Lease, LeaseKind, Outcome, RequestKey, Wake};
+use crate::path::fold;
+use crate::policy::CRIT_CODE;
+use crate::refusal::{ChangedBy, Refusal, Stale, StaleReason};
+use crate::reply::{FileChanged, Receipt};
+use crate::resource::{Extent, ResourceKey, Scope, Want};
+
+/// How often a plan is made anew because an outside writer changed a file
+/// between reading it and latching it.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// Changes files, all or nothing.
+pub(super) async fn change(cx: &Cx, call: &Call, ops: Vec<FileOp>) -> Result<Receipt, Refusal> {
+    if let Some(earlier) = recall(cx, call.request.as_ref()).await? {
+        return Ok(earlier);
+    }
+    let ops = located(cx, ops).await?;
+    let right = match &call.lease {
+        Some(id) => present(cx, id, &ops).await?,
+        None => match take(cx, call, &ops).await? {
+            Ok(right) => right,
+            Err(earlier) => return Ok(earlier),
+        },
+    };
+    let mut change = Change {
+        cx,
+        ops: &ops,
+        right: &right,
+        request: call.request.as_ref(),
+        staged: Vec::new(),
+    };
+    match change.run().await {
+        Ok(Committed::Receipt(receipt)) => Ok(receipt),
+        Ok(Committed::Earlier(receipt)) => {
+            if right.own {
+                give_back(cx, &right.lease.id, Vec::new()).await;
+            }
+            replayed(cx).await?;
+            Ok(receipt)
+        }
+        Ok(Committed::Blocked) => panic!("a blocked commit is tried again, not answered"),
+        Ok(Committed::Refused(refusal)) => Err(met_outside(cx, &right, *refusal).await),
+        Err(refusal) => {
+            let refusal = give_up(cx, &right, refusal).await;
+            answered_meanwhile(cx, call.request.as_ref(), refusal).await
+        }
+    }
+}
+
+/// The answer of a copy of the request that took effect while this one was on
+/// its way, and so made it look stale or impossible; else the refusal.
+async fn answered_meanwhile(
+    cx: &Cx,
+    request: Option<&RequestKey>,
+    refusal: Refusal,
+) -> Result<Receipt, Refusal> {
+    match recall(cx, request).await {
+        Ok(Some(earlier)) => Ok(earlier),
+        Ok(None) | Err(_) => Err(refusal),
+    }
+}
+
+/// Shows what changes would do, without lease or effect.
+pub(super) async fn preview(cx: &Cx, ops: Vec<FileOp>) -> Result<Vec<FileChanged>, Refusal> {
+    let ops = located(cx, ops).await?;
+    Ok(planned(cx, &ops).await?.changes)
+}
+
+/// The lease a change runs under.
+pub(super) struct Right {
+    pub(super) lease: Lease,
+    /// Whether this call took it and returns it.
+    pub(super) own: bool,
+    pub(super) waited_ms: u64,
+}
+
+/// The answer an earlier request with the same key was given.
+pub(super) async fn recall(
+    cx: &Cx,
+    request: Option<&RequestKey>,
+) -> Result<Option<Receipt>, Refusal> {
+    let Some(request) = request else {
+        return Ok(None);
+    };
+    match cx.store(Command::Recall(request.clone())).await? {
+        Outcome::NotAnswered => Ok(None),
+        Outcome::Answered(receipt) => {
+            replayed(cx).await?;
+            Ok(Some(receipt))
+        }
+        Outcome::KeyMismatch => Err(acquire::key_mismatch(Some(request))),
+        other => mixed_up(&other),
+    }
+}
+
+async fn replayed(cx: &Cx) -> Result<(), Refusal> {
+    let count = Count::one(Counter::Replayed, CRIT_CODE);
+    cx.store(Command::Tally(Vec::from([count]))).await?;
+    Ok(())
+}
+
+/// The resource key of a file.
+pub(super) fn file_key(cx: &Cx, path: &str) -> ResourceKey {
+    let policy = cx.config().policies.get(CRIT_CODE);
+    let prefix = policy.map_or("code", |policy| policy.key_prefix.as_str());
+    ResourceKey::new(prefix, &fold(path))
+}
+
+/// The operations with paths relative to the root.
+async fn located(cx: &Cx, ops: Vec<FileOp>) -> Result<Vec<FileOp>, Refusal> {
+    let limits = &cx.config().limits;
+    if ops.len() as u64 > limits.max_changes {
+        let limit = "max_changes".to_string();
+        return Err(Refusal::LimitReached {
+            limit,
+            value: limits.max_changes,
+        });
+    }
+    let edits = ops.iter().map(|op| match op {
+        FileOp::Edit { edits, .. } => edits.len() as u64,
+        _ => 0,
+    });
+    if edits.max().unwrap_or(0) > limits.max_edits {
+        let limit = "max_edits".to_string();
+        return Err(Refusal::LimitReached {
+            limit,
+            value: limits.max_edits,
+        });
+    }
+    let mut ops = ops;
+    let asked: Vec<String> = ops
+        .iter_mut()
+        .flat_map(paths_of)
+        .map(|path| path.clone())
+        .collect();
+    let mut found = cx.locate(asked).await?.into_iter();
+    for path in ops.iter_mut().flat_map(paths_of) {
+        *path = found
+            .next()
+            .expect("as many were located as were asked for");
+    }
+    Ok(ops)
+}
+
+fn paths_of(op: &mut FileOp) -> Vec<&mut String> {
+    match op {
+        FileOp::Write { path, .. }
+        | FileOp::Edit { path, .. }
+        | FileOp::Delete { path, .. }
+        | FileOp::Restore { path, .. } => Vec::from([path]),
+        FileOp::Move {
+            source,
+            destination,
+            ..
+        } => Vec::from([source, destination]),
+    }
+}
+
+fn paths(ops: &[FileOp]) -> BTreeSet<String> {
+    let mut ops = ops.to_vec();
+    ops.iter_mut()
+        .flat_map(paths_of)
+        .map(|path| path.clone())
+        .collect()
+}
+
+/// Checks that a presented lease stands and covers every file.
+async fn present(cx: &Cx, id: &LeaseId, ops: &[FileOp]) -> Result<Right, Refusal> {
+    let keys: Vec<ResourceKey> = paths(ops).iter().map(|path| file_key(cx, path)).collect();
+    match cx.store(Command::Verify(id.clone())).await? {
+        Outcome::Held { lease, .. } => {
+            if let Some(key) = keys.iter().find(|key| !lease.allows_change_of(key)) {
+                return Err(not_covered(key));
+            }
+            Ok(Right {
+                lease,
+                own: false,
+                waited_ms: 0,
+            })
+        }
+        Outcome::Lost { ended, expired } => {
+            let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            Err(acquire::lost(&names, ended, expired.as_ref()))
+        }
+        other => mixed_up(&other),
+    }
+}
+
+pub(super) fn not_covered(key: &ResourceKey) -> Refusal {
+    Refusal::InvalidRequest {
+        field: "lease".into(),
+        message: alloc::format!("does not allow changing {key}"),
+        hint: Some("leave `lease` out, or acquire one that covers every file".into()),
+    }
+}
+
+/// Takes a lease for the duration of the call.
+async fn take(cx: &Cx, call: &Call, ops: &[FileOp]) -> Result<Result<Right, Receipt>, Refusal> {
+    let config = cx.config();
+    let policy = config.policies.get(CRIT_CODE).expect("a built-in class");
+    let keys: Vec<Want> = paths(ops)
+        .iter()
+        .map(|path| Want::exclusive(file_key(cx, path), CRIT_CODE))
+        .collect();
+    let max_wait_ms = call.max_wait_ms.unwrap_or(policy.max_wait_ms(call.urgency));
+    let wanted = Wanted {
+        wants: crate::resource::canonical(keys),
+        kind: LeaseKind::Call,
+        ttl_ms: policy.lease_ttl_ms,
+        lock_delay_ms: policy.lock_delay_ms,
+        purpose: ops.first().map(|op| op.name().to_string()),
+        urgency: call.urgency,
+        max_wait_ms: max_wait_ms.min(config.limits.max_wait_ms),
+        request: None,
+        keep: false,
+    };
+    Ok(match acquire::acquire(cx, wanted).await? {
+        Got::Lease { lease, waited_ms } => Ok(Right {
+            lease,
+            own: true,
+            waited_ms,
+        }),
+        Got::Earlier(receipt) => Err(receipt),
+    })
+}
+
+/// Returns what a refused change had taken, and completes the refusal.
+async fn give_up(cx: &Cx, right: &Right, refusal: Refusal) -> Refusal {
+    let refusal = explained(cx, refusal).await;
+    let class = CRIT_CODE;
+    let mut counts = Vec::from([Count::one(Counter::GuardedFailed, class)]);
+    if matches!(refusal, Refusal::StaleVersion(_)) {
+        counts.push(Count::one(Counter::StaleRefused, class));
+    }
+    if right.own {
+        give_back(cx, &right.lease.id, counts).await;
+    } else {
+        let _ = cx.store(Command::Tally(counts)).await;
+    }
+    refusal
+}
+
+/// Returns a lease this call took for itself. One that cannot be returned now is
+/// no longer renewed and ends by its TTL; the caller is told what became of its
+/// change, not about that.
+async fn give_back(cx: &Cx, id: &LeaseId, counts: Vec<Count>) {
+    let _ = acquire::release(cx, id, counts).await;
+    cx.seed.shared.borrow_mut().drop_lease(id);
+}
+
+/// A commit that was undone has returned its lease already.
+async fn met_outside(cx: &Cx, right: &Right, refusal: Refusal) -> Refusal {
+    if right.own {
+        cx.seed.shared.borrow_mut().drop_lease(&right.lease.id);
+    }
+    let counts = [Counter::GuardedFailed, Counter::StaleRefused];
+    let counts = counts.map(|counter| Count::one(counter, CRIT_CODE));
+    let _ = cx.store(Command::Tally(counts.into())).await;
+    refusal
+}
+
+/// Adds to a stale refusal who changed the file.
+async fn explained(cx: &Cx, refusal: Refusal) -> Refusal {
+    let Refusal::StaleVersion(stale) = refusal else {
+        return refusal;
+    };
+    let Ok(inspected) = inspect(cx, &stale.path).await else {
+        return Refusal::StaleVersion(stale);
+    };
+    let version = inspected
+        .version
+        .filter(|version| version.content == stale.current);
+    let changed_by = version.map(|version| ChangedBy {
+        agent: version.agent,
+        version: version.number,
+        wall_ms: version.wall_ms,
+    });
+    Refusal::StaleVersion(Box::new(Stale {
+        changed_by: stale.changed_by.clone().or(changed_by),
+        ..*stale
+    }))
+}
+
+/// The state of one file's key.
+pub(super) async fn inspect(cx: &Cx, path: &str) -> Result<Inspected, Refusal> {
+    let extent = Extent {
+        key: file_key(cx, path),
+        scope: Scope::Exact,
+    };
+    let path = Some(path.to_string());
+    match cx.store(Command::Inspect(Inspect { extent, path })).await? {
+        Outcome::Inspected(inspected) => Ok(inspected),
+        other => mixed_up(&other),
+    }
+}
+
+/// Reads every file the operations name and plans, fetching what merges and
+/// restores ask for.
+async fn planned(cx: &Cx, ops: &[FileOp]) -> Result<Plan, Refusal> {
+    let mut facts = Facts::default();
+    for path in paths(ops) {
+        let content = cx.read(&path).await?.map(Content::of);
+        if let Some(seen) = cx.seed.shared.borrow().seen(&cx.seed.agent, &path) {
+            facts.seen.insert(path.clone(), seen);
+        }
+        facts.files.insert(path, content);
+    }
+    loop {
+        match plan(ops, &facts) {
+            Ok(plan) => return within_limits(cx, plan),
+            Err(NoPlan::Refused(refusal)) => return Err(refusal),
+            Err(NoPlan::NeedsObject(hash)) => {
+                let object = cx.object(hash).await?;
+                facts.objects.insert(hash, object);
+            }
+            Err(NoPlan::NeedsVersion(path, number)) => {
+                let content = earlier_content(cx, &facts, &path, number).await?;
+                facts.versions.insert((path, number), content);
+            }
+        }
+    }
+}
+
+/// The bytes of an earlier version: kept, or still in the file.
+async fn earlier_content(
+    cx: &Cx,
+    facts: &Facts,
+    path: &str,
+    number: u64,
+) -> Result<Option<alloc::sync::Arc<[u8]>>, Refusal> {
+    let version = cx.version(path, number).await?;
+    let Some(hash) = version.and_then(|version| version.content) else {
+        return Ok(None);
+    };
+    let current = facts.files.get(path).and_then(Option::as_ref);
+    if let Some(current) = current.filter(|current| current.hash == hash) {
+        return Ok(Some(current.bytes.clone()));
+    }
+    cx.object(hash).await
+}
+
+fn within_limits(cx: &Cx, plan: Plan) -> Result<Plan, Refusal> {
+    let max = cx.config().limits.max_file_bytes;
+    let sizes = plan.files.iter().filter_map(|file| file.new.as_ref());
+    if sizes
+        .into_iter()
+        .any(|content| content.bytes.len() as u64 > max)
+    {
+        return Err(Refusal::LimitReached {
+            limit: "max_file_bytes".into(),
+            value: max,
+        });
+    }
+    Ok(plan)
+}
+
+/// One change under its lease.
+struct Change<'a> {
+    cx: &'a Cx,
+    ops: &'a [FileOp],
+    right: &'a Right,
+    request: Option<&'a RequestKey>,
+    staged: Vec<String>,
+}
+
+impl Change<'_> {
+    async fn run(&mut self) -> Result<Committed, Refusal> {
+        for attempt in 0..ATTEMPTS_MAX {
+            let committed = self.attempt(attempt).await;
+            self.discard().await;
+            match committed? {
+                Some(Committed::Receipt(receipt)) => {
+                    return Ok(Committed::Receipt(self.seen(receipt)));
+                }
+                Some(other) => return Ok(other),
+                None => {}
+            }
+        }
+        let path = paths(self.ops).into_iter().next().unwrap_or_default();
+        Err(Refusal::StaleVersion(Box::new(Stale {
+            path,
+            reason: StaleReason::Unsteady,
+            ..Stale::default()
+        })))
+    }
+
+    async fn attempt(&mut self, attempt: u32) -> Result<Option<Committed>, Refusal> {
+        self.cx.still_wanted()?;
+        let plan = planned(self.cx, self.ops).await?;
+        let staged = self.stage(&plan, attempt).await?;
+        self.commit(&plan, staged).await
+    }
+
+    /// Brings new contents to the disk under names of their own.
+    async fn stage(&mut self, plan: &Plan, attempt: u32) -> Result<Vec<Staged>, Refusal> {
+        let session = &self.cx.seed.session;
+        let op = self.cx.seed.entropy.derive("op", attempt.into());
+        let mut staged = Vec::new();
+        for (n, file) in plan.files.iter().enumerate() {
+            let stage = alloc::format!("{session}/{op}-{n}");
+            if let Some(content) = &file.new {
+                self.staged.push(stage.clone());
+                let effect = Effect::Stage {
+                    name: stage.clone(),
+                    like: file.like.clone(),
+                    target: file.path.clone(),
+                    content: content.bytes.clone(),
+                };
+                self.cx.perform(effect).await?;
+            }
+            staged.push(Staged {
+                planned: file.clone(),
+                key: file_key(self.cx, &file.path),
+                stage,
+            });
+        }
+        Ok(staged)
+    }
+
+    /// Commits under the latches; nothing if a file no longer holds what the
+    /// plan was made for.
+    async fn commit(
+        &mut self,
+        plan: &Plan,
+        files: Vec<Staged>,
+    ) -> Result<Option<Committed>, Refusal> {
+        let cx = self.cx;
+        cx.still_wanted()?;
+        let keys = commit::latch_keys(&self.right.lease, &files);
+        let started = cx.now();
+        if let Err(process) = cx.latch(keys.clone()).await? {
+            return Err(acquire::latch_busy(cx, &keys, process, started, 0));
+        }
+        let mut begun = false;
+        let result = self.under_latch(plan, files, keys, &mut begun).await;
+        if begun {
+            // The staged names belong to the intent now, whatever came of it.
+            self.staged.clear();
+        }
+        cx.unlatch().await?;
+        let (committed, wake) =
+            result.map_err(|refusal| if begun { unfinished(&refusal) } else { refusal })?;
+        cx.ring(wake).await;
+        if let Some(Committed::Blocked) = committed {
+            settle::settle_dead(cx).await?;
+            return Ok(None);
+        }
+        Ok(committed)
+    }
+
+    async fn under_latch(
+        &self,
+        plan: &Plan,
+        files: Vec<Staged>,
+        keys: Vec<ResourceKey>,
+        begun: &mut bool,
+    ) -> Result<(Option<Committed>, Vec<Wake>), Refusal> {
+        for file in &files {
+            if self.cx.hash(&file.planned.path).await? != file.planned.old {
+                return Ok((None, Vec::new()));
+            }
+        }
+        let receipt = Receipt::Changed {
+            files: plan.changes.clone(),
+            token: self.right.lease.token,
+            waited_ms: self.right.waited_ms,
+        };
+        let request = self.request;
+        let (committed, wake) =
+            commit::commit(self.cx, self.right, request, files, keys, receipt, begun).await?;
+        Ok((Some(committed), wake))
+    }
+
+    async fn discard(&mut self) {
+        let staged = core::mem::take(&mut self.staged);
+        if !staged.is_empty() {
+            // What stays is swept with the session's staging folder.
+            let _ = self.cx.perform(Effect::Discard(staged)).await;
+        }
+    }
+
+    /// Remembers what the agent has now seen: what it wrote itself.
+    fn seen(&self, receipt: Receipt) -> Receipt {
+        let mut shared = self.cx.seed.shared.borrow_mut();
+        let agent = &self.cx.seed.agent;
+        if let Receipt::Changed { files, .. } = &receipt {
+            for file in files {
+                if let Some(source) = &file.source {
+                    shared.unsee(agent, source);
+                }
+                // A merge, and an edit of content its author had not read, holds
+                // lines the author has not seen: a later whole write from memory
+                // would destroy them.
+                let blind =
+                    file.op == "edit" && shared.seen(agent, &file.path) != file.previous_sha256;
+                match file.sha256 {
+                    Some(_) if file.merged || file.rebased || blind => {}
+                    Some(hash) => shared.see(agent, &file.path, hash),
+                    None => shared.unsee(agent, &file.path),
+                }
+            }
+        }
+        if self.right.own {
+            shared.drop_lease(&self.right.lease.id);
+        }
+        receipt
+    }
+}
+
+/// A commit that was begun may yet take effect, so it is not refused: a refused
+/// call has changed nothing.
+fn unfinished(cause: &Refusal) -> Refusal {
+    Refusal::internal(alloc::format!(
+        "the commit could not be finished and will be settled ({cause}); read the files to see what they hold"
+    ))
+}
+
+/// The counters a committed change adds to.
+pub(super) fn counts_of(receipt: &Receipt) -> Vec<Count> {
+    let mut counts = BTreeMap::from([(Counter::GuardedOk, 1)]);
+    if let Receipt::Changed { files, .. } = receipt {
+        for file in files {
+            *counts.entry(Counter::Merged).or_default() += u64::from(file.merged);
+            *counts.entry(Counter::Rebased).or_default() += u64::from(file.rebased);
+        }
+    }
+    let counts = counts.into_iter().filter(|(_, by)| *by > 0);
+    counts
+        .map(|(counter, by)| Count {
+            counter,
+            class: CRIT_CODE.into(),
+            by,
+        })
+        .collect()
+}

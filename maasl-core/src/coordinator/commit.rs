@@ -1,0 +1,347 @@
+//! The fenced commit: intent, swap, finish.
+//!
+//! Owns: the steps between taking the latches and dropping them. Promises: no
+//! swap happens unless the store has just confirmed, under the latches, that the
+//! lease's token is still the newest; a swap that displaced anything else than
+//! the expected content is taken back and both contents are kept; a set is whole
+//! or not there at all. Leaves to others: what happens to a commit whose process
+//! dies inside it (`settle`), which goes by the same items.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::acquire;
+use super::call::{Cx, mixed_up};
+use super::change::{Right, counts_of, not_covered};
+use super::io::{Effect, Swapped};
+use super::plan::Planned;
+use super::settle;
+use crate::id::{ContentHash, OpId};
+use crate::lease::command::{FinishCommit, ItemEnd};
+use crate::lease::{Command, CommitIntent, CommitItem, Lease, Outcome, RequestKey, Wake};
+use crate::refusal::{Refusal, Stale, StaleReason};
+use crate::reply::Receipt;
+use crate::resource::ResourceKey;
+
+/// How often the end of a commit waits for the store's gate.
+const GATE_TRIES: u32 = 3;
+
+/// A planned file whose new content is staged.
+pub(super) struct Staged {
+    pub(super) planned: Planned,
+    pub(super) key: ResourceKey,
+    pub(super) stage: String,
+}
+
+impl Staged {
+    fn item(&self) -> CommitItem {
+        let new = self.planned.new.as_ref();
+        CommitItem {
+            path: self.planned.path.clone(),
+            key: self.key.clone(),
+            op: self.planned.op.clone(),
+            stage: self.stage.clone(),
+            old: self.planned.old,
+            new: new.map(|content| content.hash),
+            size_bytes: new.map_or(0, |content| content.bytes.len() as u64),
+        }
+    }
+}
+
+/// How a commit ended.
+pub(super) enum Committed {
+    /// It took effect.
+    Receipt(Receipt),
+    /// It was not begun: the same request took effect before.
+    Earlier(Receipt),
+    /// It was not begun: a dead process left a commit open under the same lease,
+    /// whose latches are not held here.
+    Blocked,
+    /// It met a foreign change and was undone.
+    Refused(Box<Refusal>),
+}
+
+/// The latches of a commit: those of the lease it relies on and of the files.
+pub(super) fn latch_keys(lease: &Lease, files: &[Staged]) -> Vec<ResourceKey> {
+    let files = files.iter().map(|file| &file.key);
+    let keys: BTreeSet<&ResourceKey> = lease.keys().chain(files).collect();
+    keys.into_iter().cloned().collect()
+}
+
+/// Commits staged files; the caller holds `latches`. From the moment `begun` is
+/// set, staged names may hold displaced bytes and belong to the open intent.
+pub(super) async fn commit(
+    cx: &Cx,
+    right: &Right,
+    request: Option<&RequestKey>,
+    files: Vec<Staged>,
+    latches: Vec<ResourceKey>,
+    receipt: Receipt,
+    begun: &mut bool,
+) -> Result<(Committed, Vec<Wake>), Refusal> {
+    let intent = CommitIntent {
+        op: OpId::new(cx.seed.entropy.derive("commit", cx.now().as_ns())),
+        lease: right.lease.id.clone(),
+        token: right.lease.token,
+        owner: cx.owner(),
+        latches,
+        items: files.iter().map(Staged::item).collect(),
+        receipt,
+        request: request.cloned(),
+        release: right.own,
+        turned_back: false,
+    };
+    match begin(cx, &intent).await {
+        Ok(None) => *begun = true,
+        Ok(Some(instead)) => return Ok((instead, Vec::new())),
+        Err(refusal) => {
+            // A store that failed may have begun it: then it needs what is staged.
+            *begun = matches!(refusal, Refusal::Internal { .. });
+            return Err(refusal);
+        }
+    }
+    match swap_all(cx, &intent).await? {
+        None => take_effect(cx, &intent).await,
+        Some(foreign) => undo(cx, &intent, foreign).await,
+    }
+}
+
+/// Passes the commit point, or says what happens instead.
+async fn begin(cx: &Cx, intent: &CommitIntent) -> Result<Option<Committed>, Refusal> {
+    let resources: Vec<String> = intent.latches.iter().map(ToString::to_string).collect();
+    let usable = {
+        let mut shared = cx.seed.shared.borrow_mut();
+        let now = cx.now();
+        shared
+            .held(&intent.lease)
+            .is_none_or(|held| now < held.usable_until)
+    };
+    if !usable {
+        return Err(lost_by_own_clock(cx, intent, &resources).await?);
+    }
+    loop {
+        match cx.store(Command::BeginCommit(intent.clone())).await? {
+            Outcome::Begun => return Ok(None),
+            Outcome::Answered(receipt) => return Ok(Some(Committed::Earlier(receipt))),
+            Outcome::NeedRecovery(open) => settle::settle_all(cx, &open).await?,
+            Outcome::NeedLatches { .. } => return Ok(Some(Committed::Blocked)),
+            Outcome::KeyMismatch => return Err(acquire::key_mismatch(intent.request.as_ref())),
+            Outcome::NotCovered { key } => return Err(not_covered(&key)),
+            Outcome::Lost { ended, expired } => {
+                return Err(acquire::lost(&resources, ended, expired.as_ref()));
+            }
+            other => mixed_up(&other),
+        }
+    }
+}
+
+/// The holder's own clock says that the lease may be over. Asking tells who has
+/// it now, if anybody.
+async fn lost_by_own_clock(
+    cx: &Cx,
+    intent: &CommitIntent,
+    resources: &[String],
+) -> Result<Refusal, Refusal> {
+    match cx.store(Command::Verify(intent.lease.clone())).await? {
+        Outcome::Lost { ended, expired } => Ok(acquire::lost(resources, ended, expired.as_ref())),
+        Outcome::Held { lease, .. } => Ok(acquire::lost(resources, None, Some(&lease))),
+        other => mixed_up(&other),
+    }
+}
+
+/// A foreign change met at a swap: at which item, and what was found.
+pub(super) struct Foreign {
+    index: usize,
+    found: Option<ContentHash>,
+    /// Whether the swap took effect all the same and must be taken back.
+    swapped: bool,
+}
+
+async fn swap_all(cx: &Cx, intent: &CommitIntent) -> Result<Option<Foreign>, Refusal> {
+    for (index, item) in intent.items.iter().enumerate() {
+        let (found, swapped) = match cx.swap(Effect::Swap(item.clone())).await? {
+            Swapped::Displaced(found) if found == item.old => continue,
+            Swapped::Displaced(found) => (found, true),
+            Swapped::Occupied(found) => (found, false),
+            Swapped::Vanished => (None, false),
+        };
+        return Ok(Some(Foreign {
+            index,
+            found,
+            swapped,
+        }));
+    }
+    Ok(None)
+}
+
+/// Makes a commit whose swaps all met what they expected durable and known.
+async fn take_effect(cx: &Cx, intent: &CommitIntent) -> Result<(Committed, Vec<Wake>), Refusal> {
+    keep_displaced(cx, &intent.items).await?;
+    sync_names(cx, &intent.items).await?;
+    let finish = FinishCommit {
+        op: intent.op.clone(),
+        exceptions: BTreeMap::new(),
+        recovered_by: None,
+        counts: counts_of(&intent.receipt),
+    };
+    let (receipt, wake) = finished(cx, finish).await?;
+    Ok((Committed::Receipt(receipt), wake))
+}
+
+/// Moves what was displaced into the history.
+pub(super) async fn keep_displaced(cx: &Cx, items: &[CommitItem]) -> Result<(), Refusal> {
+    for item in items {
+        if let Some(content) = item.old {
+            let stage = item.stage.clone();
+            cx.perform(Effect::Keep { stage, content }).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn sync_names(cx: &Cx, items: &[CommitItem]) -> Result<(), Refusal> {
+    let paths: Vec<String> = items.iter().map(|item| item.path.clone()).collect();
+    if paths.is_empty() {
+        return Ok(());
+    }
+    cx.perform(Effect::SyncNames(paths)).await
+}
+
+/// Puts a command that ends a commit to the store. What is begun can no longer be
+/// refused, so a busy gate is tried again.
+async fn insist(cx: &Cx, command: Command) -> Result<Outcome, Refusal> {
+    for _ in 1..GATE_TRIES {
+        match cx.store(command.clone()).await {
+            Err(Refusal::ResourceBusy(_)) => {}
+            answered => return answered,
+        }
+    }
+    cx.store(command).await
+}
+
+pub(super) async fn finished(
+    cx: &Cx,
+    finish: FinishCommit,
+) -> Result<(Receipt, Vec<Wake>), Refusal> {
+    match insist(cx, Command::FinishCommit(finish)).await? {
+        Outcome::Finished { receipt, wake } => Ok((receipt, wake)),
+        Outcome::UnknownOp(_) => Err(Refusal::internal(
+            "the store was replaced during the commit; read the file to see what it holds",
+        )),
+        other => mixed_up(&other),
+    }
+}
+
+/// Takes back every swap, newest first, and keeps this call's content beside the
+/// outside one.
+async fn undo(
+    cx: &Cx,
+    intent: &CommitIntent,
+    foreign: Foreign,
+) -> Result<(Committed, Vec<Wake>), Refusal> {
+    insist(cx, Command::TurnBack(intent.op.clone())).await?;
+    let mut exceptions: BTreeMap<String, ItemEnd> = BTreeMap::new();
+    let mut kept = true;
+    for (index, item) in intent.items.iter().enumerate().rev() {
+        let conflicting = index == foreign.index;
+        let displaced = if conflicting { foreign.found } else { item.old };
+        let mut end = if conflicting {
+            conflict(foreign.found)
+        } else {
+            ItemEnd::Undone
+        };
+        if index < foreign.index || (conflicting && foreign.swapped) {
+            if let Some(later) = swap_back(cx, item, displaced, conflicting).await? {
+                end = later;
+                kept &= !conflicting;
+            }
+        } else {
+            keep_staged(cx, item, conflicting).await?;
+        }
+        exceptions.insert(item.path.clone(), end);
+    }
+    sync_names(cx, &intent.items).await?;
+    let item = &intent.items[foreign.index];
+    let finish = FinishCommit {
+        op: intent.op.clone(),
+        exceptions,
+        recovered_by: None,
+        counts: Vec::from([crate::lease::Count::one(
+            crate::lease::Counter::SwapConflicts,
+            crate::policy::CRIT_CODE,
+        )]),
+    };
+    let (receipt, wake) = finished(cx, finish).await?;
+    Ok((
+        Committed::Refused(Box::new(met_outside(item, &foreign, kept, &receipt))),
+        wake,
+    ))
+}
+
+pub(super) fn conflict(found: Option<ContentHash>) -> ItemEnd {
+    ItemEnd::Conflict {
+        found,
+        outside_stands: true,
+    }
+}
+
+/// Takes one swap back and empties the staged name, which holds what the swap
+/// had displaced. If what comes out of the file is not this commit's content, or
+/// the swap back is not possible, an outside writer struck again in between and
+/// has destroyed that content: how the item ended then is returned, and
+/// whichever outside or earlier content left the tree is kept.
+pub(super) async fn swap_back(
+    cx: &Cx,
+    item: &CommitItem,
+    displaced: Option<ContentHash>,
+    conflicting: bool,
+) -> Result<Option<ItemEnd>, Refusal> {
+    let (left, found) = match cx.swap(Effect::SwapBack(item.clone())).await? {
+        Swapped::Displaced(out) if out == item.new => {
+            keep_staged(cx, item, conflicting).await?;
+            return Ok(None);
+        }
+        Swapped::Displaced(out) => (out, out),
+        Swapped::Vanished => (displaced, None),
+        Swapped::Occupied(found) => (displaced, found),
+    };
+    if let Some(content) = left {
+        let stage = item.stage.clone();
+        cx.perform(Effect::Keep { stage, content }).await?;
+    }
+    Ok(Some(conflict(found)))
+}
+
+/// Empties a staged name: into the history if it is this commit's side of a
+/// conflict, away otherwise.
+async fn keep_staged(cx: &Cx, item: &CommitItem, conflicting: bool) -> Result<(), Refusal> {
+    let stage = item.stage.clone();
+    match item.new.filter(|_| conflicting) {
+        Some(content) => cx.perform(Effect::Keep { stage, content }).await,
+        None => cx.perform(Effect::Discard(Vec::from([stage]))).await,
+    }
+}
+
+fn met_outside(item: &CommitItem, foreign: &Foreign, kept: bool, receipt: &Receipt) -> Refusal {
+    let Receipt::Changed { files, .. } = receipt else {
+        return Refusal::internal("a commit of files was answered as a lease");
+    };
+    let version = files
+        .iter()
+        .find(|file| file.path == item.path)
+        .map(|file| file.version);
+    Refusal::StaleVersion(Box::new(Stale {
+        path: item.path.clone(),
+        reason: StaleReason::SwapConflict,
+        expected: item.old,
+        current: foreign.found,
+        // The outside content got the number after this call's.
+        kept_version: item
+            .new
+            .filter(|_| kept)
+            .and(version.map(|number| number.saturating_sub(1))),
+        ..Stale::default()
+    }))
+}

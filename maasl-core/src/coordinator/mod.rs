@@ -1,0 +1,266 @@
+//! `Coordinator`: what one process is doing about its calls.
+//!
+//! Owns: every guarded call of one process, the leases they hold and the instants
+//! at which something must be done. Promises: it is a pure state machine; the same
+//! inputs give the same outputs. Leaves to others: executing its outputs.
+//!
+//! One mutation, then drain:
+//!
+//! 1. give it one thing: [`Coordinator::handle_input`] or
+//!    [`Coordinator::handle_timeout`];
+//! 2. take what it wants: [`Coordinator::poll_output`] until there is nothing;
+//! 3. sleep until [`Coordinator::poll_timeout`] or the next input.
+//!
+//! An output names the step it belongs to; its answer comes back as an input that
+//! names the same step. Steps of one call are strictly one after the other, and
+//! an answer given twice is used once.
+
+mod acquire;
+mod call;
+mod change;
+mod commit;
+pub mod io;
+mod plan;
+mod reservation;
+mod settle;
+mod shared;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use core::fmt;
+
+use atomic_refcell::AtomicRefCell;
+
+use self::call::{Answer, Cx, Seed, Task};
+use self::io::{Call, CallId, Event, Input, Output, Reply, Request, Response};
+use self::shared::Shared;
+use crate::config::Config;
+use crate::id::{AgentId, Entropy, SessionId};
+use crate::refusal::Refusal;
+use crate::time::Timestamp;
+
+/// Calls the coordinator makes for itself are numbered from here; those of the
+/// node must stay below.
+const OWN_CALLS_FROM: u64 = 1 << 63;
+
+/// Why the coordinator wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeadlineReason {
+    /// A waiting call looks again or gives up.
+    Wait(CallId),
+    /// A lease is renewed.
+    Renewal,
+}
+
+/// All guarded calls of one process.
+pub struct Coordinator {
+    config: Arc<Config>,
+    session: SessionId,
+    shared: Arc<AtomicRefCell<Shared>>,
+    calls: BTreeMap<CallId, Task<Response>>,
+    outbox: VecDeque<Output>,
+    own_calls: u64,
+}
+
+impl Coordinator {
+    /// A coordinator for the process behind `session`.
+    #[must_use]
+    pub fn new(config: Arc<Config>, session: SessionId) -> Self {
+        Self {
+            config,
+            session,
+            shared: Arc::default(),
+            calls: BTreeMap::new(),
+            outbox: VecDeque::new(),
+            own_calls: OWN_CALLS_FROM,
+        }
+    }
+
+    /// Takes one input, at `now` by the process's own clock.
+    pub fn handle_input(&mut self, input: Input, now: Timestamp) {
+        match input {
+            Input::Call(id, call) => self.start(id, call, now),
+            Input::Cancel(id) => {
+                if let Some(task) = self.calls.get_mut(&id) {
+                    task.cancel();
+                    self.advance(id, now);
+                }
+            }
+            Input::Stored(step, outcome) => {
+                self.answer(step.call, step.step, Answer::Stored(outcome), now);
+            }
+            Input::Done(step, done) => self.answer(step.call, step.step, Answer::Done(done), now),
+            Input::Woken(ticket) => {
+                let mut calls = self.calls.iter_mut();
+                let rung = calls.find_map(|(id, task)| task.ring(ticket).then_some(*id));
+                if let Some(id) = rung {
+                    self.advance(id, now);
+                }
+            }
+        }
+    }
+
+    /// Does what is due at `now`; harmless when nothing is.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        let due = self
+            .calls
+            .iter()
+            .filter(|(_, task)| task.deadline().is_some_and(|at| now >= at));
+        let due: alloc::vec::Vec<CallId> = due.map(|(id, _)| *id).collect();
+        for id in due {
+            self.advance(id, now);
+        }
+        self.renew_due(now);
+    }
+
+    /// The next thing to do, in the order in which they may happen.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outbox.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`] next, and why.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Timestamp, DeadlineReason)> {
+        let waits = self.calls.iter();
+        let waits =
+            waits.filter_map(|(id, task)| Some((task.deadline()?, DeadlineReason::Wait(*id))));
+        let renewal = self.shared.borrow().next_renewal();
+        let renewal = renewal.map(|(at, _)| (at, DeadlineReason::Renewal));
+        waits.chain(renewal).min()
+    }
+
+    /// How many calls are under way.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    fn start(&mut self, id: CallId, call: Call, now: Timestamp) {
+        assert!(
+            !self.calls.contains_key(&id),
+            "{id:?} is in use; the node names each call once"
+        );
+        let seed = self.seed(id, call.agent.clone(), call.entropy);
+        let task = Task::start(seed, now, |cx| async move { run(cx, call).await });
+        self.calls.insert(id, task);
+        self.advance(id, now);
+    }
+
+    fn seed(&self, call: CallId, agent: AgentId, entropy: Entropy) -> Seed {
+        Seed {
+            call,
+            agent,
+            session: self.session.clone(),
+            entropy,
+            config: self.config.clone(),
+            shared: self.shared.clone(),
+        }
+    }
+
+    fn answer(&mut self, id: CallId, step: u64, answer: Answer, now: Timestamp) {
+        if let Some(task) = self.calls.get_mut(&id) {
+            task.answer(step, answer);
+            self.advance(id, now);
+        }
+    }
+
+    fn advance(&mut self, id: CallId, now: Timestamp) {
+        let Some(task) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let response = task.advance(now);
+        self.outbox.extend(task.take_outputs());
+        let Some(response) = response else { return };
+        self.calls.remove(&id);
+        if id.0 < OWN_CALLS_FROM {
+            self.outbox.push_back(Output::Reply(id, response));
+        }
+    }
+
+    fn renew_due(&mut self, now: Timestamp) {
+        loop {
+            let due = self
+                .shared
+                .borrow()
+                .next_renewal()
+                .filter(|(at, _)| now >= *at);
+            let Some((_, lease)) = due else { return };
+            if let Some(held) = self.shared.borrow_mut().held(&lease) {
+                held.renewing = true;
+            }
+            let id = CallId(self.own_calls);
+            self.own_calls += 1;
+            let seed = self.seed(id, AgentId::default(), Entropy::new([0; 32]));
+            let task = Task::start(seed, now, |cx| async move {
+                reservation::keep(&cx, lease).await;
+                Response {
+                    result: Ok(Reply::Recovered(0)),
+                    lost: alloc::vec::Vec::new(),
+                }
+            });
+            self.calls.insert(id, task);
+            self.advance(id, now);
+        }
+    }
+}
+
+impl fmt::Debug for Coordinator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Coordinator")
+            .field("session", &self.session)
+            .field("calls", &self.calls.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One call, from request to response.
+async fn run(cx: Cx, call: Call) -> Response {
+    let using = call.lease.clone();
+    use_lease(&cx, using.as_ref(), 1);
+    let checked = reservation::check_doubtful(&cx).await;
+    let result = match checked {
+        Ok(()) => dispatch(&cx, call).await,
+        Err(refusal) => Err(refusal),
+    };
+    use_lease(&cx, using.as_ref(), -1);
+    if let Err(refusal) = &result {
+        cx.event(Event::Refused {
+            agent: cx.seed.agent.clone(),
+            code: refusal.code(),
+        });
+    }
+    let mut shared = cx.seed.shared.borrow_mut();
+    if let Err(Refusal::LeaseLost(lost)) = &result
+        && let Some(token) = lost.token
+    {
+        shared.told(&cx.seed.agent, token);
+    }
+    let lost = shared.take_losses(&cx.seed.agent);
+    Response { result, lost }
+}
+
+/// Counts a call among the users of the lease it presents, so that the lease is
+/// renewed while it runs.
+fn use_lease(cx: &Cx, lease: Option<&crate::id::LeaseId>, by: i32) {
+    let Some(lease) = lease else { return };
+    if let Some(held) = cx.seed.shared.borrow_mut().held(lease) {
+        held.users = held.users.saturating_add_signed(by);
+    }
+}
+
+async fn dispatch(cx: &Cx, mut call: Call) -> Result<Reply, Refusal> {
+    let request = core::mem::replace(&mut call.request_body, Request::Recover);
+    match request {
+        Request::Read(path) => reservation::read(cx, path).await.map(Reply::Read),
+        Request::Change(ops) => change::change(cx, &call, ops).await.map(Reply::Receipt),
+        Request::Preview(ops) => change::preview(cx, ops).await.map(Reply::Preview),
+        Request::Reserve(asked) => reservation::reserve(cx, &call, asked)
+            .await
+            .map(Reply::Receipt),
+        Request::Renew(lease) => reservation::renew(cx, &lease).await,
+        Request::Release(lease) => reservation::release(cx, &lease).await,
+        Request::Revoke { target, reason } => reservation::revoke(cx, target, reason).await,
+        Request::Recover => settle::settle_dead(cx).await.map(Reply::Recovered),
+        Request::ReleaseAll => reservation::release_all(cx).await,
+    }
+}

@@ -1,0 +1,323 @@
+//! Leases held across calls, and reading.
+//!
+//! Owns: `lease_acquire`, `lease_renew`, `lease_release`, revoke, read. Promises:
+//! a reservation is granted whole or not at all; reading never waits for a lease,
+//! but finishes or undoes what a dead process left open on the file first.
+//! Leaves to others: the rules (the lease table).
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::acquire::{self, Got, Wanted};
+use super::call::{Cx, mixed_up};
+use super::change::{inspect, recall};
+use super::io::{Call, Event, FileRead, Reply, Reservation, ResourceWanted};
+use super::settle;
+use crate::id::{AgentId, ContentHash, LeaseId};
+use crate::lease::command::Revoke;
+use crate::lease::row::Target;
+use crate::lease::{Command, Count, Counter, Lease, LeaseKind, Outcome};
+use crate::path::fold;
+use crate::policy::{Policy, ScopeKind};
+use crate::refusal::{LostLease, Refusal};
+use crate::reply::Receipt;
+use crate::resource::{Extent, ResourceKey, Want, canonical};
+
+/// Reads one file whole and remembers that the agent has seen it.
+pub(super) async fn read(cx: &Cx, path: String) -> Result<FileRead, Refusal> {
+    let path = located(cx, path).await?;
+    let mut inspected = inspect(cx, &path).await?;
+    if !inspected.intents.is_empty() {
+        let open = core::mem::take(&mut inspected.intents);
+        if settle::settle_if_dead(cx, open).await? > 0 {
+            inspected = inspect(cx, &path).await?;
+        }
+    }
+    let Some(content) = cx.read(&path).await? else {
+        cx.seed.shared.borrow_mut().unsee(&cx.seed.agent, &path);
+        return Err(Refusal::invalid(
+            "path",
+            alloc::format!("{path} does not exist"),
+        ));
+    };
+    let sha256 = ContentHash::of(&content);
+    cx.seed
+        .shared
+        .borrow_mut()
+        .see(&cx.seed.agent, &path, sha256);
+    let version = inspected
+        .version
+        .filter(|version| version.content == Some(sha256));
+    Ok(FileRead {
+        path,
+        content,
+        sha256,
+        version: version.map(|version| version.number),
+        held_by: inspected.holders.into_iter().next(),
+    })
+}
+
+async fn located(cx: &Cx, path: String) -> Result<String, Refusal> {
+    let found = cx.locate(Vec::from([path])).await?;
+    Ok(found
+        .into_iter()
+        .next()
+        .expect("as many were located as were asked for"))
+}
+
+/// Grants a reservation.
+pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<Receipt, Refusal> {
+    if let Some(earlier) = recall(cx, call.request.as_ref()).await? {
+        return Ok(earlier);
+    }
+    let limits = &cx.config().limits;
+    if asked.resources.is_empty() {
+        return Err(Refusal::invalid("resources", "names no resource"));
+    }
+    if asked.resources.len() as u64 > limits.max_resources_per_lease {
+        return Err(Refusal::LimitReached {
+            limit: "max_resources_per_lease".into(),
+            value: limits.max_resources_per_lease,
+        });
+    }
+    if cx.seed.shared.borrow().reservations() >= limits.max_leases_per_session {
+        return Err(Refusal::LimitReached {
+            limit: "max_leases_per_session".into(),
+            value: limits.max_leases_per_session,
+        });
+    }
+    let wanted = wanted(cx, call, asked).await?;
+    match acquire::acquire(cx, wanted).await? {
+        Got::Earlier(receipt) => Ok(receipt),
+        Got::Lease { lease, waited_ms } => Ok(Receipt::Leased {
+            lease: lease.id,
+            token: lease.token,
+            wants: lease.wants,
+            ttl_ms: lease.ttl_ms,
+            waited_ms,
+        }),
+    }
+}
+
+/// Turns names into wants; the strictest of the classes decides times.
+async fn wanted(cx: &Cx, call: &Call, asked: Reservation) -> Result<Wanted, Refusal> {
+    let limits = &cx.config().limits;
+    let mut wants = Vec::new();
+    let mut policies = Vec::new();
+    for (index, resource) in asked.resources.into_iter().enumerate() {
+        let policy = policy(cx, &resource.class, index)?;
+        wants.push(want(cx, resource, &policy).await?);
+        policies.push(policy);
+    }
+    let least = |of: fn(&Policy) -> u64| policies.iter().map(of).min().unwrap_or(0);
+    let ttl_ms = asked
+        .ttl_ms
+        .unwrap_or_else(|| least(|policy| policy.lease_ttl_ms));
+    if ttl_ms == 0 || ttl_ms > limits.max_lease_ttl_ms {
+        let message = alloc::format!(
+            "is more than 0 and at most {} s",
+            limits.max_lease_ttl_ms / 1000
+        );
+        return Err(Refusal::invalid("ttl_sec", message));
+    }
+    let by_class = policies
+        .iter()
+        .map(|policy| policy.max_wait_ms(call.urgency))
+        .min();
+    let max_wait_ms = call.max_wait_ms.or(by_class).unwrap_or(0);
+    Ok(Wanted {
+        wants: canonical(wants),
+        kind: LeaseKind::Reservation,
+        ttl_ms,
+        lock_delay_ms: policies
+            .iter()
+            .map(|policy| policy.lock_delay_ms)
+            .max()
+            .unwrap_or(0),
+        purpose: asked.purpose,
+        urgency: call.urgency,
+        max_wait_ms: max_wait_ms.min(limits.max_wait_ms),
+        request: call.request.clone(),
+        keep: asked.keep,
+    })
+}
+
+fn policy(cx: &Cx, class: &str, index: usize) -> Result<Policy, Refusal> {
+    let policies = &cx.config().policies;
+    policies.get(class).cloned().ok_or_else(|| {
+        let known: Vec<&str> = policies
+            .iter()
+            .map(|policy| policy.class.as_str())
+            .collect();
+        Refusal::InvalidRequest {
+            field: alloc::format!("resources[{index}].class"),
+            message: alloc::format!("{class:?} is no resource class"),
+            hint: Some(alloc::format!("one of {}", known.join(", "))),
+        }
+    })
+}
+
+async fn want(cx: &Cx, resource: ResourceWanted, policy: &Policy) -> Result<Want, Refusal> {
+    let key = resource_key(cx, &resource.id, policy).await?;
+    Ok(Want {
+        extent: Extent {
+            key,
+            scope: resource.scope,
+        },
+        mode: resource.mode,
+        class: resource.class,
+    })
+}
+
+/// The key of a resource as callers name it: a path for classes of files, where
+/// `.` is the whole root, and a plain name for the others.
+async fn resource_key(cx: &Cx, id: &str, policy: &Policy) -> Result<ResourceKey, Refusal> {
+    if policy.scope != ScopeKind::File {
+        return Ok(ResourceKey::new(&policy.key_prefix, &fold(id)));
+    }
+    if id == "." || id.is_empty() {
+        return Ok(ResourceKey::new(&policy.key_prefix, ""));
+    }
+    let path = located(cx, id.to_string()).await?;
+    Ok(ResourceKey::new(&policy.key_prefix, &fold(&path)))
+}
+
+/// Extends a lease.
+pub(super) async fn renew(cx: &Cx, id: &LeaseId) -> Result<Reply, Refusal> {
+    let sent = cx.now();
+    match cx.store(Command::Renew(id.clone())).await? {
+        Outcome::Held { expires_in_ms, .. } => {
+            let mut shared = cx.seed.shared.borrow_mut();
+            if let Some(held) = shared.held(id) {
+                held.renewed(sent, cx.config().clock_drift_ppm);
+            }
+            Ok(Reply::Renewed { expires_in_ms })
+        }
+        Outcome::Lost { ended, expired } => {
+            cx.seed.shared.borrow_mut().drop_lease(id);
+            Err(acquire::lost(&[], ended, expired.as_ref()))
+        }
+        other => mixed_up(&other),
+    }
+}
+
+/// Returns a lease.
+pub(super) async fn release(cx: &Cx, id: &LeaseId) -> Result<Reply, Refusal> {
+    match acquire::release(cx, id, Vec::new()).await? {
+        Outcome::Released { held_ms, .. } => Ok(Reply::Released { held_ms }),
+        Outcome::Lost { ended, expired } => Err(acquire::lost(&[], ended, expired.as_ref())),
+        other => mixed_up(&other),
+    }
+}
+
+/// Returns everything this process holds, as it ends in good order.
+pub(super) async fn release_all(cx: &Cx) -> Result<Reply, Refusal> {
+    let leases = cx.seed.shared.borrow().all_held();
+    for lease in leases {
+        // What cannot be returned now ends when this process is found dead.
+        let _ = acquire::release(cx, &lease, Vec::new()).await;
+    }
+    let outcome = cx
+        .store(Command::CloseSession(cx.seed.session.clone()))
+        .await?;
+    if let Outcome::Done { wake } = outcome {
+        cx.ring(wake).await;
+    }
+    Ok(Reply::Released { held_ms: 0 })
+}
+
+/// Takes leases away: break-glass, audited.
+pub(super) async fn revoke(cx: &Cx, target: Target, reason: String) -> Result<Reply, Refusal> {
+    let started = cx.now();
+    let mut command = Revoke {
+        target,
+        by: cx.seed.agent.clone(),
+        reason,
+        latched: alloc::collections::BTreeSet::new(),
+    };
+    let mut latched = false;
+    let outcome = loop {
+        match cx.store(Command::Revoke(command.clone())).await {
+            Ok(Outcome::NeedLatches { keys }) => {
+                if core::mem::take(&mut latched) {
+                    cx.unlatch().await?;
+                }
+                if let Err(process) = cx.latch(keys.clone()).await? {
+                    return Err(acquire::latch_busy(cx, &keys, process, started, 0));
+                }
+                latched = true;
+                command.latched = keys.into_iter().collect();
+            }
+            Ok(Outcome::NeedRecovery(intents)) => {
+                if let Err(refusal) = settle::settle_all(cx, &intents).await {
+                    break Err(refusal);
+                }
+            }
+            other => break other,
+        }
+    };
+    if latched {
+        cx.unlatch().await?;
+    }
+    let Outcome::Revoked { leases, wake } = outcome? else {
+        return mixed_up(&"an answer to a revocation");
+    };
+    cx.ring(wake).await;
+    let holders: Vec<AgentId> = leases.into_iter().map(|lease| lease.owner.agent).collect();
+    Ok(Reply::Revoked(holders))
+}
+
+/// Renews a lease on behalf of the calls that use it.
+pub(super) async fn keep(cx: &Cx, id: LeaseId) {
+    let lease = {
+        let mut shared = cx.seed.shared.borrow_mut();
+        shared.held(&id).map(|held| held.lease.clone())
+    };
+    let Some(lease) = lease else { return };
+    let (agent, token) = (lease.owner.agent.clone(), lease.token);
+    match renew(cx, &id).await {
+        Ok(_) => cx.event(Event::LockRenewed { agent, token }),
+        // A call finds out by itself, or has ended meanwhile and returned it.
+        Err(Refusal::LeaseLost(_)) if lease.kind == LeaseKind::Call => {}
+        Err(Refusal::LeaseLost(lost)) => {
+            let resources = names(&lease);
+            let lost = LostLease { resources, ..*lost };
+            cx.seed.shared.borrow_mut().lose(&agent, lost);
+        }
+        // The store is busy or failing: try again before the lease runs out.
+        Err(_) => {
+            let mut shared = cx.seed.shared.borrow_mut();
+            let now = cx.now();
+            if let Some(held) = shared.held(&id) {
+                held.renewing = false;
+                held.renew_at = now.plus_ms(held.lease.ttl_ms / 10);
+            }
+        }
+    }
+}
+
+fn names(lease: &Lease) -> Vec<String> {
+    lease.keys().map(ToString::to_string).collect()
+}
+
+/// Finds out what became of reservations the agent can no longer rely on, so
+/// that its next answer tells it.
+pub(super) async fn check_doubtful(cx: &Cx) -> Result<(), Refusal> {
+    let now = cx.now();
+    let doubtful = cx.seed.shared.borrow().doubtful(&cx.seed.agent, now);
+    for id in doubtful {
+        let outcome = cx.store(Command::Verify(id.clone())).await?;
+        if let Outcome::Lost { ended, expired } = outcome {
+            let held = cx.seed.shared.borrow_mut().drop_lease(&id);
+            // Another call of the agent that found out first tells it.
+            let Some(held) = held else { continue };
+            let keys = names(&held.lease);
+            let count = Count::one(Counter::LostLeases, "");
+            cx.store(Command::Tally(Vec::from([count]))).await?;
+            if let Refusal::LeaseLost(lost) = acquire::lost(&keys, ended, expired.as_ref()) {
+                cx.seed.shared.borrow_mut().lose(&cx.seed.agent, *lost);
+            }
+        }
+    }
+    Ok(())
+}

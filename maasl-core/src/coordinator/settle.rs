@@ -1,0 +1,203 @@
+//! Recovery: commits that somebody else left open.
+//!
+//! Owns: what becomes of an open intent whose process died. Promises: a commit
+//! that passed its commit point is rolled forward, one that was being undone is
+//! undone, and where a file holds anything else than the two contents the intent
+//! names, it is left alone and both contents are kept; doing it twice, or dying
+//! in the middle of it, changes nothing. Leaves to others: knowing that the
+//! process is dead and holding the latches (the caller does).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::acquire;
+use super::call::{Cx, mixed_up};
+use super::commit::{conflict, finished, keep_displaced, swap_back, sync_names};
+use super::io::{Effect, Event, Swapped};
+use crate::id::{ContentHash, SessionId};
+use crate::lease::command::{FinishCommit, ItemEnd};
+use crate::lease::{Command, CommitIntent, CommitItem, Outcome};
+use crate::refusal::Refusal;
+
+/// Settles open commits; the caller holds their latches.
+pub(super) async fn settle_all(cx: &Cx, intents: &[CommitIntent]) -> Result<(), Refusal> {
+    for intent in intents {
+        settle(cx, intent).await?;
+    }
+    Ok(())
+}
+
+/// Settles every open commit of a dead process; the number settled.
+pub(super) async fn settle_dead(cx: &Cx) -> Result<u64, Refusal> {
+    let Outcome::Snapshot(snapshot) = cx.store(Command::Snapshot).await? else {
+        return mixed_up(&"an answer to a snapshot");
+    };
+    settle_if_dead(cx, snapshot.intents).await
+}
+
+/// Settles those of `intents` whose process is dead.
+pub(super) async fn settle_if_dead(cx: &Cx, intents: Vec<CommitIntent>) -> Result<u64, Refusal> {
+    let others = intents.iter().map(|intent| &intent.owner.session);
+    let sessions: BTreeSet<SessionId> = others
+        .filter(|session| **session != cx.seed.session)
+        .cloned()
+        .collect();
+    let dead = cx.probe(sessions).await?;
+    let mut settled = 0;
+    for intent in intents {
+        if !dead.contains(&intent.owner.session) {
+            continue;
+        }
+        let started = cx.now();
+        if let Err(process) = cx.latch(intent.latches.clone()).await? {
+            return Err(acquire::latch_busy(
+                cx,
+                &intent.latches,
+                process,
+                started,
+                0,
+            ));
+        }
+        let result = settle(cx, &intent).await;
+        cx.unlatch().await?;
+        result?;
+        settled += 1;
+    }
+    Ok(settled)
+}
+
+async fn settle(cx: &Cx, intent: &CommitIntent) -> Result<(), Refusal> {
+    let mut exceptions = BTreeMap::new();
+    for item in &intent.items {
+        let end = settle_item(cx, item, intent.turned_back).await?;
+        if let Some(end) = end {
+            exceptions.insert(item.path.clone(), end);
+        }
+    }
+    sync_names(cx, &intent.items).await?;
+    let finish = FinishCommit {
+        op: intent.op.clone(),
+        exceptions,
+        recovered_by: Some(cx.owner()),
+        counts: Vec::new(),
+    };
+    match finished(cx, finish).await {
+        Ok((_, wake)) => cx.ring(wake).await,
+        // Whoever settled it first has finished it.
+        Err(Refusal::Internal { .. }) => return Ok(()),
+        Err(refusal) => return Err(refusal),
+    }
+    cx.event(Event::Recovered {
+        agent: intent.owner.agent.clone(),
+        token: intent.token,
+    });
+    Ok(())
+}
+
+/// Settles one file. Where an outside writer has made something else of its name
+/// (a folder, a link), that is left alone, so that one odd file cannot keep a
+/// commit open for ever.
+async fn settle_item(
+    cx: &Cx,
+    item: &CommitItem,
+    turned_back: bool,
+) -> Result<Option<ItemEnd>, Refusal> {
+    let settled = if turned_back {
+        backward(cx, item).await
+    } else {
+        forward(cx, item).await
+    };
+    let Err(Refusal::Path(_)) = settled else {
+        return settled;
+    };
+    let staged = cx.hash_staged(&item.stage).await?;
+    keep_any(cx, &item.stage, staged).await?;
+    Ok(Some(ItemEnd::Conflict {
+        found: None,
+        outside_stands: true,
+    }))
+}
+
+/// Brings one file to its new content. Returns what went otherwise.
+async fn forward(cx: &Cx, item: &CommitItem) -> Result<Option<ItemEnd>, Refusal> {
+    let held = cx.hash(&item.path).await?;
+    let staged = cx.hash_staged(&item.stage).await?;
+    if held == item.new && (held != item.old) {
+        return after_swap(cx, item, staged).await;
+    }
+    if held == item.old && staged == item.new {
+        let found = match cx.swap(Effect::Swap(item.clone())).await? {
+            Swapped::Displaced(displaced) => return after_swap(cx, item, displaced).await,
+            // An outside writer struck since the look: nothing was swapped.
+            Swapped::Vanished => None,
+            Swapped::Occupied(found) => found,
+        };
+        keep_any(cx, &item.stage, staged).await?;
+        return Ok(Some(conflict(found)));
+    }
+    keep_any(cx, &item.stage, staged).await?;
+    Ok(Some(if held == item.old {
+        // The staged content did not survive: nothing of this file happened.
+        ItemEnd::Undone
+    } else {
+        conflict(held)
+    }))
+}
+
+/// The file holds the new content; the staged name holds what it displaced, or
+/// nothing where that was kept already or there was nothing to displace.
+async fn after_swap(
+    cx: &Cx,
+    item: &CommitItem,
+    displaced: Option<ContentHash>,
+) -> Result<Option<ItemEnd>, Refusal> {
+    match displaced {
+        None => Ok(None),
+        Some(content) if item.old == Some(content) => {
+            keep_displaced(cx, core::slice::from_ref(item)).await?;
+            Ok(None)
+        }
+        Some(_) => {
+            keep_any(cx, &item.stage, displaced).await?;
+            Ok(Some(ItemEnd::Conflict {
+                found: displaced,
+                outside_stands: false,
+            }))
+        }
+    }
+}
+
+/// Brings one file back to its old content, or to the outside content that the
+/// commit had met there.
+async fn backward(cx: &Cx, item: &CommitItem) -> Result<Option<ItemEnd>, Refusal> {
+    let held = cx.hash(&item.path).await?;
+    let staged = cx.hash_staged(&item.stage).await?;
+    let displaced = staged != item.new && (staged == item.old || staged.is_some());
+    if held == item.new && held != item.old && displaced {
+        let foreign = staged != item.old;
+        let later = swap_back(cx, item, staged, foreign).await?;
+        let end = if foreign {
+            conflict(staged)
+        } else {
+            ItemEnd::Undone
+        };
+        return Ok(Some(later.unwrap_or(end)));
+    }
+    keep_any(cx, &item.stage, staged).await?;
+    Ok(Some(if held == item.old {
+        ItemEnd::Undone
+    } else {
+        conflict(held)
+    }))
+}
+
+/// Keeps whatever a staged name holds: bytes are never thrown away on doubt.
+async fn keep_any(cx: &Cx, stage: &str, content: Option<ContentHash>) -> Result<(), Refusal> {
+    match content {
+        Some(content) => {
+            let stage = stage.into();
+            cx.perform(Effect::Keep { stage, content }).await
+        }
+        None => Ok(()),
+    }
+}

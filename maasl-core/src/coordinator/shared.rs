@@ -1,0 +1,175 @@
+//! What all calls of one process know together.
+//!
+//! Owns: which leases the process holds and until when it may believe so, what
+//! each agent has seen of each file, and losses not yet told. Promises: a lease
+//! counts from before its request was first sent, and is no longer used once the
+//! store's clock could have expired it, however far both clocks drift within the
+//! configured bound. Leaves to others: what is true (the lease table).
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::id::{AgentId, ContentHash, LeaseId, Token};
+use crate::lease::{Lease, LeaseKind};
+use crate::refusal::LostLease;
+use crate::time::Timestamp;
+
+/// Parts per million.
+const MILLION: u64 = 1_000_000;
+/// Files remembered over all agents; the least recently seen is forgotten, which
+/// costs its agent one more read.
+const SEEN_MAX: usize = 100_000;
+
+/// A lease as its holder believes in it.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) lease: Lease,
+    /// Until when it may be relied on, by the process's own clock.
+    pub(super) usable_until: Timestamp,
+    /// When to renew it.
+    pub(super) renew_at: Timestamp,
+    /// Calls that work under it now.
+    pub(super) users: u32,
+    /// Whether it is renewed even while no call uses it.
+    pub(super) keep: bool,
+    /// Whether a renewal is under way.
+    pub(super) renewing: bool,
+}
+
+impl Held {
+    /// A lease whose request was first sent at `sent`.
+    ///
+    /// The holder stops at `ttl * (1 - rho) / (1 + rho)` of its own clock: with
+    /// both clocks within `rho` of true time, the store cannot have expired it
+    /// earlier (Gray & Cheriton, 1989, state the assumption).
+    pub(super) fn new(lease: Lease, sent: Timestamp, drift_ppm: u64, keep: bool) -> Self {
+        let mut held = Self {
+            lease,
+            usable_until: sent,
+            renew_at: sent,
+            users: 0,
+            keep,
+            renewing: false,
+        };
+        held.renewed(sent, drift_ppm);
+        held
+    }
+
+    /// Counts the lease anew from a renewal sent at `sent`.
+    pub(super) fn renewed(&mut self, sent: Timestamp, drift_ppm: u64) {
+        let ttl_ms = self.lease.ttl_ms;
+        let drift_ppm = drift_ppm.min(MILLION - 1);
+        let usable_ms = ttl_ms.saturating_mul(MILLION - drift_ppm) / (MILLION + drift_ppm);
+        self.usable_until = sent.plus_ms(usable_ms);
+        self.renew_at = sent.plus_ms(ttl_ms / 3);
+        self.renewing = false;
+    }
+
+    fn wants_renewal(&self) -> bool {
+        (self.users > 0 || self.keep) && !self.renewing
+    }
+}
+
+/// The state shared by the calls of one process.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    held: BTreeMap<LeaseId, Held>,
+    seen: BTreeMap<(AgentId, String), (u64, ContentHash)>,
+    seen_order: VecDeque<(u64, (AgentId, String))>,
+    seen_count: u64,
+    lost: BTreeMap<AgentId, Vec<LostLease>>,
+}
+
+impl Shared {
+    pub(super) fn hold(&mut self, held: Held) {
+        self.held.insert(held.lease.id.clone(), held);
+    }
+
+    pub(super) fn held(&mut self, id: &LeaseId) -> Option<&mut Held> {
+        self.held.get_mut(id)
+    }
+
+    pub(super) fn drop_lease(&mut self, id: &LeaseId) -> Option<Held> {
+        self.held.remove(id)
+    }
+
+    pub(super) fn all_held(&self) -> Vec<LeaseId> {
+        self.held.keys().cloned().collect()
+    }
+
+    /// How many reservations this process holds.
+    pub(super) fn reservations(&self) -> u64 {
+        let held = self.held.values();
+        let reservations = held.filter(|held| held.lease.kind == LeaseKind::Reservation);
+        reservations.count() as u64
+    }
+
+    /// The next lease to renew, and when.
+    pub(super) fn next_renewal(&self) -> Option<(Timestamp, LeaseId)> {
+        let due = self.held.values().filter(|held| held.wants_renewal());
+        due.map(|held| (held.renew_at, held.lease.id.clone())).min()
+    }
+
+    /// Reservations of `agent` that it can no longer rely on.
+    pub(super) fn doubtful(&self, agent: &AgentId, now: Timestamp) -> Vec<LeaseId> {
+        let held = self.held.values();
+        let doubtful = held.filter(|held| {
+            held.lease.kind == LeaseKind::Reservation
+                && held.lease.owner.agent == *agent
+                && now >= held.usable_until
+        });
+        doubtful.map(|held| held.lease.id.clone()).collect()
+    }
+
+    /// Remembers a loss until the agent's next call tells it.
+    pub(super) fn lose(&mut self, agent: &AgentId, lost: LostLease) {
+        self.lost.entry(agent.clone()).or_default().push(lost);
+    }
+
+    pub(super) fn take_losses(&mut self, agent: &AgentId) -> Vec<LostLease> {
+        self.lost.remove(agent).unwrap_or_default()
+    }
+
+    /// Withdraws a loss that the answer itself tells.
+    pub(super) fn told(&mut self, agent: &AgentId, token: Token) {
+        if let Some(lost) = self.lost.get_mut(agent) {
+            lost.retain(|lost| lost.token != Some(token));
+        }
+    }
+
+    /// What `agent` last saw of `path`.
+    pub(super) fn seen(&self, agent: &AgentId, path: &str) -> Option<ContentHash> {
+        let key = (agent.clone(), String::from(path));
+        self.seen.get(&key).map(|(_, hash)| *hash)
+    }
+
+    pub(super) fn see(&mut self, agent: &AgentId, path: &str, hash: ContentHash) {
+        let key = (agent.clone(), String::from(path));
+        self.seen_count += 1;
+        self.seen_order.push_back((self.seen_count, key.clone()));
+        self.seen.insert(key, (self.seen_count, hash));
+        self.forget_oldest();
+    }
+
+    pub(super) fn unsee(&mut self, agent: &AgentId, path: &str) {
+        self.seen.remove(&(agent.clone(), String::from(path)));
+    }
+
+    /// Keeps both collections bounded: an order entry whose file was seen again
+    /// or forgotten since is only skipped, so there may be twice as many.
+    fn forget_oldest(&mut self) {
+        while self.seen.len() > SEEN_MAX || self.seen_order.len() > 2 * SEEN_MAX {
+            let Some((count, key)) = self.seen_order.pop_front() else {
+                return;
+            };
+            if self
+                .seen
+                .get(&key)
+                .is_some_and(|(newest, _)| *newest == count)
+            {
+                self.seen.remove(&key);
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `maasl init`
+//!
+//! Owns: the configuration snippet of each client. Promises: what else stands in
+//! a client's file stays; a file that cannot be understood is not touched, and
+//! the snippet is shown instead. Leaves to others: installing the client.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use maasl_node::state_dir::StateDir;
+use serde_json::{Map, Value, json};
+
+use super::{Failure, output};
+
+/// Arguments of `maasl init`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The client to configure.
+    #[arg(long, value_enum)]
+    client: Option<Client>,
+    /// Only show what would be written.
+    #[arg(long)]
+    print: bool,
+}
+
+/// The clients whose project configuration is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Client {
+    /// Claude Code: `.mcp.json`.
+    ClaudeCode,
+    /// Codex: `.codex/config.toml`.
+    Codex,
+    /// Cursor: `.cursor/mcp.json`.
+    Cursor,
+    /// Gemini CLI: `.gemini/settings.json`.
+    Gemini,
+    /// VS Code: `.vscode/mcp.json`.
+    Vscode,
+    /// Open Code: `opencode.json`.
+    Opencode,
+}
+
+pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if !arguments.print {
+        let state =
+            StateDir::open(root).map_err(|error| Failure::internal("state folder", error))?;
+        output::line(&format!(
+            "{} is ready and ignored by git",
+            state.path().display()
+        ));
+    }
+    let Some(client) = arguments.client else {
+        output::line(
+            "now name your client: maasl init --client claude-code|codex|cursor|gemini|vscode|opencode",
+        );
+        return Ok(ExitCode::SUCCESS);
+    };
+    let file = root.join(client.file());
+    let present = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Failure::internal(client.file(), error)),
+    };
+    match client.merged(&present) {
+        Merged::Nothing => output::line(&format!("{} already starts maasl", client.file())),
+        Merged::New(text) if arguments.print => output::line(text.trim_end()),
+        Merged::New(text) => {
+            write(&file, &text).map_err(|error| Failure::internal(client.file(), error))?;
+            output::line(&format!("wrote {}", client.file()));
+        }
+        Merged::NotUnderstood(reason) => {
+            return Err(Failure::Usage(format!(
+                "{}: {reason}; add this by hand:\n{}",
+                client.file(),
+                client.alone()
+            )));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What becomes of a client's file.
+#[derive(Debug, PartialEq, Eq)]
+enum Merged {
+    /// It needs no change.
+    Nothing,
+    /// It becomes this.
+    New(String),
+    /// It is not what it should be.
+    NotUnderstood(String),
+}
+
+impl Client {
+    const fn file(self) -> &'static str {
+        match self {
+            Self::ClaudeCode => ".mcp.json",
+            Self::Codex => ".codex/config.toml",
+            Self::Cursor => ".cursor/mcp.json",
+            Self::Gemini => ".gemini/settings.json",
+            Self::Vscode => ".vscode/mcp.json",
+            Self::Opencode => "opencode.json",
+        }
+    }
+
+    /// Where in its file a client keeps its servers.
+    const fn section(self) -> &'static str {
+        match self {
+            Self::ClaudeCode | Self::Cursor | Self::Gemini => "mcpServers",
+            Self::Codex => "mcp_servers",
+            Self::Vscode => "servers",
+            Self::Opencode => "mcp",
+        }
+    }
+
+    fn entry(self) -> Value {
+        match self {
+            Self::ClaudeCode | Self::Codex => json!({ "command": "maasl", "args": ["serve"] }),
+            Self::Cursor => json!({
+                "command": "maasl",
+                "args": ["serve", "--root", "${workspaceFolder}"],
+            }),
+            Self::Gemini => json!({ "command": "maasl", "args": ["serve"], "timeout": 30_000 }),
+            Self::Vscode => json!({
+                "type": "stdio",
+                "command": "maasl",
+                "args": ["serve", "--root", "${workspaceFolder}"],
+            }),
+            Self::Opencode => json!({
+                "type": "local",
+                "command": ["maasl", "serve"],
+                "enabled": true,
+            }),
+        }
+    }
+
+    /// The snippet for an empty file.
+    fn alone(self) -> String {
+        match self.merged("") {
+            Merged::New(text) => text,
+            Merged::Nothing | Merged::NotUnderstood(_) => {
+                panic!("an empty file takes a snippet")
+            }
+        }
+    }
+
+    fn merged(self, present: &str) -> Merged {
+        if self == Self::Codex {
+            return merge_toml(present);
+        }
+        let mut root = match serde_json::from_str::<Value>(present) {
+            Ok(Value::Object(root)) => root,
+            Ok(_) => return Merged::NotUnderstood("is no JSON object".into()),
+            Err(_) if present.trim().is_empty() => Map::new(),
+            Err(error) => return Merged::NotUnderstood(error.to_string()),
+        };
+        let section = root.entry(self.section()).or_insert_with(|| json!({}));
+        let Value::Object(servers) = section else {
+            return Merged::NotUnderstood(format!("{:?} is no object", self.section()));
+        };
+        let entry = self.entry();
+        if servers.get("maasl") == Some(&entry) {
+            return Merged::Nothing;
+        }
+        servers.insert("maasl".into(), entry);
+        Merged::New(format!("{:#}\n", Value::Object(root)))
+    }
+}
+
+/// Appends the section, so that comments and order stay as they are.
+fn merge_toml(present: &str) -> Merged {
+    let parsed: toml::Table = match present.parse() {
+        Ok(parsed) => parsed,
+        Err(error) => return Merged::NotUnderstood(error.to_string()),
+    };
+    let servers = parsed.get("mcp_servers");
+    match servers.map(|servers| servers.get("maasl")) {
+        Some(Some(_)) => return Merged::Nothing,
+        Some(None) if servers.is_some_and(|servers| !servers.is_table()) => {
+            return Merged::NotUnderstood("mcp_servers is no table".into());
+        }
+        Some(None) | None => {}
+    }
+    let gap = match present {
+        "" => "",
+        text if text.ends_with('\n') => "\n",
+        _ => "\n\n",
+    };
+    Merged::New(format!(
+        "{present}{gap}[mcp_servers.maasl]\ncommand = \"maasl\"\nargs = [\"serve\"]\n"
+    ))
+}
+
+fn write(file: &PathBuf, text: &str) -> std::io::Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let beside = file.with_extension("maasl-new");
+    std::fs::write(&beside, text)?;
+    std::fs::rename(&beside, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snippet_joins_what_is_there_and_is_written_once() {
+        let present = r#"{"mcpServers": {"other": {"command": "x"}}, "theme": "dark"}"#;
+        let Merged::New(text) = Client::Gemini.merged(present) else {
+            panic!("something is to be written");
+        };
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["theme"], "dark");
+        assert_eq!(value["mcpServers"]["other"]["command"], "x");
+        assert_eq!(value["mcpServers"]["maasl"]["command"], "maasl");
+        assert_eq!(Client::Gemini.merged(&text), Merged::Nothing);
+    }
+
+    #[test]
+    fn every_client_gets_a_snippet_for_an_empty_file() {
+        for client in Client::value_variants() {
+            assert!(client.alone().contains("maasl"), "{client:?}");
+            assert_eq!(
+                client.merged(&client.alone()),
+                Merged::Nothing,
+                "{client:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn toml_keeps_its_comments() {
+        let present = "# mine\nmodel = \"x\"\n";
+        let Merged::New(text) = Client::Codex.merged(present) else {
+            panic!("something is to be written");
+        };
+        assert!(text.starts_with(present));
+        assert_eq!(Client::Codex.merged(&text), Merged::Nothing);
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_is_left_alone() {
+        for present in ["[1]", "{ // comment\n}", r#"{"mcpServers": 1}"#] {
+            let merged = Client::ClaudeCode.merged(present);
+            assert!(matches!(merged, Merged::NotUnderstood(_)), "{present}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `maasl locks`
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use maasl_node::state_dir;
+use maasl_node::store::sqlite::View;
+
+use super::{Failure, output};
+use crate::server::locks_json;
+use serde_json::{Value, json};
+
+/// How often `--watch` looks again.
+const REFRESH: Duration = Duration::from_millis(500);
+/// Moves the cursor home and clears what follows.
+const HOME: &str = "\x1b[H\x1b[J";
+
+/// Arguments of `maasl locks`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Only resources of this class.
+    #[arg(long)]
+    class: Option<String>,
+    /// Only leases of this agent.
+    #[arg(long)]
+    agent: Option<String>,
+    /// Show again and again, in place.
+    #[arg(long)]
+    watch: bool,
+    /// One JSON object instead of a table.
+    #[arg(long, conflicts_with = "watch")]
+    json: bool,
+}
+
+pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    loop {
+        let shown = look(root, arguments)?;
+        if arguments.json {
+            output::json(&shown);
+        } else if arguments.watch && output::is_terminal() {
+            output::line(&format!("{HOME}{}", table(&shown)));
+        } else {
+            output::line(&table(&shown));
+        }
+        if !arguments.watch {
+            return Ok(ExitCode::SUCCESS);
+        }
+        std::thread::sleep(REFRESH);
+    }
+}
+
+fn look(root: &Path, arguments: &Arguments) -> Result<Value, Failure> {
+    match View::open(&root.join(state_dir::NAME))? {
+        Some(view) => {
+            let (snapshot, clock) = view.snapshot()?;
+            let (class, agent) = (arguments.class.clone(), arguments.agent.clone());
+            Ok(locks_json(&snapshot, clock, class, agent))
+        }
+        None => Ok(json!({ "count": 0, "locks": [] })),
+    }
+}
+
+fn table(shown: &Value) -> String {
+    let locks = shown["locks"].as_array().map_or(&[][..], Vec::as_slice);
+    if locks.is_empty() {
+        return "nothing is held".into();
+    }
+    let mut table = output::table(&[
+        "resource", "holder", "mode", "scope", "held", "left", "waiters", "token", "doing",
+    ]);
+    for lock in locks {
+        let text = |name: &str| lock[name].as_str().unwrap_or("").to_string();
+        let left = match lock["is_expired"].as_bool() {
+            Some(true) => "expired".to_string(),
+            _ => format!("{:.1} s", lock["ttl_remaining_sec"].as_f64().unwrap_or(0.0)),
+        };
+        let held = lock["held_duration_ms"].as_u64().unwrap_or(0);
+        table.add_row([
+            text("resource_key"),
+            text("holder_agent_id"),
+            text("mode"),
+            text("scope"),
+            format!("{}.{:01} s", held / 1000, held % 1000 / 100),
+            left,
+            lock["waiters"].to_string(),
+            lock["fencing_token"].to_string(),
+            text("intent"),
+        ]);
+    }
+    table.to_string()
+}

@@ -1,0 +1,157 @@
+//! `maasl run`, and the short-lived sessions of other commands.
+
+use std::path::Path;
+use std::process::{ExitCode, ExitStatus};
+use std::sync::Arc;
+
+use maasl_core::coordinator::io::{Call, Reply, Request, Reservation, ResourceWanted};
+use maasl_core::id::{AgentId, LeaseId};
+use maasl_core::policy::{CRIT_CODE, Urgency};
+use maasl_core::reply::Receipt;
+use maasl_core::resource::{Mode, Scope};
+use maasl_node::node::{Node, NodeOptions};
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use super::serve::block_on;
+use crate::server::EnvIdentity;
+
+/// Arguments of `maasl run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// A file or folder the command may change; may be given several times. All
+    /// are leased at once, or none.
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    resource: Vec<String>,
+    /// The resource class.
+    #[arg(long, value_name = "CLASS", default_value = CRIT_CODE)]
+    class: String,
+    /// Everything below the resources too.
+    #[arg(long)]
+    subtree: bool,
+    /// How long to wait for them, in milliseconds; the class decides otherwise.
+    #[arg(long, value_name = "MS")]
+    max_wait_ms: Option<u64>,
+    /// The command; it finds the token in `MAASL_FENCING_TOKEN` and the lease in
+    /// `MAASL_LEASE`.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+pub(super) fn run(root: &Path, arguments: Arguments) -> Result<ExitCode, Failure> {
+    block_on(async {
+        let session = Session::open(root, "run")?;
+        let result = under_lease(&session, arguments).await;
+        session.close().await;
+        result
+    })
+}
+
+async fn under_lease(session: &Session, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let scope = if arguments.subtree {
+        Scope::Subtree
+    } else {
+        Scope::Exact
+    };
+    let resources = arguments.resource.into_iter().map(|id| ResourceWanted {
+        id,
+        class: arguments.class.clone(),
+        scope,
+        mode: Mode::Exclusive,
+    });
+    let reservation = Reservation {
+        resources: resources.collect(),
+        ttl_ms: None,
+        purpose: Some(arguments.command.join(" ")),
+        keep: true,
+    };
+    let reply = session
+        .waiting(Request::Reserve(reservation), arguments.max_wait_ms)
+        .await?;
+    let Reply::Receipt(Receipt::Leased { lease, token, .. }) = reply else {
+        return Err(Failure::Internal(
+            "a reservation was answered with something else".into(),
+        ));
+    };
+    let status = execute(&arguments.command, &lease, token.number()).await?;
+    session.call(Request::Release(lease)).await?;
+    Ok(exit_code(status))
+}
+
+/// Runs the command to its end. An interrupt from the terminal reaches it too;
+/// this process stays to return the lease.
+async fn execute(command: &[String], lease: &LeaseId, token: u64) -> Result<ExitStatus, Failure> {
+    let (program, arguments) = command.split_first().expect("clap requires a command");
+    let mut child = tokio::process::Command::new(program)
+        .args(arguments)
+        .env("MAASL_FENCING_TOKEN", token.to_string())
+        .env("MAASL_LEASE", lease.as_str())
+        .spawn()
+        .map_err(|error| Failure::Usage(format!("{program}: {error}")))?;
+    loop {
+        tokio::select! {
+            status = child.wait() => {
+                return status.map_err(|error| Failure::internal(program, error));
+            }
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    }
+}
+
+/// The command's own exit code; 128 and the signal if one ended it, as shells do.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    use std::os::unix::process::ExitStatusExt as _;
+    let code = status
+        .code()
+        .or(status.signal().map(|signal| 128 + signal))
+        .unwrap_or(3);
+    ExitCode::from(u8::try_from(code).unwrap_or(3))
+}
+
+/// A node for the duration of one command.
+pub(super) struct Session {
+    node: Arc<Node>,
+    agent: AgentId,
+}
+
+impl Session {
+    /// Opens one; `role` says for which command.
+    pub(super) fn open(root: &Path, role: &str) -> Result<Self, Failure> {
+        let node = Node::open(root, &NodeOptions { role: role.into() })?;
+        let agent = EnvIdentity::from_env().agent();
+        let agent = agent.unwrap_or_else(|| AgentId::new(format!("maasl-{role}")));
+        Ok(Self { node, agent })
+    }
+
+    pub(super) fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Makes a call, waiting as long as the class allows.
+    pub(super) async fn call(&self, request: Request) -> Result<Reply, Failure> {
+        self.waiting(request, None).await
+    }
+
+    /// Makes a call, waiting at most so long.
+    pub(super) async fn waiting(
+        &self,
+        request_body: Request,
+        max_wait_ms: Option<u64>,
+    ) -> Result<Reply, Failure> {
+        let call = Call {
+            agent: self.agent.clone(),
+            urgency: Urgency::Interactive,
+            max_wait_ms,
+            request: None,
+            lease: None,
+            request_body,
+            entropy: self.node.entropy(),
+        };
+        let response = self.node.call(call, CancellationToken::new(), None).await;
+        Ok(response.result?)
+    }
+
+    pub(super) async fn close(&self) {
+        self.node.close().await;
+    }
+}

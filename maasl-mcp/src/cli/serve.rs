@@ -1,0 +1,57 @@
+//! `maasl serve`
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use maasl_node::node::{Node, NodeOptions};
+
+use super::Failure;
+use crate::server::{EnvIdentity, NodeBackend, serve_stdio};
+
+/// Arguments of `maasl serve`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {}
+
+pub(super) fn run(root: &Path, _: &Arguments) -> Result<ExitCode, Failure> {
+    log_to_stderr();
+    block_on(async {
+        let options = NodeOptions {
+            role: "serve".into(),
+        };
+        let node = Node::open(root, &options)?;
+        let backend = Arc::new(NodeBackend::new(node.clone()));
+        let served = serve_stdio(backend, EnvIdentity::from_env()).await;
+        node.close().await;
+        served.map_err(|error| Failure::internal("serve", error))?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Runs a future on the kind of runtime a node needs: several threads, because
+/// a call does its file and store work on the thread that polls it.
+pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal("runtime", error))?;
+    let result = runtime.block_on(future);
+    // Reading standard input may be stuck in a thread that nothing can end.
+    runtime.shutdown_background();
+    result
+}
+
+/// A few calls at once; the rest wait, as they would for the disk.
+const WORKERS: usize = 4;
+
+/// Logs go to standard error: standard output carries the protocol.
+fn log_to_stderr() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("MAASL_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+}

@@ -1,0 +1,75 @@
+//! The adapter's backend: a real node.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use maasl_core::config::Config;
+use maasl_core::coordinator::io::{Call, Response};
+use maasl_core::id::{ContentHash, Entropy, SessionId};
+use maasl_core::lease::outcome::Snapshot;
+use maasl_core::lease::{StoreClock, Version};
+use maasl_core::refusal::Refusal;
+use maasl_node::node::{HistoryError, Node};
+use maasl_node::store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+use super::backend::{Backend, OnWait};
+
+/// A node behind the adapter.
+pub struct NodeBackend {
+    node: Arc<Node>,
+}
+
+impl NodeBackend {
+    /// Wraps a running node.
+    #[must_use]
+    pub fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+}
+
+impl Backend for NodeBackend {
+    fn config(&self) -> &Config {
+        self.node.config()
+    }
+
+    fn session(&self) -> &SessionId {
+        self.node.session()
+    }
+
+    async fn call(
+        &self,
+        call: Call,
+        cancel: CancellationToken,
+        on_wait: Option<OnWait>,
+    ) -> Response {
+        self.node.call(call, cancel, on_wait).await
+    }
+
+    fn history(&self, path: &str, limit: u32) -> Result<(String, Vec<Version>), Refusal> {
+        self.node.history(path, limit).map_err(|error| match error {
+            HistoryError::Path(refusal) => Refusal::Path(refusal),
+            HistoryError::Store(error) => internal(&error),
+        })
+    }
+
+    fn is_kept(&self, content: &ContentHash) -> bool {
+        self.node.files().objects().is_kept(content)
+    }
+
+    fn snapshot(&self) -> Result<(Snapshot, StoreClock), Refusal> {
+        self.node.snapshot().map_err(|error| internal(&error))
+    }
+
+    fn counters(&self) -> Result<BTreeMap<(String, String), u64>, Refusal> {
+        self.node.counters().map_err(|error| internal(&error))
+    }
+
+    fn entropy(&self) -> Entropy {
+        self.node.entropy()
+    }
+}
+
+fn internal(error: &StoreError) -> Refusal {
+    Refusal::internal(error.to_string())
+}

@@ -1,0 +1,169 @@
+//! One client over a pair of byte streams.
+//!
+//! Owns: a connection from its first byte to the release of what it held.
+//! Promises: when the client is gone, waits end at once, calls that do not wait
+//! are finished, and everything is returned before [`serve`] is. Leaves to
+//! others: the streams' other end, and what standard error says.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use maasl_core::coordinator::io::{Call, Request};
+use maasl_core::id::AgentId;
+use maasl_core::policy::Urgency;
+use maasl_core::refusal::Refusal;
+use rmcp::service::{QuitReason, ServerInitializeError, serve_server_with_ct};
+use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::transport::io::stdio_pipes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::CancellationToken;
+
+use super::backend::Backend;
+use super::handler::Adapter;
+use super::identity::EnvIdentity;
+
+/// The agent named for what the server does on its own.
+const SERVER: &str = "maasl";
+
+/// Why a connection ended other than by its client.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The client did not begin as the protocol demands.
+    #[error("the connection was not opened: {0}")]
+    Opening(#[source] Box<ServerInitializeError>),
+    /// The task that serves the connection failed.
+    #[error("the connection failed: {0}")]
+    Serving(#[from] tokio::task::JoinError),
+    /// What the connection held could not be returned; it ends by itself.
+    #[error("leases were not returned: {0}")]
+    Releasing(Refusal),
+}
+
+/// Serves one client on standard input and output until it closes its end or the
+/// process is asked to stop, and returns everything that was held.
+///
+/// Where standard input is no pipe, a thread may stay blocked on it: end the
+/// process with `Runtime::shutdown_background` or `std::process::exit`.
+pub async fn serve_stdio<B: Backend>(backend: Arc<B>, env: EnvIdentity) -> Result<(), ServeError> {
+    let (reader, writer) = stdio_pipes();
+    let stop = CancellationToken::new();
+    let connection = serve(backend, env, reader, writer, stop.clone());
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        end = &mut connection => return end,
+        () = asked_to_stop() => stop.cancel(),
+    }
+    connection.await
+}
+
+/// Serves one client on `reader` and `writer` until it closes its end or `stop`
+/// fires, and returns everything that was held.
+pub async fn serve<B, R, W>(
+    backend: Arc<B>,
+    env: EnvIdentity,
+    reader: R,
+    writer: W,
+    stop: CancellationToken,
+) -> Result<(), ServeError>
+where
+    B: Backend,
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    // Waits end with the client and with `stop`, whichever comes first.
+    let ended = stop.child_token();
+    let adapter = Adapter::new(Arc::clone(&backend), env, ended.clone());
+    let reader = EofNotify::new(reader, ended);
+    let transport =
+        AsyncRwTransport::new(reader, writer).with_max_line_length(longest_line(&*backend));
+    let end = match serve_server_with_ct(adapter, transport, stop).await {
+        Ok(running) => running.waiting().await.map_err(ServeError::from),
+        Err(ServerInitializeError::ConnectionClosed(_)) => Ok(QuitReason::Closed),
+        Err(ServerInitializeError::Cancelled) => Ok(QuitReason::Cancelled),
+        Err(error) => Err(ServeError::Opening(Box::new(error))),
+    };
+    tracing::debug!(?end, "connection over");
+    let released = release_all(&*backend).await;
+    end.and(released)
+}
+
+/// Room for the largest file that may be written, as JSON writes it.
+fn longest_line<B: Backend>(backend: &B) -> usize {
+    let file = usize::try_from(backend.config().limits.max_file_bytes).unwrap_or(usize::MAX);
+    file.saturating_mul(2).saturating_add(1 << 20)
+}
+
+async fn release_all<B: Backend>(backend: &B) -> Result<(), ServeError> {
+    let call = Call {
+        agent: AgentId::new(SERVER),
+        urgency: Urgency::Interactive,
+        max_wait_ms: None,
+        request: None,
+        lease: None,
+        request_body: Request::ReleaseAll,
+        entropy: backend.entropy(),
+    };
+    let response = backend.call(call, CancellationToken::new(), None).await;
+    response.result.map(|_| ()).map_err(ServeError::Releasing)
+}
+
+#[cfg(unix)]
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        () = interrupted() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn asked_to_stop() {
+    interrupted().await;
+}
+
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A reader that says when it has come to its end: rmcp itself would let calls
+/// wait on for seconds after their client is gone.
+#[derive(Debug)]
+pub struct EofNotify<R> {
+    inner: R,
+    ended: CancellationToken,
+}
+
+impl<R> EofNotify<R> {
+    /// Fires `ended` when `inner` ends or fails.
+    pub fn new(inner: R, ended: CancellationToken) -> Self {
+        Self { inner, ended }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for EofNotify<R> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let (room, filled) = (buf.remaining(), buf.filled().len());
+        let polled = Pin::new(&mut this.inner).poll_read(cx, buf);
+        let is_over = match &polled {
+            Poll::Ready(Ok(())) => room > 0 && buf.filled().len() == filled,
+            Poll::Ready(Err(error)) => error.kind() != io::ErrorKind::Interrupted,
+            Poll::Pending => false,
+        };
+        if is_over {
+            this.ended.cancel();
+        }
+        polled
+    }
+}

@@ -1,0 +1,13 @@
+//! Real server processes on real files: what the kernel, SQLite and the protocol
+//! make of the promises when processes are killed, stopped and raced.
+//!
+//! One binary, one module per behaviour; `harness` starts and drives servers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "a test that cannot go on has failed; the harness is part of the tests"
+)]
+
+mod harness;
+mod smoke;

@@ -1,0 +1,80 @@
+//! Pause and kill points for tests.
+//!
+//! Owns: stopping or killing this process at a named step. Promises: compiled out
+//! of release builds. Leaves to others: what is found afterwards.
+//!
+//! `MAASL_FAULT=stop@before:swap` stops the process (`SIGSTOP`) before its first
+//! swap; `kill@after:begin_commit:2` kills it after the second commit point.
+
+/// On which side of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Before it happens.
+    Before,
+    /// After it happened.
+    After,
+}
+
+/// Stops or kills this process if the environment says so for this step.
+#[cfg(debug_assertions)]
+pub fn point(side: Side, step: &str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
+    static SEEN: AtomicU64 = AtomicU64::new(0);
+    let plan = PLAN.get_or_init(|| {
+        std::env::var("MAASL_FAULT")
+            .ok()
+            .map(|text| Plan::parse(&text))
+    });
+    let Some(plan) = plan
+        .as_ref()
+        .filter(|plan| plan.side == side && plan.step == step)
+    else {
+        return;
+    };
+    if SEEN.fetch_add(1, Ordering::Relaxed) + 1 == plan.at {
+        rustix::process::kill_process(rustix::process::getpid(), plan.signal)
+            .expect("a process may signal itself");
+    }
+}
+
+/// Stops or kills this process if the environment says so for this step.
+#[cfg(not(debug_assertions))]
+pub fn point(_side: Side, _step: &str) {}
+
+#[cfg(debug_assertions)]
+struct Plan {
+    signal: rustix::process::Signal,
+    side: Side,
+    step: String,
+    at: u64,
+}
+
+#[cfg(debug_assertions)]
+impl Plan {
+    fn parse(text: &str) -> Self {
+        let (signal, rest) = text
+            .split_once('@')
+            .expect("MAASL_FAULT is SIGNAL@SIDE:STEP[:N]");
+        let mut parts = rest.split(':');
+        let side = match parts.next() {
+            Some("before") => Side::Before,
+            Some("after") => Side::After,
+            other => panic!("MAASL_FAULT: {other:?} is neither before nor after"),
+        };
+        Self {
+            signal: match signal {
+                "stop" => rustix::process::Signal::STOP,
+                "kill" => rustix::process::Signal::KILL,
+                other => panic!("MAASL_FAULT: {other:?} is neither stop nor kill"),
+            },
+            side,
+            step: parts.next().expect("MAASL_FAULT names a step").to_string(),
+            at: parts
+                .next()
+                .map_or(1, |n| n.parse().expect("MAASL_FAULT counts from 1")),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Effects on files.
+//!
+//! Owns: locating, reading, staging, swapping, syncing, keeping. Promises: every
+//! swap reports the content it really displaced; nothing is reached through a
+//! symlink; where the file system cannot exchange names, the weaker way keeps the
+//! displaced bytes all the same. Leaves to others: whether a swap may happen, and
+//! what a surprising answer means (the core).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use maasl_core::coordinator::io::{Done, Swapped};
+use maasl_core::id::ContentHash;
+use maasl_core::lease::CommitItem;
+use maasl_core::path::{PathReason, PathRefusal, RelPath};
+
+use crate::objects::Objects;
+use crate::platform::{self, PlaceMode, SwapMode};
+use crate::root::{Located, Root, State};
+use crate::stage::{Stage, StagedName};
+
+/// Everything of one repository that is done to files.
+#[derive(Debug)]
+pub struct Files {
+    root: Root,
+    stage: Stage,
+    objects: Objects,
+    max_file_bytes: u64,
+    durable: bool,
+}
+
+/// Why an effect did not happen.
+#[derive(Debug)]
+pub enum FileFault {
+    /// The path cannot be used.
+    Refused(PathRefusal),
+    /// The system failed.
+    Io(io::Error),
+}
+
+impl From<PathRefusal> for FileFault {
+    fn from(refusal: PathRefusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<io::Error> for FileFault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<FileFault> for Done {
+    fn from(fault: FileFault) -> Self {
+        match fault {
+            FileFault::Refused(refusal) => Self::Refused(refusal),
+            FileFault::Io(error) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl Files {
+    /// The files of `root`, none of them longer than `max_file_bytes`.
+    #[must_use]
+    pub fn new(
+        root: Root,
+        stage: Stage,
+        objects: Objects,
+        max_file_bytes: u64,
+        durable: bool,
+    ) -> Self {
+        Self {
+            root,
+            stage,
+            objects,
+            max_file_bytes,
+            durable,
+        }
+    }
+
+    /// The root.
+    #[must_use]
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The history's contents.
+    #[must_use]
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// The staging folders.
+    #[must_use]
+    pub fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// Turns a path as callers write it into one relative to the root.
+    pub fn relative(&self, input: &str) -> Result<String, PathRefusal> {
+        Ok(self.root.relative(input)?.as_str().to_owned())
+    }
+
+    /// Reads a file whole.
+    pub fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>, FileFault> {
+        let Some(located) = self.existing_parent(path)? else {
+            return Ok(None);
+        };
+        match located.state {
+            State::Absent => Ok(None),
+            State::Present(_) => match located.read(self.max_file_bytes) {
+                Ok(bytes) => Ok(Some(bytes.into())),
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                    let limit = self.max_file_bytes;
+                    Err(io::Error::other(format!(
+                        "{path} has more than {limit} bytes (max_file_bytes)"
+                    ))
+                    .into())
+                }
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+
+    /// The hash of a file's content.
+    pub fn hash(&self, path: &str) -> Result<Option<ContentHash>, FileFault> {
+        Ok(self.read(path)?.map(|bytes| ContentHash::of(&bytes)))
+    }
+
+    /// Stages new content for `target`, with the permissions of `like`.
+    pub fn put_stage(
+        &self,
+        stage: &str,
+        like: &str,
+        target: &str,
+        content: &[u8],
+    ) -> Result<(), FileFault> {
+        let target = self.existing_parent(target)?;
+        let like = self.existing_parent(like)?;
+        Ok(self
+            .stage
+            .put(stage, content, like.as_ref(), target.as_ref())?)
+    }
+
+    /// Makes one change visible.
+    pub fn swap(&self, item: &CommitItem) -> Result<Swapped, FileFault> {
+        let path = RelPath::parse(&item.path)?;
+        if item.old.is_none() {
+            self.root.create_parents(&path)?;
+        }
+        let Some(located) = self.existing_parent(&item.path)? else {
+            return Ok(Swapped::Vanished);
+        };
+        let staged = self.stage.find(&item.stage)?;
+        match (item.old, item.new) {
+            (Some(_), Some(_)) => self.exchange(&located, &staged, item),
+            (None, Some(_)) => self.bring(&located, &staged, item),
+            (Some(_), None) => self.take_away(&located, &staged, item),
+            (None, None) => Ok(Swapped::Displaced(None)),
+        }
+    }
+
+    /// Takes one change back.
+    pub fn swap_back(&self, item: &CommitItem) -> Result<Swapped, FileFault> {
+        let Some(located) = self.existing_parent(&item.path)? else {
+            return Ok(Swapped::Vanished);
+        };
+        let staged = self.stage.find(&item.stage)?;
+        match (item.old, item.new) {
+            (Some(_), Some(_)) => self.exchange(&located, &staged, item),
+            (None, Some(_)) => self.take_away(&located, &staged, item),
+            (Some(_), None) => self.bring(&located, &staged, item),
+            (None, None) => Ok(Swapped::Displaced(None)),
+        }
+    }
+
+    /// Brings the names of these files to the disk.
+    pub fn sync_names(&self, paths: &[String]) -> Result<(), FileFault> {
+        if !self.durable {
+            return Ok(());
+        }
+        let mut folders = BTreeMap::new();
+        for path in paths {
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            folders.entry(folder).or_insert(path);
+        }
+        for path in folders.into_values() {
+            if let Some(located) = self.existing_parent(path)? {
+                platform::sync_dir(located.parent.as_fd())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves staged content into the history.
+    pub fn keep(&self, stage: &str, content: &ContentHash) -> Result<(), FileFault> {
+        Ok(self.objects.keep(&self.stage.path(stage), content)?)
+    }
+
+    /// The file's place; nothing where its folder does not exist.
+    fn existing_parent(&self, path: &str) -> Result<Option<Located>, FileFault> {
+        match self.root.locate(&RelPath::parse(path)?) {
+            Ok(located) => Ok(Some(located)),
+            Err(refusal) if refusal.reason == PathReason::MissingParent => Ok(None),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    fn exchange(
+        &self,
+        located: &Located,
+        staged: &StagedName,
+        item: &CommitItem,
+    ) -> Result<Swapped, FileFault> {
+        let (dir, name) = (located.parent.as_fd(), located.name.as_str());
+        match platform::swap(staged.dir.as_fd(), &staged.name, dir, name) {
+            Ok(SwapMode::Exchanged) => {}
+            Ok(SwapMode::Unsupported) => return self.replace(located, staged, item),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Swapped::Vanished),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Swapped::Displaced(self.stage.hash(&item.stage)?))
+    }
+
+    /// The weaker exchange, in three steps: the displaced file gets a second
+    /// name first, so that its bytes survive the rename. What an outside writer
+    /// puts there between the first two steps is lost; `doctor` says so where a
+    /// file system lacks the exchange.
+    fn replace(
+        &self,
+        located: &Located,
+        staged: &StagedName,
+        item: &CommitItem,
+    ) -> Result<Swapped, FileFault> {
+        let (dir, name) = (located.parent.as_fd(), located.name.as_str());
+        let aside = format!("{}.out", staged.name);
+        let flags = rustix::fs::AtFlags::empty();
+        match rustix::fs::linkat(dir, name, &staged.dir, &*aside, flags) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::NOENT) => return Ok(Swapped::Vanished),
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
+        platform::replace(staged.dir.as_fd(), &staged.name, dir, name)?;
+        platform::replace(staged.dir.as_fd(), &aside, staged.dir.as_fd(), &staged.name)?;
+        Ok(Swapped::Displaced(self.stage.hash(&item.stage)?))
+    }
+
+    /// Puts staged content under a name that must be free.
+    fn bring(
+        &self,
+        located: &Located,
+        staged: &StagedName,
+        item: &CommitItem,
+    ) -> Result<Swapped, FileFault> {
+        let (dir, name) = (located.parent.as_fd(), located.name.as_str());
+        let placed = match platform::place(staged.dir.as_fd(), &staged.name, dir, name) {
+            Ok(PlaceMode::Unsupported) => {
+                platform::place_by_link(staged.dir.as_fd(), &staged.name, dir, name)
+            }
+            other => other.map(drop),
+        };
+        match placed {
+            Ok(()) => Ok(Swapped::Displaced(None)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Ok(Swapped::Occupied(self.hash(&item.path)?))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Moves the file to the staged name.
+    fn take_away(
+        &self,
+        located: &Located,
+        staged: &StagedName,
+        item: &CommitItem,
+    ) -> Result<Swapped, FileFault> {
+        let (dir, name) = (located.parent.as_fd(), located.name.as_str());
+        let taken = match platform::place(dir, name, staged.dir.as_fd(), &staged.name) {
+            Ok(PlaceMode::Unsupported) => {
+                platform::place_by_link(dir, name, staged.dir.as_fd(), &staged.name)
+            }
+            other => other.map(drop),
+        };
+        match taken {
+            Ok(()) => Ok(Swapped::Displaced(self.stage.hash(&item.stage)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Swapped::Vanished),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! One process of MAASL: the driver that runs the core.
+//!
+//! Owns: the loop between the coordinator and the world. It takes what the core
+//! wants done, does it, and brings the answer back. Promises: the steps of one
+//! call run one after the other, calls run side by side, and a call whose caller
+//! goes away is still brought to its end. Leaves to others: every decision (the
+//! core), the protocol (`maasl-mcp`).
+//!
+//! Effects run on the thread that polls the call: handing a commit to another
+//! thread and back costs more than the commit's own transactions.
+
+mod close;
+mod execute;
+mod open;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use maasl_core::config::Config;
+use maasl_core::coordinator::Coordinator;
+use maasl_core::coordinator::io::{Call, CallId, Event, Input, Output, Response};
+use maasl_core::id::{Entropy, SessionId};
+use maasl_core::lease::outcome::Snapshot;
+use maasl_core::lease::{Command, Outcome, StoreClock, Version};
+use maasl_core::path::PathRefusal;
+use maasl_core::time::Timestamp;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+pub use self::open::{NodeOptions, OpenError};
+use crate::bell::{Bell, Bells};
+use crate::files::Files;
+use crate::latch::{Latched, Latches};
+use crate::live::{LifeLock, Liveness};
+use crate::platform;
+use crate::store::{Counters, SqliteStore, Store, StoreError};
+
+/// Told that a call waits, each time it looks again.
+pub type OnWait = Box<dyn Fn(&Event) + Send + Sync>;
+
+/// One process: a session in the store, a doorbell, and the calls under way.
+pub struct Node {
+    config: Arc<Config>,
+    session: SessionId,
+    files: Files,
+    latches: Latches,
+    live: Liveness,
+    bells: Bells,
+    store: SqliteStore,
+    core: Mutex<Coordinator>,
+    slots: Mutex<BTreeMap<CallId, Arc<Slot>>>,
+    next_call: AtomicU64,
+    timer: Timer,
+    own_work: mpsc::UnboundedSender<Output>,
+    stopped: CancellationToken,
+    _life: LifeLock,
+}
+
+/// The outputs of one call that are still to be executed.
+#[derive(Default)]
+struct Slot {
+    outputs: Mutex<VecDeque<Output>>,
+    changed: Notify,
+    latched: Mutex<Option<Latched>>,
+}
+
+/// When the core wants to be woken, and who sleeps until then.
+struct Timer {
+    armed_ns: AtomicU64,
+    earlier: Notify,
+}
+
+impl Node {
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// This run of the process.
+    #[must_use]
+    pub fn session(&self) -> &SessionId {
+        &self.session
+    }
+
+    /// The files of the repository.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Fresh entropy for one call.
+    ///
+    /// # Panics
+    /// If the system has none: leases must be unguessable or not be.
+    #[must_use]
+    pub fn entropy(&self) -> Entropy {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).expect("the system's random source works, or nothing is safe");
+        Entropy::new(bytes)
+    }
+
+    /// Runs one call to its end. Cancelling stops it where stopping is still
+    /// free; dropping the future cancels it and finishes it in the background.
+    pub async fn call(
+        self: &Arc<Self>,
+        call: Call,
+        cancel: CancellationToken,
+        on_wait: Option<OnWait>,
+    ) -> Response {
+        let id = CallId(self.next_call.fetch_add(1, Ordering::Relaxed));
+        let slot = Arc::<Slot>::default();
+        self.slots.lock().insert(id, slot.clone());
+        let mut running = Running {
+            node: self.clone(),
+            id,
+            slot,
+            cancel,
+            on_wait,
+            over: false,
+        };
+        self.input(Input::Call(id, call));
+        running.drive().await
+    }
+
+    /// The versions known of a path, newest first, and the path as it is
+    /// recorded.
+    pub fn history(&self, path: &str, limit: u32) -> Result<(String, Vec<Version>), HistoryError> {
+        let path = self.files.relative(path)?;
+        let versions = self.store.history(&path, limit)?;
+        Ok((path, versions))
+    }
+
+    /// Everything that is held, waited for or open.
+    pub fn snapshot(&self) -> Result<(Snapshot, StoreClock), StoreError> {
+        let clock = (crate::store::clock::system())();
+        match self.store.transact(&Command::Snapshot)? {
+            Outcome::Snapshot(snapshot) => Ok((snapshot, clock)),
+            other => panic!("the store answered a snapshot with {other:?}"),
+        }
+    }
+
+    /// The counters of the store, by name and class.
+    pub fn counters(&self) -> Result<Counters, StoreError> {
+        self.store.counters()
+    }
+
+    /// Feeds the core and hands what it wants done to whoever does it.
+    fn input(&self, input: Input) {
+        let mut core = self.core.lock();
+        core.handle_input(input, now());
+        self.route(&mut core);
+    }
+
+    fn route(&self, core: &mut Coordinator) {
+        while let Some(output) = core.poll_output() {
+            match &output {
+                Output::Store(step, _) | Output::Do(step, _) => self.deliver(step.call, output),
+                Output::Reply(id, _) => self.deliver(*id, output),
+                Output::Event(Event::Waiting { call, .. }) => self.deliver(*call, output),
+                Output::Event(event) => execute::log(event),
+            }
+        }
+        if let Some((at, _)) = core.poll_timeout() {
+            self.timer.arm(at);
+        }
+    }
+
+    fn deliver(&self, id: CallId, output: Output) {
+        let slot = self.slots.lock().get(&id).cloned();
+        match slot {
+            Some(slot) => {
+                slot.outputs.lock().push_back(output);
+                slot.changed.notify_one();
+            }
+            // A renewal, which no caller waits for.
+            None => drop(self.own_work.send(output)),
+        }
+    }
+
+    /// Sleeps from deadline to deadline of the core.
+    async fn keep_time(self: Arc<Self>) {
+        loop {
+            let at = Timestamp::from_ns(self.timer.armed_ns.load(Ordering::Acquire));
+            let earlier = self.timer.earlier.notified();
+            tokio::select! {
+                () = self.stopped.cancelled() => return,
+                () = earlier => continue,
+                () = tokio::time::sleep(at.duration_from(now())), if at != Timestamp::NEVER => {}
+            }
+            self.timer
+                .armed_ns
+                .store(Timestamp::NEVER.as_ns(), Ordering::Release);
+            let mut core = self.core.lock();
+            core.handle_timeout(now());
+            self.route(&mut core);
+        }
+    }
+
+    /// Hears the doorbell.
+    async fn listen(self: Arc<Self>, mut bell: Bell) {
+        loop {
+            let heard = tokio::select! {
+                () = self.stopped.cancelled() => return,
+                heard = bell.heard() => heard,
+            };
+            match heard {
+                Ok(tickets) => tickets
+                    .into_iter()
+                    .for_each(|no| self.input(Input::Woken(no))),
+                Err(error) => {
+                    tracing::error!(%error, "the doorbell failed; waiters only look now and then");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Does what the core wants for itself.
+    async fn work_for_core(self: Arc<Self>, mut own_work: mpsc::UnboundedReceiver<Output>) {
+        let slot = Slot::default();
+        loop {
+            let output = tokio::select! {
+                () = self.stopped.cancelled() => return,
+                output = own_work.recv() => output,
+            };
+            let Some(output) = output else { return };
+            tokio::task::block_in_place(|| self.perform(output, &slot, None));
+        }
+    }
+}
+
+/// A history could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The path cannot be used.
+    #[error(transparent)]
+    Path(#[from] PathRefusal),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The clock that leases are counted by in this process. It goes on while the
+/// machine sleeps, as the store's does.
+fn now() -> Timestamp {
+    Timestamp::from_ns(platform::now_ns())
+}
+
+impl Timer {
+    fn arm(&self, at: Timestamp) {
+        if self.armed_ns.fetch_min(at.as_ns(), Ordering::AcqRel) > at.as_ns() {
+            self.earlier.notify_one();
+        }
+    }
+}
+
+/// A call under way.
+struct Running {
+    node: Arc<Node>,
+    id: CallId,
+    slot: Arc<Slot>,
+    cancel: CancellationToken,
+    on_wait: Option<OnWait>,
+    over: bool,
+}
+
+impl Running {
+    async fn drive(&mut self) -> Response {
+        let mut cancelled = false;
+        loop {
+            if let Some(response) = tokio::task::block_in_place(|| self.work()) {
+                self.over = true;
+                self.node.slots.lock().remove(&self.id);
+                return response;
+            }
+            tokio::select! {
+                () = self.slot.changed.notified() => {}
+                () = self.cancel.cancelled(), if !cancelled => {
+                    cancelled = true;
+                    self.node.input(Input::Cancel(self.id));
+                }
+            }
+        }
+    }
+
+    fn work(&self) -> Option<Response> {
+        loop {
+            let output = self.slot.outputs.lock().pop_front()?;
+            if let Some(response) = self.node.perform(output, &self.slot, self.on_wait.as_ref()) {
+                return Some(response);
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    /// A caller that stops listening leaves a call that may be inside a commit.
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        self.cancel.cancel();
+        let mut rest = Self {
+            node: self.node.clone(),
+            id: self.id,
+            slot: self.slot.clone(),
+            cancel: self.cancel.clone(),
+            on_wait: None,
+            over: false,
+        };
+        self.over = true;
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move { rest.drive().await })),
+            // Without a runtime the process is ending; its death frees the rest.
+            Err(_) => rest.over = true,
+        }
+    }
+}

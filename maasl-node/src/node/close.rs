@@ -1,0 +1,154 @@
+//! Ending a process, and cleaning up after those that did not end well.
+//!
+//! Owns: the good end of a session, and housekeeping: settling what dead
+//! processes left open, removing their files, bounding the history. Promises:
+//! staged files of a dead process go only once none of its commits is open.
+//! Leaves to others: leases of the dead, which end by takeover.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use maasl_core::coordinator::io::{Call, Request};
+use maasl_core::id::{AgentId, SessionId};
+use maasl_core::lease::command::Sweep;
+use maasl_core::lease::{Command, Outcome};
+use maasl_core::policy::Urgency;
+use tokio_util::sync::CancellationToken;
+
+use super::Node;
+use crate::store::Store as _;
+
+/// Housekeeping is for what nobody came across: no hurry.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
+const MS_PER_HOUR: u64 = 60 * 60 * 1000;
+/// Who is named for what a process does of its own accord.
+const HOUSEKEEPER: &str = "maasl";
+
+impl Node {
+    /// Returns every lease, stops waiting and leaves nothing behind.
+    pub async fn close(self: &Arc<Self>) {
+        let waiting: Vec<_> = self.slots.lock().keys().copied().collect();
+        for id in waiting {
+            self.input(maasl_core::coordinator::io::Input::Cancel(id));
+        }
+        let released = self.own_call(Request::ReleaseAll).await;
+        if let Err(refusal) = released.result {
+            tracing::warn!(%refusal, "could not return every lease; others find out by themselves");
+        }
+        self.stopped.cancel();
+        self.forget(&self.session);
+    }
+
+    /// Cleans up now and then.
+    pub(super) async fn keep_house(self: Arc<Self>) {
+        loop {
+            self.clean_up().await;
+            tokio::select! {
+                () = self.stopped.cancelled() => return,
+                () = tokio::time::sleep(HOUSEKEEPING_INTERVAL) => {}
+            }
+        }
+    }
+
+    /// Settles and removes what dead processes left, and bounds the history.
+    pub async fn clean_up(self: &Arc<Self>) {
+        // Who is dead is asked first: the dead can open no new commit, so what
+        // is not open after the recovery never will be.
+        let dead = tokio::task::block_in_place(|| self.dead_sessions());
+        if !dead.is_empty() {
+            let recovered = self.own_call(Request::Recover).await;
+            if let Err(refusal) = recovered.result {
+                tracing::warn!(%refusal, "could not settle every commit of dead processes");
+            }
+        }
+        tokio::task::block_in_place(|| {
+            self.bury(dead);
+            self.bound_history();
+        });
+    }
+
+    fn dead_sessions(&self) -> BTreeSet<SessionId> {
+        let known = self.files.stage().sessions().unwrap_or_default();
+        known
+            .into_iter()
+            .filter(|session| self.is_dead(session))
+            .collect()
+    }
+
+    fn bury(&self, dead: BTreeSet<SessionId>) {
+        if dead.is_empty() {
+            return;
+        }
+        let Ok(Outcome::Snapshot(snapshot)) = self.ask(&Command::Snapshot) else {
+            return;
+        };
+        let open: BTreeSet<&SessionId> = snapshot
+            .intents
+            .iter()
+            .map(|intent| &intent.owner.session)
+            .collect();
+        let settled: BTreeSet<SessionId> = dead
+            .into_iter()
+            .filter(|session| !open.contains(session))
+            .collect();
+        for session in &settled {
+            self.forget(session);
+        }
+        let swept = self.ask(&Command::Sweep(Sweep { dead: settled }));
+        if let Ok(Outcome::Done { wake }) = swept {
+            // Waiters behind the dead; those that cannot be rung look themselves.
+            for wake in wake {
+                let _ = self.bells.ring(&wake.session, wake.ticket);
+            }
+        }
+    }
+
+    /// Removes the files of a session that has ended. Its liveness file goes
+    /// last: as long as it is there, somebody else can take over from here.
+    fn forget(&self, session: &SessionId) {
+        let results = [
+            self.files.stage().remove_session(session),
+            self.bells.take_down(session),
+            self.live.forget(session),
+        ];
+        for error in results.into_iter().filter_map(Result::err) {
+            tracing::warn!(%error, %session, "could not remove what a session left");
+        }
+    }
+
+    fn bound_history(&self) {
+        match self.files.objects().prune(&self.config.history) {
+            Ok(pruned) if pruned.objects > 0 => {
+                tracing::info!(
+                    objects = pruned.objects,
+                    bytes = pruned.bytes,
+                    "history pruned"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "could not prune the history"),
+        }
+        let window_ms = self.config.idempotency_window_hours * MS_PER_HOUR;
+        let before = crate::store::clock::wall_ms().saturating_sub(window_ms);
+        if let Err(error) = self.store.forget_answers_before(before) {
+            tracing::warn!(%error, "could not forget old answers");
+        }
+    }
+
+    async fn own_call(
+        self: &Arc<Self>,
+        request_body: Request,
+    ) -> maasl_core::coordinator::io::Response {
+        let call = Call {
+            agent: AgentId::new(HOUSEKEEPER),
+            urgency: Urgency::Batch,
+            max_wait_ms: None,
+            request: None,
+            lease: None,
+            request_body,
+            entropy: self.entropy(),
+        };
+        self.call(call, CancellationToken::new(), None).await
+    }
+}

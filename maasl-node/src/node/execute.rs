@@ -1,0 +1,248 @@
+//! Doing what the core wants done.
+//!
+//! Owns: the translation of commands and effects into calls on the store, the
+//! files, the latches and the doorbells. Promises: exactly one answer for each
+//! step. Leaves to others: what to do next (the core).
+
+use maasl_core::coordinator::io::{
+    Done, Effect, Event, Input, Output, Response, StepId, StoreFault,
+};
+use maasl_core::id::SessionId;
+use maasl_core::lease::{Command, Outcome, Wake};
+
+use super::{Node, OnWait, Slot};
+use crate::fault::{Side, point};
+use crate::files::FileFault;
+use crate::latch::{LatchError, process};
+use crate::store::{Store, StoreError};
+
+impl Node {
+    /// Executes one output; the response if it was the last of its call.
+    pub(super) fn perform(
+        &self,
+        output: Output,
+        slot: &Slot,
+        on_wait: Option<&OnWait>,
+    ) -> Option<Response> {
+        match output {
+            Output::Store(step, command) => self.put_to_store(step, &command),
+            Output::Do(step, effect) => self.carry_out(step, effect, slot),
+            Output::Reply(_, response) => return Some(response),
+            Output::Event(event) => {
+                log(&event);
+                if let Some(on_wait) = on_wait {
+                    on_wait(&event);
+                }
+            }
+        }
+        None
+    }
+
+    fn put_to_store(&self, step: StepId, command: &Command) {
+        let name = command_name(command);
+        point(Side::Before, name);
+        let answer = self.store.transact(command).map_err(fault);
+        point(Side::After, name);
+        self.input(Input::Stored(step, answer));
+    }
+
+    fn carry_out(&self, step: StepId, effect: Effect, slot: &Slot) {
+        let name = effect_name(&effect);
+        point(Side::Before, name);
+        let done = self.execute(effect, slot);
+        point(Side::After, name);
+        self.input(Input::Done(step, done));
+    }
+
+    fn execute(&self, effect: Effect, slot: &Slot) -> Done {
+        let files = &self.files;
+        match effect {
+            Effect::Locate(paths) => {
+                let located: Result<Vec<_>, _> =
+                    paths.iter().map(|path| files.relative(path)).collect();
+                located.map_or_else(Done::Refused, Done::Located)
+            }
+            Effect::Read(path) => files.read(&path).map_or_else(Done::from, Done::Content),
+            Effect::Hash(path) => files.hash(&path).map_or_else(Done::from, Done::Hashed),
+            Effect::LoadObject(content) => match files.objects().load(&content) {
+                Ok(bytes) => Done::Object(bytes.map(Into::into)),
+                Err(error) => Done::Failed(error.to_string()),
+            },
+            Effect::LoadVersion { path, number } => self.load_version(&path, number),
+            Effect::Stage {
+                name,
+                like,
+                target,
+                content,
+            } => unit(files.put_stage(&name, &like, &target, &content)),
+            Effect::Discard(stages) => unit(
+                stages
+                    .iter()
+                    .try_for_each(|stage| files.stage().discard(stage)),
+            ),
+            Effect::Latch(keys) => match self.latches.take(&keys) {
+                Ok(latched) => {
+                    *slot.latched.lock() = Some(latched);
+                    Done::Ok
+                }
+                Err(LatchError::Busy(process)) => Done::LatchBusy(process),
+                Err(LatchError::Io(error)) => Done::Failed(error.to_string()),
+            },
+            Effect::Unlatch => {
+                *slot.latched.lock() = None;
+                Done::Ok
+            }
+            Effect::Swap(item) => files.swap(&item).map_or_else(Done::from, Done::Swapped),
+            Effect::SwapBack(item) => files
+                .swap_back(&item)
+                .map_or_else(Done::from, Done::Swapped),
+            Effect::HashStaged(stage) => match files.stage().hash(&stage) {
+                Ok(hash) => Done::Hashed(hash),
+                Err(error) => Done::Failed(error.to_string()),
+            },
+            Effect::SyncNames(paths) => unit(files.sync_names(&paths)),
+            Effect::Keep { stage, content } => unit(files.keep(&stage, &content)),
+            Effect::Probe(sessions) => Done::Dead(
+                sessions
+                    .into_iter()
+                    .filter(|session| self.is_dead(session))
+                    .collect(),
+            ),
+            Effect::Ring(wake) => Done::Dead(self.ring(wake)),
+        }
+    }
+
+    fn load_version(&self, path: &str, number: u64) -> Done {
+        match self.store.history(path, u32::MAX) {
+            Ok(versions) => Done::Version(
+                versions
+                    .into_iter()
+                    .find(|version| version.number == number),
+            ),
+            Err(error) => Done::Failed(error.to_string()),
+        }
+    }
+
+    /// A session that cannot be examined counts as alive: waiting costs time,
+    /// ending a living holder's lease is not ours to do.
+    pub(super) fn is_dead(&self, session: &SessionId) -> bool {
+        *session != self.session && self.live.is_dead(session).unwrap_or(false)
+    }
+
+    /// Rings waiters; those found dead.
+    fn ring(&self, wake: Vec<Wake>) -> std::collections::BTreeSet<SessionId> {
+        let mut dead = std::collections::BTreeSet::new();
+        for Wake { session, ticket } in wake {
+            if session == self.session {
+                self.input(Input::Woken(ticket));
+                continue;
+            }
+            match self.bells.ring(&session, ticket) {
+                Ok(false) if self.is_dead(&session) => {
+                    dead.insert(session);
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, %session, "could not ring"),
+            }
+        }
+        dead
+    }
+}
+
+fn unit<E>(result: Result<(), E>) -> Done
+where
+    FileFault: From<E>,
+{
+    match result {
+        Ok(()) => Done::Ok,
+        Err(error) => FileFault::from(error).into(),
+    }
+}
+
+fn fault(error: StoreError) -> StoreFault {
+    match error {
+        StoreError::Busy { holder, waited_ms } => StoreFault::Busy {
+            process: holder.map(|holder| process(holder.pid)),
+            waited_ms,
+        },
+        other => StoreFault::Failed(other.to_string()),
+    }
+}
+
+/// Writes an event to the log.
+pub(super) fn log(event: &Event) {
+    match event {
+        Event::Waiting {
+            place,
+            waited_ms,
+            allowed_ms,
+            ..
+        } => {
+            tracing::debug!(place, waited_ms, allowed_ms, "waiting");
+        }
+        Event::LockAcquired {
+            agent,
+            keys,
+            token,
+            waited_ms,
+            taken_over,
+        } => {
+            tracing::info!(%agent, ?keys, %token, waited_ms, taken_over, "lock_acquired");
+        }
+        Event::LockRenewed { agent, token } => tracing::debug!(%agent, %token, "lock_renewed"),
+        Event::Refused { agent, code } => tracing::info!(%agent, code, "refused"),
+        Event::Recovered { agent, token } => tracing::warn!(%agent, %token, "recovered"),
+    }
+}
+
+/// The name of a command in fault points.
+fn command_name(command: &Command) -> &'static str {
+    match command {
+        Command::Open(_) => "open",
+        Command::CloseSession(_) => "close_session",
+        Command::Reserve(_) => "reserve",
+        Command::Acquire(_) => "acquire",
+        Command::Cancel(_) => "cancel",
+        Command::Renew(_) => "renew",
+        Command::Release(_) => "release",
+        Command::Verify(_) => "verify",
+        Command::BeginCommit(_) => "begin_commit",
+        Command::TurnBack(_) => "turn_back",
+        Command::FinishCommit(_) => "finish_commit",
+        Command::Revoke(_) => "revoke",
+        Command::Sweep(_) => "sweep",
+        Command::Inspect(_) => "inspect",
+        Command::Recall(_) => "recall",
+        Command::Tally(_) => "tally",
+        Command::Snapshot => "snapshot",
+    }
+}
+
+/// The name of an effect in fault points.
+fn effect_name(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::Locate(_) => "locate",
+        Effect::Read(_) => "read",
+        Effect::Hash(_) => "hash",
+        Effect::LoadObject(_) => "load_object",
+        Effect::LoadVersion { .. } => "load_version",
+        Effect::Stage { .. } => "stage",
+        Effect::Discard(_) => "discard",
+        Effect::Latch(_) => "latch",
+        Effect::Unlatch => "unlatch",
+        Effect::Swap(_) => "swap",
+        Effect::SwapBack(_) => "swap_back",
+        Effect::HashStaged(_) => "hash_staged",
+        Effect::SyncNames(_) => "sync_names",
+        Effect::Keep { .. } => "keep",
+        Effect::Probe(_) => "probe",
+        Effect::Ring(_) => "ring",
+    }
+}
+
+impl Node {
+    /// What the store answers to a command of this process's own.
+    pub(super) fn ask(&self, command: &Command) -> Result<Outcome, StoreError> {
+        self.store.transact(command)
+    }
+}

@@ -1,0 +1,318 @@
+//! The directory that MAASL guards, and how files in it are found.
+//!
+//! Owns: the open root directory, the way from a caller's path to a
+//! [`RelPath`], and the checks of a file before it may be read or replaced.
+//! Promises: nothing outside the root, through a symlink, on another mount or
+//! of a kind that a rename would break is ever opened for its content; no open
+//! blocks; a refused call has changed nothing. Leaves to others: leases,
+//! latches, staging and renaming; the state directory `.maasl`, which is
+//! opened where it is used.
+//!
+//! A [`Located`] says what was true when it was made. Whoever replaces the
+//! file relies on the exchange showing what it displaced, not on this.
+
+mod database;
+mod located;
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use maasl_core::path::{PathReason, PathRefusal, RelPath};
+use parking_lot::RwLock;
+use rustix::fs::{Mode, OFlags, mkdirat, open};
+use rustix::io::{Errno, retry_on_intr};
+use thiserror::Error;
+
+pub use located::{Located, Present, State};
+
+use crate::platform::{network_fs_name, open_beneath, sync_dir};
+
+/// How directories are opened: readable, so that they can be synced.
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+
+/// Why a directory cannot be a root.
+#[derive(Debug, Error)]
+pub enum RootError {
+    /// It cannot be found or opened.
+    #[error("root {path:?} cannot be opened: {source}")]
+    Open {
+        /// The directory as it was given.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Its file system is on another host, where locks and renames promise less.
+    #[error("root {path:?} is on the network file system {name}; move it to a local one")]
+    NetworkFileSystem {
+        /// The directory as it was given.
+        path: PathBuf,
+        /// Name of the file system's kind.
+        name: String,
+    },
+}
+
+/// An open root directory.
+#[derive(Debug)]
+pub struct Root {
+    dir: OwnedFd,
+    path: PathBuf,
+    given: PathBuf,
+    databases: RwLock<BTreeSet<(u64, u64)>>,
+}
+
+impl Root {
+    /// Opens `dir`, following symlinks in its own path, once and for all: the
+    /// descriptor stays on the same directory wherever it is moved.
+    pub fn open(dir: &Path) -> Result<Self, RootError> {
+        let failed = |source| RootError::Open {
+            path: dir.to_owned(),
+            source,
+        };
+        let path = fs::canonicalize(dir).map_err(failed)?;
+        let given = std::path::absolute(dir).map_err(failed)?;
+        let flags = DIRECTORY | OFlags::NOFOLLOW;
+        let opened = retry_on_intr(|| open(&path, flags, Mode::empty()));
+        let fd = opened.map_err(|errno| failed(errno.into()))?;
+        if let Some(name) = network_fs_name(fd.as_fd()).map_err(failed)? {
+            let path = dir.to_owned();
+            return Err(RootError::NetworkFileSystem { path, name });
+        }
+        Ok(Self {
+            dir: fd,
+            path,
+            given,
+            databases: RwLock::default(),
+        })
+    }
+
+    /// The canonical path of the root when it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The root directory itself, open for reading.
+    #[must_use]
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Declares a file, by device and number, that this process holds through
+    /// SQLite. It is then refused without being opened.
+    ///
+    /// SQLite locks with `fcntl`, and closing any descriptor of the file drops
+    /// all such locks of the process: a look at the header would be enough.
+    /// Declare a database before opening it.
+    pub fn hold_database(&self, dev: u64, ino: u64) {
+        self.databases.write().insert((dev, ino));
+    }
+
+    /// Reads a caller's path: relative to the root, or absolute and beneath
+    /// the root as it was given or as it is canonically. Looks at no file.
+    pub fn relative(&self, input: &str) -> Result<RelPath, PathRefusal> {
+        match RelPath::parse(input) {
+            Err(refusal) if refusal.reason == PathReason::Absolute => {
+                self.relative_of_absolute(input)
+            }
+            parsed => parsed,
+        }
+    }
+
+    /// As [`Root::relative`], for names from the system; refuses what is not UTF-8.
+    pub fn relative_os(&self, input: &OsStr) -> Result<RelPath, PathRefusal> {
+        match input.to_str() {
+            Some(input) => self.relative(input),
+            None => Err(PathRefusal::new(
+                &input.to_string_lossy(),
+                PathReason::NotUtf8,
+            )),
+        }
+    }
+
+    fn relative_of_absolute(&self, input: &str) -> Result<RelPath, PathRefusal> {
+        let refuse = |reason| PathRefusal::new(input, reason);
+        let beneath = [&self.path, &self.given]
+            .into_iter()
+            .find_map(|root| Path::new(input).strip_prefix(root).ok())
+            .and_then(Path::to_str)
+            .ok_or_else(|| refuse(PathReason::Absolute))?;
+        // Taking the prefix away has also taken a trailing slash.
+        let slash = if input.ends_with('/') { "/" } else { "" };
+        RelPath::parse(&format!("./{beneath}{slash}")).map_err(|r| refuse(r.reason))
+    }
+
+    /// Finds a file: its directory, its name, and what stands there now.
+    pub fn locate(&self, rel: &RelPath) -> Result<Located, PathRefusal> {
+        let refuse = |reason| PathRefusal::new(rel.as_str(), reason);
+        let parent = self.open_parent(rel).map_err(refuse)?;
+        let name = rel.file_name().to_owned();
+        let state = located::look(parent.as_fd(), &name, &|dev, ino| {
+            self.databases.read().contains(&(dev, ino))
+        })
+        .map_err(refuse)?;
+        Ok(Located {
+            rel: rel.clone(),
+            parent,
+            name,
+            state,
+        })
+    }
+
+    /// Makes the missing directories above `rel`, durably, and returns the
+    /// paths of those that it made, from the root down.
+    ///
+    /// They get the usual mode less the umask. Nothing is made through a
+    /// symlink or on another mount.
+    pub fn create_parents(&self, rel: &RelPath) -> Result<Vec<String>, PathRefusal> {
+        let refuse = |error: &io::Error| PathRefusal::new(rel.as_str(), reason_of(error));
+        let mut made = Vec::new();
+        let mut dir = beneath(self.dir(), ".").map_err(|e| refuse(&e))?;
+        let Some(parent) = rel.parent() else {
+            return Ok(made);
+        };
+        let mut reached = String::new();
+        for name in parent.split('/') {
+            reached.push_str(name);
+            let (next, is_new) = enter(dir.as_fd(), name).map_err(|e| refuse(&e))?;
+            if is_new {
+                made.push(reached.clone());
+            }
+            reached.push('/');
+            dir = next;
+        }
+        Ok(made)
+    }
+
+    fn open_parent(&self, rel: &RelPath) -> Result<OwnedFd, PathReason> {
+        beneath(self.dir(), rel.parent().unwrap_or(".")).map_err(|error| reason_of(&error))
+    }
+}
+
+fn beneath(dir: BorrowedFd<'_>, rel: &str) -> io::Result<OwnedFd> {
+    open_beneath(dir, rel, DIRECTORY, Mode::empty())
+}
+
+/// Opens the directory `name`, making it first if it is missing; says whether
+/// it was made.
+fn enter(dir: BorrowedFd<'_>, name: &str) -> io::Result<(OwnedFd, bool)> {
+    match beneath(dir, name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        found => return found.map(|fd| (fd, false)),
+    }
+    let is_new = match retry_on_intr(|| mkdirat(dir, name, Mode::from_raw_mode(0o777))) {
+        Ok(()) => true,
+        // Somebody else made it, or something else, in the meantime.
+        Err(Errno::EXIST) => false,
+        Err(errno) => return Err(errno.into()),
+    };
+    sync_dir(dir)?;
+    Ok((beneath(dir, name)?, is_new))
+}
+
+/// Why a directory beneath the root, or a file in it, could not be opened.
+fn reason_of(error: &io::Error) -> PathReason {
+    match Errno::from_io_error(error) {
+        Some(Errno::LOOP) => PathReason::Symlink,
+        Some(Errno::XDEV) => PathReason::OtherFileSystem,
+        Some(Errno::NOTDIR) => PathReason::NotDirectory,
+        Some(Errno::NOENT) => PathReason::MissingParent,
+        Some(_) | None => PathReason::Unreadable {
+            errno: error.to_string(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(result: Result<RelPath, PathRefusal>) -> String {
+        match result {
+            Ok(path) => path.to_string(),
+            Err(refusal) => format!("! {}", refusal.reason.code()),
+        }
+    }
+
+    #[test]
+    fn absolute_paths_are_taken_beneath_either_spelling_of_the_root() {
+        let temp = tempfile::tempdir().unwrap();
+        let temp = fs::canonicalize(temp.path()).unwrap();
+        fs::create_dir(temp.join("real")).unwrap();
+        std::os::unix::fs::symlink("real", temp.join("alias")).unwrap();
+        let root = Root::open(&temp.join("alias")).unwrap();
+        assert_eq!(root.path(), temp.join("real"));
+        let base = temp.to_str().unwrap();
+        for (input, expected) in [
+            ("src/x.rs", "src/x.rs"),
+            ("./src//x.rs", "src/x.rs"),
+            ("$/real/src/x.rs", "src/x.rs"),
+            ("$/alias/src/x.rs", "src/x.rs"),
+            ("$/alias/./src//x.rs", "src/x.rs"),
+            ("$/real/C:/x", "! network_like"),
+            ("$/real/src/", "! trailing_slash"),
+            ("$/real", "! empty"),
+            ("$/real/", "! empty"),
+            ("$/real-evil/x", "! absolute"),
+            ("$/rea", "! absolute"),
+            ("$/other/x", "! absolute"),
+            ("$/real/../other/x", "! traversal"),
+            ("$/other/../real/x", "! absolute"),
+            ("$/real/.git/config", "! reserved"),
+            ("/", "! absolute"),
+        ] {
+            let input = input.replace('$', base);
+            assert_eq!(code(root.relative(&input)), expected, "{input}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_path_as_it_was_given() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Root::open(temp.path()).unwrap();
+        let input = format!("{}/.git/x", temp.path().display());
+        assert_eq!(root.relative(&input).unwrap_err().path, input);
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let temp = tempfile::tempdir().unwrap();
+        let root = Root::open(temp.path()).unwrap();
+        assert_eq!(
+            code(root.relative_os(OsStr::from_bytes(b"a\xff"))),
+            "! not_utf8"
+        );
+        assert_eq!(code(root.relative_os(OsStr::new("a"))), "a");
+    }
+
+    #[test]
+    fn a_root_must_be_a_directory() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("file"), "").unwrap();
+        for name in ["file", "missing"] {
+            let refused = Root::open(&temp.path().join(name)).unwrap_err();
+            assert!(matches!(refused, RootError::Open { .. }), "{refused}");
+        }
+    }
+
+    #[test]
+    fn parents_are_created_once() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Root::open(temp.path()).unwrap();
+        let rel = root.relative("a/b/c/file").unwrap();
+        fs::create_dir(temp.path().join("a")).unwrap();
+        let refused = root.locate(&rel).unwrap_err();
+        assert_eq!(refused.reason, PathReason::MissingParent);
+        assert_eq!(root.create_parents(&rel).unwrap(), ["a/b", "a/b/c"]);
+        assert!(root.create_parents(&rel).unwrap().is_empty());
+        assert!(matches!(root.locate(&rel).unwrap().state, State::Absent));
+        let top = root.relative("file").unwrap();
+        assert!(root.create_parents(&top).unwrap().is_empty());
+    }
+}
