@@ -10,4 +10,8 @@
 )]
 
 mod harness;
+mod increments;
+mod killed;
+mod observe;
 mod smoke;
+mod stale_writer;
