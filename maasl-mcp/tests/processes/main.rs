@@ -8,5 +8,7 @@
     reason = "a test that cannot go on has failed; the harness is part of the tests"
 )]
 
+mod facts;
 mod harness;
+mod outside;
 mod smoke;
