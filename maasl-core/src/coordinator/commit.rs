@@ -214,6 +214,9 @@ pub(super) async fn finished(
     }
 }
 
+/// How often what an outside writer puts in the way of an undoing is put back.
+const RETURNS_MAX: u32 = 5;
+
 /// Takes back every swap, newest first, and keeps this call's content beside the
 /// outside one.
 async fn undo(
@@ -223,18 +226,22 @@ async fn undo(
 ) -> Result<(Committed, Vec<Wake>), Refusal> {
     cx.store(Command::TurnBack(intent.op.clone())).await?;
     let mut exceptions: BTreeMap<String, ItemEnd> = BTreeMap::new();
+    let mut is_kept = false;
     for (index, item) in intent.items.iter().enumerate().rev() {
-        let end = if index == foreign.index {
-            conflict(foreign.found)
+        let at_foreign = index == foreign.index;
+        let displaced = if at_foreign { foreign.found } else { item.old };
+        let back = if index < foreign.index || (at_foreign && foreign.swapped) {
+            swap_back(cx, item, displaced).await?
         } else {
-            ItemEnd::Undone
+            Back::Clean
+        };
+        let end = match back {
+            Back::Outside(found) => conflict(found),
+            Back::Clean if at_foreign => conflict(foreign.found),
+            Back::Clean => ItemEnd::Undone,
         };
         exceptions.insert(item.path.clone(), end);
-        let swapped = index < foreign.index || (index == foreign.index && foreign.swapped);
-        if swapped && let Some(later) = swap_back(cx, item).await? {
-            exceptions.insert(item.path.clone(), conflict(Some(later)));
-        }
-        keep_staged(cx, item, index == foreign.index).await?;
+        is_kept |= keep_staged(cx, item, at_foreign).await? && at_foreign;
     }
     sync_names(cx, &intent.items).await?;
     let item = &intent.items[foreign.index];
@@ -248,10 +255,8 @@ async fn undo(
         )]),
     };
     let (receipt, wake) = finished(cx, finish).await?;
-    Ok((
-        Committed::Refused(Box::new(met_outside(item, &foreign, &receipt))),
-        wake,
-    ))
+    let refusal = met_outside(item, &foreign, &receipt, is_kept);
+    Ok((Committed::Refused(Box::new(refusal)), wake))
 }
 
 fn conflict(found: Option<ContentHash>) -> ItemEnd {
@@ -261,35 +266,60 @@ fn conflict(found: Option<ContentHash>) -> ItemEnd {
     }
 }
 
-/// Takes one swap back. If what comes out is not this commit's content, an
-/// outside writer struck again in between: that content is kept and returned.
-async fn swap_back(cx: &Cx, item: &CommitItem) -> Result<Option<ContentHash>, Refusal> {
-    match cx.swap(Effect::SwapBack(item.clone())).await? {
-        Swapped::Displaced(out) if out == item.new => Ok(None),
-        Swapped::Displaced(Some(out)) => {
-            let stage = item.stage.clone();
-            cx.perform(Effect::Keep {
-                stage,
-                content: out,
-            })
-            .await?;
-            Ok(Some(out))
+/// How taking one swap back went.
+enum Back {
+    /// The file is what it was before the swap.
+    Clean,
+    /// An outside writer has made this of it since the swap, and that stands.
+    Outside(Option<ContentHash>),
+}
+
+/// Takes one swap back, which had displaced `displaced`. If what comes out is
+/// not this commit's content, an outside writer has saved since: the newest save
+/// is put back, and what the staged name then holds is left there.
+async fn swap_back(
+    cx: &Cx,
+    item: &CommitItem,
+    displaced: Option<ContentHash>,
+) -> Result<Back, Refusal> {
+    let mut newest = match cx.swap(Effect::SwapBack(item.clone())).await? {
+        Swapped::Displaced(out) if out == item.new => return Ok(Back::Clean),
+        Swapped::Displaced(out) => out,
+        // The new file is gone, as it was before.
+        Swapped::Vanished if displaced.is_none() => return Ok(Back::Clean),
+        Swapped::Vanished => return Ok(Back::Outside(None)),
+        Swapped::Occupied(found) => return Ok(Back::Outside(found)),
+    };
+    let mut put = displaced;
+    for _ in 0..RETURNS_MAX {
+        match cx.swap(Effect::Swap(item.clone())).await? {
+            Swapped::Displaced(out) if out == put => return Ok(Back::Outside(newest)),
+            Swapped::Displaced(out) => (put, newest) = (newest, out),
+            Swapped::Vanished => return Ok(Back::Outside(None)),
+            Swapped::Occupied(found) => return Ok(Back::Outside(found)),
         }
-        Swapped::Displaced(None) | Swapped::Vanished | Swapped::Occupied(_) => Ok(None),
     }
+    Ok(Back::Outside(put))
 }
 
-/// Empties a staged name: into the history if it is this commit's side of a
-/// conflict, away otherwise.
-async fn keep_staged(cx: &Cx, item: &CommitItem, conflicting: bool) -> Result<(), Refusal> {
+/// Empties a staged name: away if it is this commit's content and not its side
+/// of a conflict, into the history otherwise. Whether this commit's content was
+/// kept.
+async fn keep_staged(cx: &Cx, item: &CommitItem, conflicting: bool) -> Result<bool, Refusal> {
+    let Some(content) = cx.hash_staged(&item.stage).await? else {
+        return Ok(false);
+    };
     let stage = item.stage.clone();
-    match item.new.filter(|_| conflicting) {
-        Some(content) => cx.perform(Effect::Keep { stage, content }).await,
-        None => cx.perform(Effect::Discard(Vec::from([stage]))).await,
+    let is_own = item.new == Some(content);
+    if is_own && !conflicting {
+        cx.perform(Effect::Discard(Vec::from([stage]))).await?;
+        return Ok(false);
     }
+    cx.perform(Effect::Keep { stage, content }).await?;
+    Ok(is_own)
 }
 
-fn met_outside(item: &CommitItem, foreign: &Foreign, receipt: &Receipt) -> Refusal {
+fn met_outside(item: &CommitItem, foreign: &Foreign, receipt: &Receipt, is_kept: bool) -> Refusal {
     let Receipt::Changed { files, .. } = receipt else {
         return Refusal::internal("a commit of files was answered as a lease");
     };
@@ -303,7 +333,9 @@ fn met_outside(item: &CommitItem, foreign: &Foreign, receipt: &Receipt) -> Refus
         expected: item.old,
         current: foreign.found,
         // The outside content got the number after this call's.
-        kept_version: item.new.and(version.map(|number| number.saturating_sub(1))),
+        kept_version: version
+            .filter(|_| is_kept)
+            .map(|number| number.saturating_sub(1)),
         ..Stale::default()
     }))
 }

@@ -11,4 +11,5 @@
 mod facts;
 mod harness;
 mod outside;
+mod outside_race;
 mod smoke;
