@@ -8,7 +8,9 @@
     reason = "a test that cannot go on has failed; the harness is part of the tests"
 )]
 
+mod deadlock;
 mod facts;
+mod fairness;
 mod harness;
 mod outside;
 mod outside_race;
