@@ -1,8 +1,7 @@
 //! Pause and kill points for tests.
 //!
-//! Owns: stopping or killing this process at a named step. Promises: the thread
-//! that came to the step goes no further; compiled out of release builds. Leaves
-//! to others: what is found afterwards.
+//! Owns: stopping or killing this process at a named step. Promises: compiled out
+//! of release builds. Leaves to others: what is found afterwards.
 //!
 //! `MAASL_FAULT=stop@before:swap` stops the process (`SIGSTOP`) before its first
 //! swap; `kill@after:begin_commit:2` kills it after the second commit point.
@@ -36,7 +35,31 @@ pub fn point(side: Side, step: &str) {
         return;
     };
     if SEEN.fetch_add(1, Ordering::Relaxed) + 1 == plan.at {
-        crate::platform::signal_self(plan.signal).expect("a process may signal itself");
+        rustix::process::kill_process(rustix::process::getpid(), plan.signal)
+            .expect("a process may signal itself");
+        await_delivery();
+    }
+}
+
+/// A stop signal goes to any thread of the process: this one would run on until
+/// that one has taken it, past the step it is to stop before. Once the signal is
+/// no longer pending, the kernel stops every thread where it returns to the
+/// program, so this one stops here.
+#[cfg(debug_assertions)]
+fn await_delivery() {
+    let stop = 1_u64 << (rustix::process::Signal::STOP.as_raw() - 1);
+    let pending = |status: &str| {
+        let mask = status
+            .lines()
+            .find_map(|line| line.strip_prefix("ShdPnd:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    };
+    while std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| pending(&status))
+        .is_some_and(|mask| mask & stop != 0)
+    {
+        std::thread::yield_now();
     }
 }
 

@@ -226,17 +226,6 @@ pub fn process_state(pid: u32) -> Option<ProcessState> {
     parse_stat(&String::from_utf8_lossy(&stat))
 }
 
-/// Signals this process so that the calling thread is the first to feel it. Sent
-/// to the process, a stop may reach another thread, and the caller runs on until
-/// that one gets to it.
-#[cfg(debug_assertions)]
-pub fn signal_self(signal: rustix::process::Signal) -> io::Result<()> {
-    Ok(rustix::process::kill_process(
-        rustix::thread::gettid(),
-        signal,
-    )?)
-}
-
 /// Reads `/proc/<pid>/stat`. The name stands in parentheses and may contain
 /// parentheses and spaces itself; only the last `)` ends it.
 fn parse_stat(stat: &str) -> Option<ProcessState> {

@@ -141,11 +141,3 @@ pub fn process_state(_pid: u32) -> Option<ProcessState> {
 pub(super) fn is_copied_xattr(name: &str) -> bool {
     name != "com.apple.quarantine"
 }
-
-/// Signals this process; where a signal to oneself is delivered before the call
-/// returns, the calling thread goes no further.
-#[cfg(debug_assertions)]
-pub fn signal_self(signal: rustix::process::Signal) -> io::Result<()> {
-    let own = rustix::process::getpid();
-    Ok(rustix::process::kill_process(own, signal)?)
-}

@@ -43,8 +43,6 @@ mod walk;
 pub use lock::{lock_exclusive, try_lock_exclusive, try_lock_shared, unlock};
 pub use metadata::{FileMeta, Uncopied, copy_metadata};
 pub use rename::{PlaceMode, SwapMode, place, place_by_link, replace, swap};
-#[cfg(debug_assertions)]
-pub use system::signal_self;
 pub use system::{
     boot_identity, examine, fs_name, mount_of, network_fs_name, now_ns, open_beneath,
     process_state, sync_dir, sync_file,
