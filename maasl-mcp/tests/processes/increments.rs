@@ -130,7 +130,6 @@ fn count_together(way: Way, fault: Fault, config: &str) {
         done.store(true, Ordering::Relaxed);
         ended.into_iter().map(Result::unwrap).collect()
     });
-    eprintln!("{}", witness.ok("llmc_stomp_stats", json!({})));
     verify(root, &mut witness, runs);
 }
 
