@@ -100,7 +100,7 @@ impl<H: Hands> Agent<H> {
         while Instant::now() < until {
             let task = self.choose();
             self.perform(task).await;
-            self.think(4, 20).await;
+            self.think(2, 12).await;
         }
         self.log.servers_started = self.hands.finish().await;
         self.log
@@ -139,6 +139,12 @@ impl<H: Hands> Agent<H> {
     fn mark(&mut self) -> String {
         self.sequence += 1;
         format!("{} #{}", self.name, self.sequence)
+    }
+
+    /// What passes between seeing a file and changing it: here some milliseconds,
+    /// with real agents many seconds.
+    async fn ponder(&mut self) {
+        self.think(10, 50).await;
     }
 
     async fn think(&mut self, from_ms: u64, to_ms: u64) {

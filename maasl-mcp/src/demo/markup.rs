@@ -5,6 +5,7 @@
 //! is part of another. Leaves to others: who inserts what, and when.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// What a file is written in, as far as comments and parsers go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,7 +116,8 @@ impl Language {
             let filled = lines.get(1).is_some_and(|line| line.trim() != "}");
             return if opens && filled { vec![1] } else { Vec::new() };
         }
-        let starts = |line: &str| line.starts_with(|c: char| !c.is_whitespace() && !"})]".contains(c));
+        let starts =
+            |line: &str| line.starts_with(|c: char| !c.is_whitespace() && !"})]".contains(c));
         let mut places: Vec<usize> = (1..lines.len())
             .filter(|&at| lines[at - 1].trim().is_empty() && starts(lines[at]))
             .collect();
@@ -154,7 +156,8 @@ pub(super) fn marks(text: &str) -> BTreeMap<&str, u32> {
 pub(super) fn page(first: &str, mark: &str) -> String {
     let mut page = format!("{first}\nby: {mark}\n");
     for line in 0..40 {
-        page.push_str(&format!("{line:02} written whole by {mark}\n"));
+        // Writing to a String cannot fail.
+        let _ = writeln!(page, "{line:02} written whole by {mark}");
     }
     let seal = seal(&page);
     page + &seal
@@ -182,12 +185,17 @@ mod tests {
     use super::*;
 
     fn owners() -> Vec<String> {
-        vec!["everyone".to_owned(), "agent-1".to_owned(), "agent-10".to_owned()]
+        vec![
+            "everyone".to_owned(),
+            "agent-1".to_owned(),
+            "agent-10".to_owned(),
+        ]
     }
 
     #[test]
     fn sources_take_anchors_and_marks() {
-        let rust = "//! Doc.\n\nuse std::fmt;\n\nfn one() {\n    two();\n}\n\n#[inline]\nfn two() {}\n";
+        let rust =
+            "//! Doc.\n\nuse std::fmt;\n\nfn one() {\n    two();\n}\n\n#[inline]\nfn two() {}\n";
         for (language, text) in [
             (Language::Rust, rust),
             (Language::Toml, "a = 1\n\n[b]\nc = 2\n"),

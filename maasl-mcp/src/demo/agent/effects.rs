@@ -12,24 +12,36 @@ use crate::demo::markup::{Language, insert, open_page, page};
 use crate::demo::workspace::{BATONS, COUNTER, EVERYONE, SCRATCH, Source, own_file};
 
 impl<H: Hands> Agent<H> {
+    /// A file to work on; half of the work is on the first two, as it is in any
+    /// week of any project.
     fn source(&mut self) -> Source {
-        let place = self.random.index(self.plan.sources.len());
+        let all = self.plan.sources.len();
+        let hot = self.random.below(2) == 0;
+        let place = self.random.index(if hot { all.min(2) } else { all });
         self.plan.sources[place].clone()
     }
 
     fn region(&self, own: bool) -> String {
-        if own { self.name.clone() } else { EVERYONE.to_owned() }
+        if own {
+            self.name.clone()
+        } else {
+            EVERYONE.to_owned()
+        }
     }
 
     /// Reads, thinks, and inserts a line by an edit.
     pub(super) async fn edit_region(&mut self, own_region: bool) {
         let (source, mark) = (self.source(), self.mark());
         self.read(&source.path).await;
-        self.think(2, 10).await;
+        self.ponder().await;
         let change = Change::Edit(insertion(&source, &self.region(own_region), &mark));
         let outcome = self.insist(&change, Hurry::Interactive).await;
         let path = source.path;
-        let effect = Effect::Note { path, mark, own_region };
+        let effect = Effect::Note {
+            path,
+            mark,
+            own_region,
+        };
         self.enter(effect, outcome);
     }
 
@@ -45,7 +57,7 @@ impl<H: Hands> Agent<H> {
             let Some(read) = self.read(&path).await else {
                 continue;
             };
-            self.think(2, 10).await;
+            self.ponder().await;
             let Some(content) = insert(&read.content, &anchor, &line) else {
                 break;
             };
@@ -63,7 +75,11 @@ impl<H: Hands> Agent<H> {
                 break;
             }
         }
-        let effect = Effect::Note { path, mark, own_region };
+        let effect = Effect::Note {
+            path,
+            mark,
+            own_region,
+        };
         self.enter(effect, outcome);
     }
 
@@ -79,7 +95,7 @@ impl<H: Hands> Agent<H> {
                 self.log.torn_reads += 1;
                 continue;
             };
-            self.think(2, 10).await;
+            self.ponder().await;
             let change = Change::Write {
                 path: COUNTER.to_owned(),
                 content: page(&format!("count: {}", count + 1), &mark),
@@ -130,10 +146,13 @@ impl<H: Hands> Agent<H> {
             let Some(read) = self.read(&from).await else {
                 continue;
             };
-            self.think(1, 5).await;
+            self.ponder().await;
             drop(read);
             let to = to.clone();
-            let change = Change::Move { from: from.clone(), to: to.clone() };
+            let change = Change::Move {
+                from: from.clone(),
+                to: to.clone(),
+            };
             let outcome = self.attempt(&change, Hurry::Interactive, None).await;
             if let Some(outcome) = outcome.or_else(|| self.is_over(last)) {
                 return self.enter(Effect::Move { from, to, shared }, outcome);
@@ -163,7 +182,7 @@ impl<H: Hands> Agent<H> {
             let Some(read) = self.read(&path).await else {
                 continue;
             };
-            self.think(2, 10).await;
+            self.ponder().await;
             let line = Language::Hash.mark(&mark);
             let change = Change::Write {
                 path,
@@ -197,7 +216,14 @@ impl<H: Hands> Agent<H> {
             self.own.push(mark.clone());
         }
         let restored = false;
-        self.enter(Effect::Own { path, mark, restored }, outcome);
+        self.enter(
+            Effect::Own {
+                path,
+                mark,
+                restored,
+            },
+            outcome,
+        );
     }
 
     /// Brings back what its own file was a few writes ago.
@@ -212,10 +238,20 @@ impl<H: Hands> Agent<H> {
         // Seeing it first is what makes it the agent's to replace.
         self.read(&path).await;
         let content = page("own", &mark);
-        let change = Change::Restore { path: path.clone(), content };
+        let change = Change::Restore {
+            path: path.clone(),
+            content,
+        };
         let outcome = self.insist(&change, Hurry::Interactive).await;
         let restored = true;
-        self.enter(Effect::Own { path, mark, restored }, outcome);
+        self.enter(
+            Effect::Own {
+                path,
+                mark,
+                restored,
+            },
+            outcome,
+        );
     }
 
     /// Reserves a file, reads it, takes its time, and edits it under the lease.
@@ -229,8 +265,10 @@ impl<H: Hands> Agent<H> {
                 Err(code) => self.refused(code),
                 Ok(lease) => {
                     self.read(&source.path).await;
-                    self.think(30, 120).await;
-                    let end = self.attempt(&change, Hurry::Interactive, Some(&lease)).await;
+                    self.think(40, 160).await;
+                    let end = self
+                        .attempt(&change, Hurry::Interactive, Some(&lease))
+                        .await;
                     self.hands.release(&lease).await;
                     if let Some(end) = end {
                         outcome = end;
@@ -244,7 +282,11 @@ impl<H: Hands> Agent<H> {
             self.think(5, 25).await;
         }
         let path = source.path;
-        let effect = Effect::Note { path, mark, own_region };
+        let effect = Effect::Note {
+            path,
+            mark,
+            own_region,
+        };
         self.enter(effect, outcome);
     }
 
