@@ -248,7 +248,6 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::fmt;
 
     #[test]
     fn built_in_classes_have_the_values_of_the_design() {

@@ -12,9 +12,12 @@ mod coordinator {
     mod ops;
     mod world;
 
+    mod again;
     mod crash;
+    mod fault;
     mod lease;
     mod outside;
+    mod pause;
     mod success;
     mod wait;
 }

@@ -25,6 +25,9 @@ use crate::refusal::{Refusal, Stale, StaleReason};
 use crate::reply::Receipt;
 use crate::resource::ResourceKey;
 
+/// How often the end of a commit waits for the store's gate.
+const GATE_TRIES: u32 = 3;
+
 /// A planned file whose new content is staged.
 pub(super) struct Staged {
     pub(super) planned: Planned,
@@ -90,10 +93,15 @@ pub(super) async fn commit(
         release: right.own,
         turned_back: false,
     };
-    if let Some(instead) = begin(cx, &intent).await? {
-        return Ok((instead, Vec::new()));
+    match begin(cx, &intent).await {
+        Ok(None) => *begun = true,
+        Ok(Some(instead)) => return Ok((instead, Vec::new())),
+        Err(refusal) => {
+            // A store that failed may have begun it: then it needs what is staged.
+            *begun = matches!(refusal, Refusal::Internal { .. });
+            return Err(refusal);
+        }
     }
-    *begun = true;
     match swap_all(cx, &intent).await? {
         None => take_effect(cx, &intent).await,
         Some(foreign) => undo(cx, &intent, foreign).await,
@@ -201,11 +209,23 @@ pub(super) async fn sync_names(cx: &Cx, items: &[CommitItem]) -> Result<(), Refu
     cx.perform(Effect::SyncNames(paths)).await
 }
 
+/// Puts a command that ends a commit to the store. What is begun can no longer be
+/// refused, so a busy gate is tried again.
+async fn insist(cx: &Cx, command: Command) -> Result<Outcome, Refusal> {
+    for _ in 1..GATE_TRIES {
+        match cx.store(command.clone()).await {
+            Err(Refusal::ResourceBusy(_)) => {}
+            answered => return answered,
+        }
+    }
+    cx.store(command).await
+}
+
 pub(super) async fn finished(
     cx: &Cx,
     finish: FinishCommit,
 ) -> Result<(Receipt, Vec<Wake>), Refusal> {
-    match cx.store(Command::FinishCommit(finish)).await? {
+    match insist(cx, Command::FinishCommit(finish)).await? {
         Outcome::Finished { receipt, wake } => Ok((receipt, wake)),
         Outcome::UnknownOp(_) => Err(Refusal::internal(
             "the store was replaced during the commit; read the file to see what it holds",
@@ -221,7 +241,7 @@ async fn undo(
     intent: &CommitIntent,
     foreign: Foreign,
 ) -> Result<(Committed, Vec<Wake>), Refusal> {
-    cx.store(Command::TurnBack(intent.op.clone())).await?;
+    insist(cx, Command::TurnBack(intent.op.clone())).await?;
     let mut exceptions: BTreeMap<String, ItemEnd> = BTreeMap::new();
     let mut kept = true;
     for (index, item) in intent.items.iter().enumerate().rev() {

@@ -80,6 +80,12 @@ pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<
             value: limits.max_resources_per_lease,
         });
     }
+    if cx.seed.shared.borrow().reservations() >= limits.max_leases_per_session {
+        return Err(Refusal::LimitReached {
+            limit: "max_leases_per_session".into(),
+            value: limits.max_leases_per_session,
+        });
+    }
     let wanted = wanted(cx, call, asked).await?;
     match acquire::acquire(cx, wanted).await? {
         Got::Earlier(receipt) => Ok(receipt),
@@ -242,7 +248,11 @@ pub(super) async fn revoke(cx: &Cx, target: Target, reason: String) -> Result<Re
                 latched = true;
                 command.latched = keys.into_iter().collect();
             }
-            Ok(Outcome::NeedRecovery(intents)) => settle::settle_all(cx, &intents).await?,
+            Ok(Outcome::NeedRecovery(intents)) => {
+                if let Err(refusal) = settle::settle_all(cx, &intents).await {
+                    break Err(refusal);
+                }
+            }
             other => break other,
         }
     };
@@ -267,6 +277,8 @@ pub(super) async fn keep(cx: &Cx, id: LeaseId) {
     let (agent, token) = (lease.owner.agent.clone(), lease.token);
     match renew(cx, &id).await {
         Ok(_) => cx.event(Event::LockRenewed { agent, token }),
+        // A call finds out by itself, or has ended meanwhile and returned it.
+        Err(Refusal::LeaseLost(_)) if lease.kind == LeaseKind::Call => {}
         Err(Refusal::LeaseLost(lost)) => {
             let resources = names(&lease);
             let lost = LostLease { resources, ..*lost };

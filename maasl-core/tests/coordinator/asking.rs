@@ -82,6 +82,15 @@ impl World {
         ours.map(|(_, value)| value).sum()
     }
 
+    /// Everything that a refused call must leave as it was: the disk, and all rows
+    /// but counters and the numbers that the next token and ticket get.
+    pub(crate) fn observed(&self) -> String {
+        let rows = format!("{:?}", self.rows);
+        let from = rows.find("leases: ").unwrap();
+        let to = rows.find("counters: ").unwrap();
+        format!("{:?} {}", self.disk, &rows[from..to])
+    }
+
     /// Nothing is held, waited for or open.
     #[track_caller]
     pub(crate) fn assert_idle(&self, when: &str) {

@@ -97,8 +97,10 @@ impl World {
                 Input::Stored(step, Err(StoreFault::Busy { process, waited_ms }))
             }
             Some(Fault::LatchBusy) => Input::Done(step, Done::LatchBusy(Some(stopped(99)))),
-            Some(Fault::FailsBefore) => failed(&output),
-            Some(Fault::FailsAfter) => {
+            // A latch whose taking or dropping failed is not held.
+            Some(Fault::FailsBefore) if label != "Unlatch" => failed(&output),
+            Some(Fault::FailsAfter) if label == "Latch" => failed(&output),
+            Some(Fault::FailsBefore | Fault::FailsAfter) => {
                 let answer = failed(&output);
                 self.perform(pid, output);
                 answer
@@ -107,6 +109,12 @@ impl World {
     }
 
     fn fault(&mut self, pid: Pid, label: &str) -> Option<Fault> {
+        let step = self.processes[pid.0].sent.len() - 1;
+        if let Some((n, fault)) = self.processes[pid.0].fault_at
+            && n == step
+        {
+            return Some(fault);
+        }
         let faults = &mut self.processes[pid.0].faults;
         let index = faults.iter().position(|(of, ..)| *of == label)?;
         faults[index].1 -= 1;

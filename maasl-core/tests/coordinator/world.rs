@@ -86,6 +86,7 @@ pub(super) struct Process {
     pub(super) events: Vec<Event>,
     pub(super) sent: Vec<&'static str>,
     pub(super) faults: Vec<(&'static str, u32, Fault)>,
+    pub(super) fault_at: Option<(usize, Fault)>,
     duplicates: bool,
     last: Option<Input>,
 }
@@ -100,7 +101,7 @@ impl Process {
 pub(crate) struct World {
     pub(crate) disk: Disk,
     pub(crate) rows: MemoryRows,
-    pub(super) now: Timestamp,
+    pub(crate) now: Timestamp,
     pub(super) processes: Vec<Process>,
     pub(super) latches: BTreeMap<ResourceKey, (Pid, CallId)>,
     pub(super) dead: BTreeSet<SessionId>,
@@ -157,6 +158,7 @@ impl World {
             events: Vec::new(),
             sent: Vec::new(),
             faults: Vec::new(),
+            fault_at: None,
             duplicates: false,
             last: None,
         });
@@ -252,6 +254,11 @@ impl World {
     /// Makes the next `times` steps called `label` go wrong.
     pub(crate) fn inject(&mut self, pid: Pid, label: &'static str, times: u32, fault: Fault) {
         self.processes[pid.0].faults.push((label, times, fault));
+    }
+
+    /// Makes the `n`th step of a process, counted from its start, go wrong.
+    pub(crate) fn inject_at(&mut self, pid: Pid, n: usize, fault: Fault) {
+        self.processes[pid.0].fault_at = Some((n, fault));
     }
 
     /// Answers every step of a process twice, and once more a step later.

@@ -31,6 +31,8 @@ async fn tools_are_listed_as_every_client_likes_them() {
         let text = serde_json::to_string(tool).unwrap();
         assert!(!text.contains("\"format\""), "{}: {text}", tool.name);
         assert!(!text.contains("$ref"), "{}: {text}", tool.name);
+        let input = input.to_string();
+        assert!(!input.contains("null"), "{}: {input}", tool.name);
     }
 }
 

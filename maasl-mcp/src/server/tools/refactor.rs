@@ -32,8 +32,9 @@ pub(crate) struct Arguments {
     dry_run: Option<bool>,
 }
 
-/// One change. Only its schema is used: a tagged enum would not say which field
-/// of which change is wrong.
+// Only its schema is used: a tagged enum would not say which field of which
+// change is wrong.
+/// One change.
 #[derive(JsonSchema)]
 #[serde(tag = "op", rename_all = "snake_case")]
 #[expect(dead_code, reason = "the schema is all that is wanted of it")]

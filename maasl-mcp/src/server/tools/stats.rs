@@ -122,7 +122,7 @@ impl Spec for Stats {
     }
 }
 
-/// What the tool answers, for the command line; counters by class and name.
+/// What the tool answers, for the command line; counters by name and class.
 pub(crate) fn stats_json(counters: BTreeMap<(String, String), u64>) -> serde_json::Value {
     serde_json::to_value(body(counters, 0.0)).expect("the body is made of texts and numbers")
 }
