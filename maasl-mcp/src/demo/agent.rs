@@ -53,9 +53,9 @@ enum Task {
 
 /// How often each thing is done, relative to the others.
 const TASKS: [(Task, u64); 12] = [
-    (Task::EditOwnRegion, 20),
+    (Task::EditOwnRegion, 16),
     (Task::EditSameRegion, 14),
-    (Task::Rewrite, 16),
+    (Task::Rewrite, 22),
     (Task::Count, 16),
     (Task::Refactor, 10),
     (Task::RenameOwn, 5),
@@ -63,7 +63,7 @@ const TASKS: [(Task, u64); 12] = [
     (Task::Sign, 6),
     (Task::WriteOwn, 6),
     (Task::RestoreOwn, 4),
-    (Task::Careful, 10),
+    (Task::Careful, 14),
     (Task::Look, 5),
 ];
 

@@ -58,6 +58,9 @@ fn summary(verdict: &Verdict) -> Table {
     row("stale writes refused", &|half| {
         half.stale_refused.to_string()
     });
+    row("writes under a lost lease refused", &|half| {
+        half.lease_lost.to_string()
+    });
     row("stale edits rebased", &|half| half.rebased.to_string());
     row("stale writes merged", &|half| half.merged.to_string());
     row("given up after refusals", &|half| {

@@ -143,12 +143,10 @@ impl<H: Hands> Agent<H> {
                 self.think(1, 3).await;
                 continue;
             };
-            let Some(read) = self.read(&from).await else {
+            if self.read(&from).await.is_none() {
                 continue;
-            };
+            }
             self.ponder().await;
-            drop(read);
-            let to = to.clone();
             let change = Change::Move {
                 from: from.clone(),
                 to: to.clone(),
@@ -204,26 +202,22 @@ impl<H: Hands> Agent<H> {
     /// Rewrites the file that is its own.
     pub(super) async fn write_own(&mut self) {
         let (path, mark) = (own_file(&self.name), self.mark());
-        let base = self.read(&path).await.map(|read| read.sha256);
         let change = Change::Write {
             path: path.clone(),
             content: page("own", &mark),
-            base,
+            base: None,
             merge: false,
         };
-        let outcome = self.insist(&change, Hurry::Interactive).await;
+        let outcome = self.insist_reading(&path, &change).await;
         if outcome == Outcome::Acknowledged {
             self.own.push(mark.clone());
         }
-        let restored = false;
-        self.enter(
-            Effect::Own {
-                path,
-                mark,
-                restored,
-            },
-            outcome,
-        );
+        let effect = Effect::Own {
+            path,
+            mark,
+            restored: false,
+        };
+        self.enter(effect, outcome);
     }
 
     /// Brings back what its own file was a few writes ago.
@@ -235,23 +229,34 @@ impl<H: Hands> Agent<H> {
         let back = self.random.index(earlier.min(6));
         let mark = self.own[earlier - 1 - back].clone();
         let path = own_file(&self.name);
-        // Seeing it first is what makes it the agent's to replace.
-        self.read(&path).await;
-        let content = page("own", &mark);
         let change = Change::Restore {
             path: path.clone(),
-            content,
+            content: page("own", &mark),
         };
-        let outcome = self.insist(&change, Hurry::Interactive).await;
-        let restored = true;
-        self.enter(
-            Effect::Own {
-                path,
-                mark,
-                restored,
-            },
-            outcome,
-        );
+        let outcome = self.insist_reading(&path, &change).await;
+        let effect = Effect::Own {
+            path,
+            mark,
+            restored: true,
+        };
+        self.enter(effect, outcome);
+    }
+
+    /// The same change until it is done or final, after seeing the file each time:
+    /// that is what makes it the agent's to replace.
+    async fn insist_reading(&mut self, path: &str, change: &Change) -> Outcome {
+        for _ in 0..TRIES {
+            if self.read(path).await.is_none() {
+                continue;
+            }
+            if let Some(end) = self.attempt(change, Hurry::Interactive, None).await {
+                return end;
+            }
+            if !self.has_time() {
+                break;
+            }
+        }
+        Outcome::Refused
     }
 
     /// Reserves a file, reads it, takes its time, and edits it under the lease.
