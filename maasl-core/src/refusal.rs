@@ -293,12 +293,15 @@ impl Stale {
             StaleReason::Vanished => {
                 format!("read_file {path} to see that it is gone, then write to create it")
             }
-            StaleReason::Conflicting | StaleReason::BaseUnknown | StaleReason::Unsteady => {
-                format!("read_file {path} and redo the change on what it holds now")
-            }
-            StaleReason::SwapConflict => format!(
+            StaleReason::SwapConflict if self.kept_version.is_some() => format!(
                 "the outside content stands; yours is kept: file_restore {path} brings it back"
             ),
+            StaleReason::Conflicting
+            | StaleReason::BaseUnknown
+            | StaleReason::Unsteady
+            | StaleReason::SwapConflict => {
+                format!("read_file {path} and redo the change on what it holds now")
+            }
         }
     }
 }

@@ -37,6 +37,29 @@ pub fn point(side: Side, step: &str) {
     if SEEN.fetch_add(1, Ordering::Relaxed) + 1 == plan.at {
         rustix::process::kill_process(rustix::process::getpid(), plan.signal)
             .expect("a process may signal itself");
+        await_delivery();
+    }
+}
+
+/// A stop signal goes to any thread of the process: this one would run on until
+/// that one has taken it, past the step it is to stop before. Once the signal is
+/// no longer pending, the kernel stops every thread where it returns to the
+/// program, so this one stops here.
+#[cfg(debug_assertions)]
+fn await_delivery() {
+    let stop = 1_u64 << (rustix::process::Signal::STOP.as_raw() - 1);
+    let pending = |status: &str| {
+        let mask = status
+            .lines()
+            .find_map(|line| line.strip_prefix("ShdPnd:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    };
+    while std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| pending(&status))
+        .is_some_and(|mask| mask & stop != 0)
+    {
+        std::thread::yield_now();
     }
 }
 

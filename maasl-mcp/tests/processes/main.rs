@@ -9,5 +9,14 @@
     reason = "a test that cannot go on has failed; the harness is part of the tests"
 )]
 
+mod deadlock;
+mod facts;
+mod fairness;
 mod harness;
+mod increments;
+mod killed;
+mod observe;
+mod outside;
+mod outside_race;
 mod smoke;
+mod stale_writer;
