@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-pub use self::open::{NodeOptions, OpenError};
+pub use self::open::{NodeOptions, OpenError, unsupported};
 use crate::bell::{Bell, Bells};
 use crate::files::Files;
 use crate::latch::{Latched, Latches};
