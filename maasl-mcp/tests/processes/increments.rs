@@ -125,7 +125,10 @@ fn count_together(way: Way, fault: Fault, config: &str) {
                 .unwrap()
         });
         let started: Vec<_> = started.collect();
-        let ended: Vec<_> = started.into_iter().map(|thread| thread.join()).collect();
+        let ended: Vec<_> = started
+            .into_iter()
+            .map(std::thread::ScopedJoinHandle::join)
+            .collect();
         // The watchers end however the workers did.
         done.store(true, Ordering::Relaxed);
         ended.into_iter().map(Result::unwrap).collect()
