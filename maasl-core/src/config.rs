@@ -11,6 +11,7 @@ use alloc::format;
 use alloc::string::String;
 
 use crate::policy::{Named, Policy, PolicyError, PolicyRegistry};
+use crate::text::edit::EDITS_MAX;
 
 /// Shortest lease, in milliseconds: room for a renewal at a third of it.
 pub const MIN_LEASE_TTL_MS: u64 = 100;
@@ -200,7 +201,7 @@ pub struct Limits {
     pub gate_wait_ms: u64,
     /// Bytes that one read returns, 1 KiB to 1 GiB. Default: 16 MiB.
     pub max_read_bytes: u64,
-    /// Edits in one call, 1 to 100 000. Default: 1 000.
+    /// Edits of one file in one call, 1 to 200. Default: 200.
     pub max_edits: u64,
     /// Changes in one refactoring, 1 to 100 000. Default: 1 000.
     pub max_changes: u64,
@@ -218,7 +219,7 @@ impl Default for Limits {
             latch_wait_ms: 2 * SECOND_MS,
             gate_wait_ms: 2 * SECOND_MS,
             max_read_bytes: 16 * MIB,
-            max_edits: 1_000,
+            max_edits: EDITS_MAX as u64,
             max_changes: 1_000,
         }
     }
@@ -243,7 +244,7 @@ impl Limits {
         short_wait.check("limits.latch_wait_ms", self.latch_wait_ms)?;
         short_wait.check("limits.gate_wait_ms", self.gate_wait_ms)?;
         bytes.check("limits.max_read_bytes", self.max_read_bytes)?;
-        thousands.check("limits.max_edits", self.max_edits)?;
+        Range::fixed(1, EDITS_MAX as u64).check("limits.max_edits", self.max_edits)?;
         thousands.check("limits.max_changes", self.max_changes)
     }
 

@@ -248,7 +248,6 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use core::fmt;
 
     #[test]
     fn built_in_classes_have_the_values_of_the_design() {
@@ -299,7 +298,7 @@ mod tests {
 
     #[test]
     fn words_lead_back_to_their_values() {
-        fn round_trip<T: Named + PartialEq + fmt::Debug>() {
+        fn round_trip<T: Named + PartialEq + core::fmt::Debug>() {
             for item in T::ALL {
                 assert_eq!(T::from_name(item.name()), Some(*item));
             }

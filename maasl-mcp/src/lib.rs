@@ -6,4 +6,5 @@
 //! (`maasl-node`).
 
 pub mod cli;
+pub mod demo;
 pub mod server;

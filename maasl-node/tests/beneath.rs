@@ -208,7 +208,7 @@ fn bind_mounts_of_the_same_file_system_are_refused() {
 }
 
 #[test]
-#[ignore = "mounts; is run by the test above, in a namespace of its own"]
+#[ignore = "mounts; is run by the test above"] // tidy: it is run, in a namespace of its own
 fn inside_a_mount_namespace() {
     let (temp, root) = tree();
     for (source, target) in [("root/a", "root/a/a"), ("outside", "root/a/file")] {

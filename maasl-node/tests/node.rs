@@ -1,5 +1,7 @@
 //! The driver with real files and a real store, several processes' worth in one.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::sync::Arc;
 
 use maasl_core::coordinator::io::{Call, FileOp, OnStale, Reply, Request, Response};

@@ -2,6 +2,12 @@
 //!
 //! A contract test is a function over a [`Bench`]; each runs on every store.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    reason = "a test that cannot go on has failed; its helpers take what they consume or not"
+)]
+
 mod store {
     pub(crate) mod bench;
     mod between_processes;

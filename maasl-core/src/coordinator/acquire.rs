@@ -60,7 +60,7 @@ pub(super) async fn acquire(cx: &Cx, wanted: Wanted) -> Result<Got, Refusal> {
         latched: false,
     };
     let got = attempt.run().await;
-    let tidied = attempt.tidy(got.is_err()).await;
+    let tidied = attempt.tidy().await;
     // Why there is no grant matters more than what could not be cleaned up.
     got.and_then(|got| tidied.map(|()| got))
 }
@@ -280,10 +280,10 @@ impl Attempt<'_> {
     }
 
     /// Leaves nothing behind: no latch, and no ticket of a request that ended
-    /// without a grant.
-    async fn tidy(&mut self, failed: bool) -> Result<(), Refusal> {
+    /// without a grant of its own. A grant has consumed the ticket.
+    async fn tidy(&mut self) -> Result<(), Refusal> {
         self.drop_latches().await?;
-        let Some(ticket) = self.command.ticket.take().filter(|_| failed) else {
+        let Some(ticket) = self.command.ticket.take() else {
             return Ok(());
         };
         let Outcome::Done { wake } = self.cx.store(Command::Cancel(ticket)).await? else {
@@ -369,7 +369,11 @@ pub(super) async fn release(
                 latch_for_release(cx, &command.latched, started).await?;
                 latched = true;
             }
-            Ok(Outcome::NeedRecovery(intents)) => settle::settle_all(cx, &intents).await?,
+            Ok(Outcome::NeedRecovery(intents)) => {
+                if let Err(refusal) = settle::settle_all(cx, &intents).await {
+                    break Err(refusal);
+                }
+            }
             other => break other,
         }
     };

@@ -30,6 +30,8 @@ pub(super) struct Port {
     outbox: VecDeque<Output>,
     answer: Option<(u64, Answer)>,
     steps: u64,
+    /// The newest step that was answered.
+    answered: u64,
     now: Timestamp,
     /// Set while the call waits to be rung.
     wait: Option<Wait>,
@@ -63,6 +65,7 @@ impl<T> Task<T> {
             outbox: VecDeque::new(),
             answer: None,
             steps: 0,
+            answered: 0,
             now,
             wait: None,
             rung: false,
@@ -99,7 +102,8 @@ impl<T> Task<T> {
     /// duplicate of it was delivered before.
     pub(super) fn answer(&mut self, step: u64, answer: Answer) {
         let mut port = self.port.borrow_mut();
-        if step == port.steps && port.answer.is_none() {
+        if step == port.steps && step > port.answered {
+            port.answered = step;
             port.answer = Some((step, answer));
         }
     }

@@ -55,14 +55,30 @@ pub(super) async fn change(cx: &Cx, call: &Call, ops: Vec<FileOp>) -> Result<Rec
         Ok(Committed::Receipt(receipt)) => Ok(receipt),
         Ok(Committed::Earlier(receipt)) => {
             if right.own {
-                let _ = acquire::release(cx, &right.lease.id, Vec::new()).await;
+                give_back(cx, &right.lease.id, Vec::new()).await;
             }
             replayed(cx).await?;
             Ok(receipt)
         }
         Ok(Committed::Blocked) => panic!("a blocked commit is tried again, not answered"),
         Ok(Committed::Refused(refusal)) => Err(met_outside(cx, &right, *refusal).await),
-        Err(refusal) => Err(give_up(cx, &right, refusal).await),
+        Err(refusal) => {
+            let refusal = give_up(cx, &right, refusal).await;
+            answered_meanwhile(cx, call.request.as_ref(), refusal).await
+        }
+    }
+}
+
+/// The answer of a copy of the request that took effect while this one was on
+/// its way, and so made it look stale or impossible; else the refusal.
+async fn answered_meanwhile(
+    cx: &Cx,
+    request: Option<&RequestKey>,
+    refusal: Refusal,
+) -> Result<Receipt, Refusal> {
+    match recall(cx, request).await {
+        Ok(Some(earlier)) => Ok(earlier),
+        Ok(None) | Err(_) => Err(refusal),
     }
 }
 
@@ -120,6 +136,17 @@ async fn located(cx: &Cx, ops: Vec<FileOp>) -> Result<Vec<FileOp>, Refusal> {
         return Err(Refusal::LimitReached {
             limit,
             value: limits.max_changes,
+        });
+    }
+    let edits = ops.iter().map(|op| match op {
+        FileOp::Edit { edits, .. } => edits.len() as u64,
+        _ => 0,
+    });
+    if edits.max().unwrap_or(0) > limits.max_edits {
+        let limit = "max_edits".to_string();
+        return Err(Refusal::LimitReached {
+            limit,
+            value: limits.max_edits,
         });
     }
     let mut ops = ops;
@@ -228,13 +255,19 @@ async fn give_up(cx: &Cx, right: &Right, refusal: Refusal) -> Refusal {
         counts.push(Count::one(Counter::StaleRefused, class));
     }
     if right.own {
-        // A lease that cannot be returned now ends by its TTL; the caller is
-        // told why its change was refused, not about that.
-        let _ = acquire::release(cx, &right.lease.id, counts).await;
+        give_back(cx, &right.lease.id, counts).await;
     } else {
         let _ = cx.store(Command::Tally(counts)).await;
     }
     refusal
+}
+
+/// Returns a lease this call took for itself. One that cannot be returned now is
+/// no longer renewed and ends by its TTL; the caller is told what became of its
+/// change, not about that.
+async fn give_back(cx: &Cx, id: &LeaseId, counts: Vec<Count>) {
+    let _ = acquire::release(cx, id, counts).await;
+    cx.seed.shared.borrow_mut().drop_lease(id);
 }
 
 /// A commit that was undone has returned its lease already.
@@ -427,7 +460,8 @@ impl Change<'_> {
             self.staged.clear();
         }
         cx.unlatch().await?;
-        let (committed, wake) = result?;
+        let (committed, wake) =
+            result.map_err(|refusal| if begun { unfinished(&refusal) } else { refusal })?;
         cx.ring(wake).await;
         if let Some(Committed::Blocked) = committed {
             settle::settle_dead(cx).await?;
@@ -493,6 +527,14 @@ impl Change<'_> {
         }
         receipt
     }
+}
+
+/// A commit that was begun may yet take effect, so it is not refused: a refused
+/// call has changed nothing.
+fn unfinished(cause: &Refusal) -> Refusal {
+    Refusal::internal(alloc::format!(
+        "the commit could not be finished and will be settled ({cause}); read the files to see what they hold"
+    ))
 }
 
 /// The counters a committed change adds to.

@@ -25,6 +25,13 @@ use crate::refusal::{Refusal, Stale, StaleReason};
 use crate::reply::Receipt;
 use crate::resource::ResourceKey;
 
+/// How often the end of a commit waits for the store's gate.
+const GATE_TRIES: u32 = 3;
+
+/// How often an outside save that an undoing displaced is put back, if it is
+/// followed by another each time.
+const RETURNS_MAX: u32 = 5;
+
 /// A planned file whose new content is staged.
 pub(super) struct Staged {
     pub(super) planned: Planned,
@@ -90,10 +97,15 @@ pub(super) async fn commit(
         release: right.own,
         turned_back: false,
     };
-    if let Some(instead) = begin(cx, &intent).await? {
-        return Ok((instead, Vec::new()));
+    match begin(cx, &intent).await {
+        Ok(None) => *begun = true,
+        Ok(Some(instead)) => return Ok((instead, Vec::new())),
+        Err(refusal) => {
+            // A store that failed may have begun it: then it needs what is staged.
+            *begun = matches!(refusal, Refusal::Internal { .. });
+            return Err(refusal);
+        }
     }
-    *begun = true;
     match swap_all(cx, &intent).await? {
         None => take_effect(cx, &intent).await,
         Some(foreign) => undo(cx, &intent, foreign).await,
@@ -201,11 +213,23 @@ pub(super) async fn sync_names(cx: &Cx, items: &[CommitItem]) -> Result<(), Refu
     cx.perform(Effect::SyncNames(paths)).await
 }
 
+/// Puts a command that ends a commit to the store. What is begun can no longer be
+/// refused, so a busy gate is tried again.
+async fn insist(cx: &Cx, command: Command) -> Result<Outcome, Refusal> {
+    for _ in 1..GATE_TRIES {
+        match cx.store(command.clone()).await {
+            Err(Refusal::ResourceBusy(_)) => {}
+            answered => return answered,
+        }
+    }
+    cx.store(command).await
+}
+
 pub(super) async fn finished(
     cx: &Cx,
     finish: FinishCommit,
 ) -> Result<(Receipt, Vec<Wake>), Refusal> {
-    match cx.store(Command::FinishCommit(finish)).await? {
+    match insist(cx, Command::FinishCommit(finish)).await? {
         Outcome::Finished { receipt, wake } => Ok((receipt, wake)),
         Outcome::UnknownOp(_) => Err(Refusal::internal(
             "the store was replaced during the commit; read the file to see what it holds",
@@ -214,9 +238,6 @@ pub(super) async fn finished(
     }
 }
 
-/// How often what an outside writer puts in the way of an undoing is put back.
-const RETURNS_MAX: u32 = 5;
-
 /// Takes back every swap, newest first, and keeps this call's content beside the
 /// outside one.
 async fn undo(
@@ -224,24 +245,26 @@ async fn undo(
     intent: &CommitIntent,
     foreign: Foreign,
 ) -> Result<(Committed, Vec<Wake>), Refusal> {
-    cx.store(Command::TurnBack(intent.op.clone())).await?;
+    insist(cx, Command::TurnBack(intent.op.clone())).await?;
     let mut exceptions: BTreeMap<String, ItemEnd> = BTreeMap::new();
-    let mut is_kept = false;
+    let mut kept = true;
     for (index, item) in intent.items.iter().enumerate().rev() {
-        let at_foreign = index == foreign.index;
-        let displaced = if at_foreign { foreign.found } else { item.old };
-        let back = if index < foreign.index || (at_foreign && foreign.swapped) {
-            swap_back(cx, item, displaced).await?
+        let conflicting = index == foreign.index;
+        let displaced = if conflicting { foreign.found } else { item.old };
+        let mut end = if conflicting {
+            conflict(foreign.found)
         } else {
-            Back::Clean
+            ItemEnd::Undone
         };
-        let end = match back {
-            Back::Outside(found) => conflict(found),
-            Back::Clean if at_foreign => conflict(foreign.found),
-            Back::Clean => ItemEnd::Undone,
-        };
+        if index < foreign.index || (conflicting && foreign.swapped) {
+            if let Some(later) = swap_back(cx, item, displaced, conflicting).await? {
+                end = later;
+                kept &= !conflicting;
+            }
+        } else {
+            keep_staged(cx, item, conflicting).await?;
+        }
         exceptions.insert(item.path.clone(), end);
-        is_kept |= keep_staged(cx, item, at_foreign).await? && at_foreign;
     }
     sync_names(cx, &intent.items).await?;
     let item = &intent.items[foreign.index];
@@ -255,71 +278,78 @@ async fn undo(
         )]),
     };
     let (receipt, wake) = finished(cx, finish).await?;
-    let refusal = met_outside(item, &foreign, &receipt, is_kept);
-    Ok((Committed::Refused(Box::new(refusal)), wake))
+    Ok((
+        Committed::Refused(Box::new(met_outside(item, &foreign, kept, &receipt))),
+        wake,
+    ))
 }
 
-fn conflict(found: Option<ContentHash>) -> ItemEnd {
+pub(super) fn conflict(found: Option<ContentHash>) -> ItemEnd {
     ItemEnd::Conflict {
         found,
         outside_stands: true,
     }
 }
 
-/// How taking one swap back went.
-enum Back {
-    /// The file is what it was before the swap.
-    Clean,
-    /// An outside writer has made this of it since the swap, and that stands.
-    Outside(Option<ContentHash>),
-}
-
-/// Takes one swap back, which had displaced `displaced`. If what comes out is
-/// not this commit's content, an outside writer has saved since: the newest save
-/// is put back, and what the staged name then holds is left there.
-async fn swap_back(
+/// Takes one swap back and empties the staged name, which holds what the swap
+/// had displaced. If what comes out of the file is not this commit's content, or
+/// the swap back is not possible, an outside writer struck again in between and
+/// has destroyed that content: how the item ended then is returned. The newest
+/// outside content stands, and whichever content then is staged is kept.
+pub(super) async fn swap_back(
     cx: &Cx,
     item: &CommitItem,
     displaced: Option<ContentHash>,
-) -> Result<Back, Refusal> {
-    let mut newest = match cx.swap(Effect::SwapBack(item.clone())).await? {
-        Swapped::Displaced(out) if out == item.new => return Ok(Back::Clean),
-        Swapped::Displaced(out) => out,
-        // The new file is gone, as it was before.
-        Swapped::Vanished if displaced.is_none() => return Ok(Back::Clean),
-        Swapped::Vanished => return Ok(Back::Outside(None)),
-        Swapped::Occupied(found) => return Ok(Back::Outside(found)),
+    conflicting: bool,
+) -> Result<Option<ItemEnd>, Refusal> {
+    let (left, found) = match cx.swap(Effect::SwapBack(item.clone())).await? {
+        Swapped::Displaced(out) if out == item.new => {
+            keep_staged(cx, item, conflicting).await?;
+            return Ok(None);
+        }
+        Swapped::Displaced(out) => put_back(cx, item, displaced, out).await?,
+        Swapped::Vanished => (displaced, None),
+        Swapped::Occupied(found) => (displaced, found),
     };
-    let mut put = displaced;
+    if let Some(content) = left {
+        let stage = item.stage.clone();
+        cx.perform(Effect::Keep { stage, content }).await?;
+    }
+    Ok(Some(conflict(found)))
+}
+
+/// Puts an outside save back that taking a swap back has displaced with
+/// `displaced`. What is staged and what the file holds then.
+async fn put_back(
+    cx: &Cx,
+    item: &CommitItem,
+    displaced: Option<ContentHash>,
+    save: Option<ContentHash>,
+) -> Result<(Option<ContentHash>, Option<ContentHash>), Refusal> {
+    let (mut put, mut newest) = (displaced, save);
     for _ in 0..RETURNS_MAX {
         match cx.swap(Effect::Swap(item.clone())).await? {
-            Swapped::Displaced(out) if out == put => return Ok(Back::Outside(newest)),
+            Swapped::Displaced(out) if out == put => return Ok((put, newest)),
+            // Saved once more meanwhile.
             Swapped::Displaced(out) => (put, newest) = (newest, out),
-            Swapped::Vanished => return Ok(Back::Outside(None)),
-            Swapped::Occupied(found) => return Ok(Back::Outside(found)),
+            Swapped::Vanished => return Ok((newest, None)),
+            Swapped::Occupied(found) => return Ok((newest, found)),
         }
     }
-    Ok(Back::Outside(put))
+    Ok((newest, put))
 }
 
-/// Empties a staged name: away if it is this commit's content and not its side
-/// of a conflict, into the history otherwise. Whether this commit's content was
-/// kept.
-async fn keep_staged(cx: &Cx, item: &CommitItem, conflicting: bool) -> Result<bool, Refusal> {
-    let Some(content) = cx.hash_staged(&item.stage).await? else {
-        return Ok(false);
-    };
+/// Empties a staged name: into the history if it is this commit's side of a
+/// conflict, away otherwise.
+async fn keep_staged(cx: &Cx, item: &CommitItem, conflicting: bool) -> Result<(), Refusal> {
     let stage = item.stage.clone();
-    let is_own = item.new == Some(content);
-    if is_own && !conflicting {
-        cx.perform(Effect::Discard(Vec::from([stage]))).await?;
-        return Ok(false);
+    match item.new.filter(|_| conflicting) {
+        Some(content) => cx.perform(Effect::Keep { stage, content }).await,
+        None => cx.perform(Effect::Discard(Vec::from([stage]))).await,
     }
-    cx.perform(Effect::Keep { stage, content }).await?;
-    Ok(is_own)
 }
 
-fn met_outside(item: &CommitItem, foreign: &Foreign, receipt: &Receipt, is_kept: bool) -> Refusal {
+fn met_outside(item: &CommitItem, foreign: &Foreign, kept: bool, receipt: &Receipt) -> Refusal {
     let Receipt::Changed { files, .. } = receipt else {
         return Refusal::internal("a commit of files was answered as a lease");
     };
@@ -333,9 +363,10 @@ fn met_outside(item: &CommitItem, foreign: &Foreign, receipt: &Receipt, is_kept:
         expected: item.old,
         current: foreign.found,
         // The outside content got the number after this call's.
-        kept_version: version
-            .filter(|_| is_kept)
-            .map(|number| number.saturating_sub(1)),
+        kept_version: item
+            .new
+            .filter(|_| kept)
+            .and(version.map(|number| number.saturating_sub(1))),
         ..Stale::default()
     }))
 }

@@ -153,6 +153,9 @@ impl Planner<'_> {
                 base,
             } => self.rename(source, destination, *base),
             FileOp::Delete { path, base } => {
+                if self.now(path).is_none() {
+                    return Err(self.gone(path, *base).into());
+                }
                 self.expect(path, *base)?;
                 Ok(self.put(path, None, "delete"))
             }

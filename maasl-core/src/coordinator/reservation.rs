@@ -16,10 +16,10 @@ use super::settle;
 use crate::id::{AgentId, ContentHash, LeaseId};
 use crate::lease::command::Revoke;
 use crate::lease::row::Target;
-use crate::lease::{Command, Count, Counter, LeaseKind, Outcome};
+use crate::lease::{Command, Count, Counter, Lease, LeaseKind, Outcome};
 use crate::path::fold;
 use crate::policy::{Policy, ScopeKind};
-use crate::refusal::Refusal;
+use crate::refusal::{LostLease, Refusal};
 use crate::reply::Receipt;
 use crate::resource::{Extent, ResourceKey, Want, canonical};
 
@@ -78,6 +78,12 @@ pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<
         return Err(Refusal::LimitReached {
             limit: "max_resources_per_lease".into(),
             value: limits.max_resources_per_lease,
+        });
+    }
+    if cx.seed.shared.borrow().reservations() >= limits.max_leases_per_session {
+        return Err(Refusal::LimitReached {
+            limit: "max_leases_per_session".into(),
+            value: limits.max_leases_per_session,
         });
     }
     let wanted = wanted(cx, call, asked).await?;
@@ -242,7 +248,11 @@ pub(super) async fn revoke(cx: &Cx, target: Target, reason: String) -> Result<Re
                 latched = true;
                 command.latched = keys.into_iter().collect();
             }
-            Ok(Outcome::NeedRecovery(intents)) => settle::settle_all(cx, &intents).await?,
+            Ok(Outcome::NeedRecovery(intents)) => {
+                if let Err(refusal) = settle::settle_all(cx, &intents).await {
+                    break Err(refusal);
+                }
+            }
             other => break other,
         }
     };
@@ -259,16 +269,21 @@ pub(super) async fn revoke(cx: &Cx, target: Target, reason: String) -> Result<Re
 
 /// Renews a lease on behalf of the calls that use it.
 pub(super) async fn keep(cx: &Cx, id: LeaseId) {
-    let agent = {
+    let lease = {
         let mut shared = cx.seed.shared.borrow_mut();
-        shared
-            .held(&id)
-            .map(|held| (held.lease.owner.agent.clone(), held.lease.token))
+        shared.held(&id).map(|held| held.lease.clone())
     };
-    let Some((agent, token)) = agent else { return };
+    let Some(lease) = lease else { return };
+    let (agent, token) = (lease.owner.agent.clone(), lease.token);
     match renew(cx, &id).await {
         Ok(_) => cx.event(Event::LockRenewed { agent, token }),
-        Err(Refusal::LeaseLost(lost)) => cx.seed.shared.borrow_mut().lose(&agent, *lost),
+        // A call finds out by itself, or has ended meanwhile and returned it.
+        Err(Refusal::LeaseLost(_)) if lease.kind == LeaseKind::Call => {}
+        Err(Refusal::LeaseLost(lost)) => {
+            let resources = names(&lease);
+            let lost = LostLease { resources, ..*lost };
+            cx.seed.shared.borrow_mut().lose(&agent, lost);
+        }
         // The store is busy or failing: try again before the lease runs out.
         Err(_) => {
             let mut shared = cx.seed.shared.borrow_mut();
@@ -281,6 +296,10 @@ pub(super) async fn keep(cx: &Cx, id: LeaseId) {
     }
 }
 
+fn names(lease: &Lease) -> Vec<String> {
+    lease.keys().map(ToString::to_string).collect()
+}
+
 /// Finds out what became of reservations the agent can no longer rely on, so
 /// that its next answer tells it.
 pub(super) async fn check_doubtful(cx: &Cx) -> Result<(), Refusal> {
@@ -290,10 +309,9 @@ pub(super) async fn check_doubtful(cx: &Cx) -> Result<(), Refusal> {
         let outcome = cx.store(Command::Verify(id.clone())).await?;
         if let Outcome::Lost { ended, expired } = outcome {
             let held = cx.seed.shared.borrow_mut().drop_lease(&id);
-            let keys: Vec<String> = held
-                .iter()
-                .flat_map(|held| held.lease.keys().map(ToString::to_string))
-                .collect();
+            // Another call of the agent that found out first tells it.
+            let Some(held) = held else { continue };
+            let keys = names(&held.lease);
             let count = Count::one(Counter::LostLeases, "");
             cx.store(Command::Tally(Vec::from([count]))).await?;
             if let Refusal::LeaseLost(lost) = acquire::lost(&keys, ended, expired.as_ref()) {

@@ -8,13 +8,12 @@
 //! process is dead and holding the latches (the caller does).
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::acquire;
 use super::call::{Cx, mixed_up};
-use super::commit::{finished, keep_displaced, sync_names};
-use super::io::{Effect, Event};
+use super::commit::{conflict, finished, keep_displaced, swap_back, sync_names};
+use super::io::{Effect, Event, Swapped};
 use crate::id::{ContentHash, SessionId};
 use crate::lease::command::{FinishCommit, ItemEnd};
 use crate::lease::{Command, CommitIntent, CommitItem, Outcome};
@@ -127,19 +126,21 @@ async fn forward(cx: &Cx, item: &CommitItem) -> Result<Option<ItemEnd>, Refusal>
         return after_swap(cx, item, staged).await;
     }
     if held == item.old && staged == item.new {
-        cx.swap(Effect::Swap(item.clone())).await?;
-        let displaced = cx.hash_staged(&item.stage).await?;
-        return after_swap(cx, item, displaced).await;
+        let found = match cx.swap(Effect::Swap(item.clone())).await? {
+            Swapped::Displaced(displaced) => return after_swap(cx, item, displaced).await,
+            // An outside writer struck since the look: nothing was swapped.
+            Swapped::Vanished => None,
+            Swapped::Occupied(found) => found,
+        };
+        keep_any(cx, &item.stage, staged).await?;
+        return Ok(Some(conflict(found)));
     }
     keep_any(cx, &item.stage, staged).await?;
     Ok(Some(if held == item.old {
         // The staged content did not survive: nothing of this file happened.
         ItemEnd::Undone
     } else {
-        ItemEnd::Conflict {
-            found: held,
-            outside_stands: true,
-        }
+        conflict(held)
     }))
 }
 
@@ -166,24 +167,27 @@ async fn after_swap(
     }
 }
 
-/// Brings one file back to its old content.
+/// Brings one file back to its old content, or to the outside content that the
+/// commit had met there.
 async fn backward(cx: &Cx, item: &CommitItem) -> Result<Option<ItemEnd>, Refusal> {
     let held = cx.hash(&item.path).await?;
     let staged = cx.hash_staged(&item.stage).await?;
-    if held == item.new && staged == item.old && held != item.old {
-        cx.swap(Effect::SwapBack(item.clone())).await?;
-        let stage: Vec<String> = Vec::from([item.stage.clone()]);
-        cx.perform(Effect::Discard(stage)).await?;
-        return Ok(Some(ItemEnd::Undone));
+    let displaced = staged != item.new && (staged == item.old || staged.is_some());
+    if held == item.new && held != item.old && displaced {
+        let foreign = staged != item.old;
+        let later = swap_back(cx, item, staged, foreign).await?;
+        let end = if foreign {
+            conflict(staged)
+        } else {
+            ItemEnd::Undone
+        };
+        return Ok(Some(later.unwrap_or(end)));
     }
     keep_any(cx, &item.stage, staged).await?;
     Ok(Some(if held == item.old {
         ItemEnd::Undone
     } else {
-        ItemEnd::Conflict {
-            found: held,
-            outside_stands: true,
-        }
+        conflict(held)
     }))
 }
 

@@ -98,6 +98,13 @@ impl Shared {
         self.held.keys().cloned().collect()
     }
 
+    /// How many reservations this process holds.
+    pub(super) fn reservations(&self) -> u64 {
+        let held = self.held.values();
+        let reservations = held.filter(|held| held.lease.kind == LeaseKind::Reservation);
+        reservations.count() as u64
+    }
+
     /// The next lease to renew, and when.
     pub(super) fn next_renewal(&self) -> Option<(Timestamp, LeaseId)> {
         let due = self.held.values().filter(|held| held.wants_renewal());

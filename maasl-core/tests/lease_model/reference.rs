@@ -323,18 +323,19 @@ impl Reference {
 
     /// Tickets that wait for each other in a circle, for good: through places in
     /// the queue and through live reservations of others. `live` says who will
-    /// still ask.
-    pub(crate) fn circle(&self, live: impl Fn(&Who) -> bool) -> Option<Vec<u64>> {
+    /// still ask, and `latest` what time it has been: a clock that is set back revives
+    /// what had run out, for as long as it was set back.
+    pub(crate) fn circle(&self, latest: u64, live: impl Fn(&Who) -> bool) -> Option<Vec<u64>> {
         let waiters: Vec<&Waiter> = self
             .waiters
             .iter()
-            .filter(|w| self.now < w.deadline && live(&w.who))
+            .filter(|w| latest < w.deadline && live(&w.who))
             .collect();
         let waits = |a: &Waiter, b: &Waiter| {
             let passes = !a.patient && b.patient && b.passed_by < 3;
             let behind = b.no < a.no && !passes && clash(&a.needs, &b.needs);
             let held = self.grants.iter().any(|g| {
-                let bars = g.kept && self.now < g.expires && clash(&g.needs, &a.needs);
+                let bars = g.kept && latest < g.expires && clash(&g.needs, &a.needs);
                 bars && g.who == b.who && g.who != a.who
             });
             behind || held

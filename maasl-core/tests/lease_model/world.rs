@@ -22,6 +22,7 @@ use crate::words::{extent, intent, keys, lease_id, op_id, owner, wants};
 /// What a waiter has been told.
 struct Watch {
     ask: Ask,
+    /// When its own timer rings, by `World::elapsed`.
     due: u64,
     rung: bool,
 }
@@ -36,6 +37,10 @@ pub(crate) struct World {
     returned: Vec<(u64, Vec<Need>)>,
     /// Commits under way in living processes, with the latches they hold.
     inside: BTreeMap<u32, (u32, BTreeSet<Path>)>,
+    /// The clock of every process: the store's, but never set back.
+    elapsed: u64,
+    /// The latest the store's clock has ever been.
+    latest: u64,
     dead: BTreeSet<u32>,
     known: BTreeSet<u32>,
     lives: [u32; 3],
@@ -75,6 +80,12 @@ impl World {
             session: None,
         });
         assert!(matches!(self.transact(&open), Outcome::Opened(_)));
+    }
+
+    pub(crate) fn tick(&mut self, ms: u64) {
+        self.table.now += ms;
+        self.elapsed += ms;
+        self.latest = self.latest.max(self.table.now);
     }
 
     pub(crate) fn reboot(&mut self) {
@@ -199,7 +210,7 @@ impl World {
                     assert_eq!(Some(self.table.now + retry_in_ms), self.table.due(&ask));
                     self.table.queued(&ask, ticket.0);
                     ask.ticket = Some(ticket.0);
-                    let due = self.table.now + retry_in_ms;
+                    let due = self.elapsed + retry_in_ms;
                     let rung = false;
                     self.watch.insert(ticket.0, Watch { ask, due, rung });
                 }
@@ -253,20 +264,27 @@ impl World {
         }
     }
 
+    /// Rings the bells of these waiters. A bell that nobody holds is the news
+    /// that its process is dead, which is passed on at once.
     fn ring(&mut self, wake: Vec<Wake>) {
+        let mut found_dead = false;
         for Wake { session, ticket } in wake {
             let waiter = self.table.waiters.iter().find(|w| w.no == ticket.0);
             let waiter = waiter.expect("only a waiter is woken");
             assert_eq!(session, owner(waiter.who).session);
+            found_dead |= self.dead.contains(&waiter.who.0);
             if let Some(watch) = self.watch.get_mut(&ticket.0) {
                 watch.rung = true;
             }
+        }
+        if found_dead {
+            self.sweep();
         }
     }
 
     /// Some waiter looks again: one that was rung, if there is one.
     pub(crate) fn look(&mut self, n: usize, rung: bool, all_dead: bool) {
-        let now = self.table.now;
+        let now = self.elapsed;
         let ready: Vec<u64> = (self.watch.iter())
             .filter(|(_, watch)| !rung || watch.rung || watch.due <= now)
             .map(|(no, _)| *no)

@@ -62,6 +62,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Config(error) => Self::Usage(error.to_string()),
+            OpenError::Unsupported(_) => Self::Usage(error.to_string()),
             OpenError::Root(error) => Self::Usage(error.to_string()),
             OpenError::StateDir(_) | OpenError::Store(_) | OpenError::Io { .. } => {
                 Self::Internal(error.to_string())

@@ -5,6 +5,7 @@
 //! internal; `--json` prints one machine-readable object. Leaves to others: doing
 //! it (`maasl-node`), the protocol (`server`).
 
+mod demo;
 mod doctor;
 mod failure;
 mod history;
@@ -41,6 +42,8 @@ pub struct Cli {
 enum Command {
     /// Serve MCP on standard input and output.
     Serve(serve::Arguments),
+    /// Show what MAASL is for: real servers, real agents, kills and freezes.
+    Demo(demo::Arguments),
     /// Write the configuration snippet of a client.
     Init(init::Arguments),
     /// Show who holds what.
@@ -77,6 +80,7 @@ impl Cli {
         let root = root::find(self.root)?;
         match self.command {
             Command::Serve(arguments) => serve::run(&root, &arguments),
+            Command::Demo(arguments) => demo::run(&root, arguments),
             Command::Init(arguments) => init::run(&root, &arguments),
             Command::Locks(arguments) => locks::run(&root, &arguments),
             Command::Stats(arguments) => stats::run(&root, &arguments),

@@ -25,10 +25,7 @@ pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failur
         Some(view) => view.counters()?,
         None => BTreeMap::new(),
     };
-    let by_class = counters
-        .into_iter()
-        .map(|((name, class), value)| ((class, name), value));
-    let shown = stats_json(by_class.collect());
+    let shown = stats_json(counters);
     if arguments.json {
         output::json(&shown);
     } else {

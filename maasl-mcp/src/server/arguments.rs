@@ -42,7 +42,7 @@ pub(crate) struct Common {
     /// Your name for this attempt: sent again with the same arguments, it is
     /// answered as before and not done twice.
     pub(crate) idempotency_key: Option<String>,
-    /// The `lease` from lease_acquire to work under.
+    /// The `lease` from `lease_acquire` to work under.
     pub(crate) lease: Option<String>,
 }
 
@@ -114,14 +114,15 @@ pub(crate) fn parse<T: DeserializeOwned>(at: &str, value: Value) -> Result<T, Bo
     })
 }
 
-/// Takes the name of a field out of a message, because the path does not have it.
+/// Takes the name of a missing field out of a message, because the path ends
+/// above it.
 fn plain(message: &str) -> (Option<&str>, String) {
     if let Some(name) = message.strip_prefix("missing field `") {
         return (name.split('`').next(), "is missing".to_owned());
     }
     if let Some(rest) = message.strip_prefix("unknown field `") {
-        let (name, rest) = rest.split_once('`').unwrap_or((rest, ""));
-        return (Some(name), format!("is not known{rest}"));
+        let (_, rest) = rest.split_once('`').unwrap_or((rest, ""));
+        return (None, format!("is not known{rest}"));
     }
     (None, message.to_owned())
 }

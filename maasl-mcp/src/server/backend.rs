@@ -50,8 +50,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Everything that is held, waited for or open, and when that was so.
     fn snapshot(&self) -> Result<(Snapshot, StoreClock), Refusal>;
 
-    /// The counters of the store, by resource class and counter name, in this
-    /// order.
+    /// The counters of the store, by counter name and resource class.
     fn counters(&self) -> Result<BTreeMap<(String, String), u64>, Refusal>;
 
     /// Fresh entropy for one call.

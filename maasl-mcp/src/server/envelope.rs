@@ -9,7 +9,8 @@ use rmcp::model::{CallToolResult, JsonObject};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::error::{ErrorBody, LostBody};
+use super::details::LostBody;
+use super::error::ErrorBody;
 
 /// What a tool answers, and what its agent must be told besides.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ mod arguments;
 mod backend;
 mod content;
 mod context;
+mod details;
 mod envelope;
 mod error;
 mod handler;

@@ -62,11 +62,7 @@ impl Backend for NodeBackend {
     }
 
     fn counters(&self) -> Result<BTreeMap<(String, String), u64>, Refusal> {
-        let counters = self.node.counters().map_err(|error| internal(&error))?;
-        Ok(counters
-            .into_iter()
-            .map(|((name, class), value)| ((class, name), value))
-            .collect())
+        self.node.counters().map_err(|error| internal(&error))
     }
 
     fn entropy(&self) -> Entropy {

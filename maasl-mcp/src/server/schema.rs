@@ -2,17 +2,19 @@
 //!
 //! Owns: the dialect that clients of all kinds accept. Promises: nothing refers
 //! to a definition elsewhere, numbers carry no `format` (TypeScript clients
-//! complain about those they do not know), and the schema of a result fits
-//! success and refusal alike. Leaves to others: what the fields are.
+//! complain about those they do not know), what is optional is absent and not
+//! null (some clients cannot read a choice of types), and the schema of a result
+//! fits success and refusal alike. Leaves to others: what the fields are.
 
 use rmcp::model::JsonObject;
 use schemars::generate::SchemaSettings;
-use schemars::transform::transform_subschemas;
+use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
 use super::arguments::Common;
-use super::error::{ErrorBody, LostBody};
+use super::details::LostBody;
+use super::error::ErrorBody;
 
 /// The schema of a tool's arguments: its own, and those of [`Common`] that it
 /// takes.
@@ -54,7 +56,7 @@ fn ok_schema() -> Value {
 }
 
 fn error_schema() -> Value {
-    let mut schema = object::<ErrorBody>(settings().for_serialize());
+    let mut schema = object::<ErrorBody>(terse());
     let text = "Why the call was refused. A refused call has changed nothing.";
     schema.insert("description".to_owned(), text.into());
     Value::Object(schema)
@@ -64,7 +66,7 @@ fn lost_schema() -> Value {
     json!({
         "type": "array",
         "description": "Leases of yours that were found lost since your last call.",
-        "items": object::<LostBody>(settings().for_serialize()),
+        "items": object::<LostBody>(terse()),
     })
 }
 
@@ -74,20 +76,55 @@ fn settings() -> SchemaSettings {
             settings.inline_subschemas = true;
             settings.meta_schema = None;
         })
-        .with_transform(without_number_formats)
+        .with_transform(RecursiveTransform(in_dialect))
 }
 
-fn without_number_formats(schema: &mut Schema) {
-    if let Some(object) = schema.as_object_mut() {
-        let is_number = |format: &str| {
-            format.starts_with("int") || format.starts_with("uint") || format == "double"
-        };
-        let format = object.get("format").and_then(Value::as_str);
-        if format.is_some_and(is_number) {
-            object.remove("format");
+/// For what every tool repeats: types and names only.
+fn terse() -> SchemaSettings {
+    let only_types = |schema: &mut Schema| {
+        schema.remove("description");
+        schema.remove("minimum");
+    };
+    settings()
+        .for_serialize()
+        .with_transform(RecursiveTransform(only_types))
+}
+
+fn in_dialect(schema: &mut Schema) {
+    let is_number = |format: &str| {
+        format.starts_with("int") || format.starts_with("uint") || format == "double"
+    };
+    if schema
+        .get("format")
+        .and_then(Value::as_str)
+        .is_some_and(is_number)
+    {
+        schema.remove("format");
+    }
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        *text = text.replace('\n', " ");
+    }
+    let required = schema.get("required").and_then(Value::as_array).cloned();
+    let required = required.unwrap_or_default();
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, property) in properties.into_iter().flatten() {
+        if !required.iter().any(|required| required == name.as_str()) {
+            without_null(property);
         }
     }
-    transform_subschemas(&mut without_number_formats, schema);
+}
+
+/// Takes null out of what a property may be.
+fn without_null(property: &mut Value) {
+    if let Some(Value::Array(types)) = property.get_mut("type") {
+        types.retain(|word| word != "null");
+        if let [only] = types.as_slice() {
+            property["type"] = only.clone();
+        }
+    }
+    if let Some(Value::Array(values)) = property.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
 }
 
 /// The schema of a struct without the name and doc of the Rust type.

@@ -5,6 +5,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::needless_pass_by_value,
     reason = "a test that cannot go on has failed; the harness is part of the tests"
 )]
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use maasl_core::config::{Config, Durability};
+use maasl_core::config::{Config, Durability, GuardMode};
 use maasl_core::coordinator::Coordinator;
 use maasl_core::id::{SessionId, hex};
 use maasl_core::lease::Session;
@@ -46,6 +46,9 @@ pub enum OpenError {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigFileError),
+    /// The configuration asks for something this version does not do.
+    #[error("{0} is not supported in this version; leave it out")]
+    Unsupported(&'static str),
     /// The root cannot be used.
     #[error(transparent)]
     Root(#[from] RootError),
@@ -75,6 +78,7 @@ impl Node {
             tracing::warn!("{warning}");
         }
         let config = Arc::new(loaded.config);
+        refuse_unsupported(&config)?;
         let state = StateDir::open(root.path())?;
         let session = new_session();
         let live = Liveness::new(folder(&state, "live")?);
@@ -117,6 +121,17 @@ impl Node {
         tokio::spawn(node.clone().keep_house());
         Ok(node)
     }
+}
+
+/// A setting that does nothing would be believed to do something.
+fn refuse_unsupported(config: &Config) -> Result<(), OpenError> {
+    if !config.enabled {
+        return Err(OpenError::Unsupported("`enabled = false`"));
+    }
+    if config.mode == GuardMode::Observe {
+        return Err(OpenError::Unsupported("`mode = \"observe\"`"));
+    }
+    Ok(())
 }
 
 fn open_store(

@@ -21,7 +21,10 @@ pub(crate) fn a_conflict_is_refused_and_names_the_holder(bench: &Bench) {
     let held = bench.take(ask("a", "x"));
     bench.time.pass_ms(1_000);
     let outcome = bench.run(Command::Acquire(ask("b", "x")));
-    let Outcome::Busy { blockers, place: 0 } = outcome else {
+    let Outcome::Busy {
+        blockers, place: 0, ..
+    } = outcome
+    else {
         panic!("not refused: {outcome:?}");
     };
     assert_eq!(blockers.len(), 1);
@@ -264,7 +267,8 @@ pub(crate) fn a_circle_is_refused(bench: &Bench) {
     };
     let outcome = bench.run(Command::Acquire(closing));
     let circle = vec![owner("b"), owner("a")];
-    assert_eq!(outcome, Outcome::Deadlock { circle });
+    let wake = Vec::new();
+    assert_eq!(outcome, Outcome::Deadlock { circle, wake });
 }
 
 pub(crate) fn an_idempotent_acquire_has_one_effect(bench: &Bench) {

@@ -41,7 +41,7 @@ pub(crate) struct HistoryArguments {
 pub(crate) struct RestoreArguments {
     /// The file, relative to the root.
     path: String,
-    /// The number of the version to put back, from file_history.
+    /// The number of the version to put back, from `file_history`.
     version: u64,
     /// Hash of the content this replaces; what you last read if not given.
     base_sha256: Option<String>,
@@ -72,7 +72,7 @@ pub(crate) struct VersionBody {
     op: String,
     /// Bytes of the content.
     size: u64,
-    /// Whether the content is kept, so that file_restore can bring it back.
+    /// Whether the content is kept, so that `file_restore` can bring it back.
     kept: bool,
     /// Whether it is the newest version.
     current: bool,

@@ -73,7 +73,7 @@ pub(crate) enum ModeWord {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LeaseArguments {
-    /// The `lease` from lease_acquire.
+    /// The `lease` from `lease_acquire`.
     lease: String,
 }
 

@@ -14,8 +14,9 @@ use crate::server::arguments::AGENT;
 use crate::server::backend::Backend;
 use crate::server::content::{Encoding, cut, encode};
 use crate::server::context::{Cx, mixed_up};
+use crate::server::details::HolderBody;
 use crate::server::envelope::Told;
-use crate::server::error::{ErrorBody, HolderBody};
+use crate::server::error::ErrorBody;
 
 /// The tool.
 pub(crate) struct ReadFile;
@@ -113,7 +114,7 @@ fn body(
 
 fn too_large(size: usize, limit: u64) -> Box<ErrorBody> {
     let refusal = Refusal::LimitReached {
-        limit: "limits.max_read_bytes".to_owned(),
+        limit: "max_read_bytes".to_owned(),
         value: limit,
     };
     let hint = format!("the file has {size} bytes: read it in parts, by start_line and end_line");

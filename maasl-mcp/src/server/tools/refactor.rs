@@ -32,8 +32,9 @@ pub(crate) struct Arguments {
     dry_run: Option<bool>,
 }
 
-/// One change. Only its schema is used: a tagged enum would not say which field
-/// of which change is wrong.
+// Only its schema is used: a tagged enum would not say which field of which
+// change is wrong.
+/// One change.
 #[derive(JsonSchema)]
 #[serde(tag = "op", rename_all = "snake_case")]
 #[expect(dead_code, reason = "the schema is all that is wanted of it")]
@@ -67,16 +68,7 @@ impl Spec for RefactorFile {
     type Body = ManyBody;
 
     async fn run<B: Backend>(cx: Cx<B>, arguments: Arguments) -> Told<ManyBody> {
-        let limit = cx.backend.config().limits.max_changes;
-        let changes = arguments.changes;
-        if changes.len() as u64 > limit {
-            let refusal = maasl_core::refusal::Refusal::LimitReached {
-                limit: "limits.max_changes".to_owned(),
-                value: limit,
-            };
-            return Box::new(ErrorBody::from(refusal)).into();
-        }
-        let ops = changes.into_iter().enumerate();
+        let ops = arguments.changes.into_iter().enumerate();
         let ops: Result<Vec<FileOp>, _> = ops.map(|(at, change)| op(at, change)).collect();
         let request = match ops {
             Ok(ops) if arguments.dry_run.unwrap_or(false) => Request::Preview(ops),

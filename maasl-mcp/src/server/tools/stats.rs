@@ -122,7 +122,7 @@ impl Spec for Stats {
     }
 }
 
-/// What the tool answers, for the command line; counters by class and name.
+/// What the tool answers, for the command line; counters by name and class.
 pub(crate) fn stats_json(counters: BTreeMap<(String, String), u64>) -> serde_json::Value {
     serde_json::to_value(body(counters, 0.0)).expect("the body is made of texts and numbers")
 }
@@ -133,7 +133,7 @@ type Counts = BTreeMap<String, u64>;
 fn body(counters: BTreeMap<(String, String), u64>, uptime_seconds: f64) -> Body {
     let mut total = Counts::new();
     let mut classes: BTreeMap<String, Counts> = BTreeMap::new();
-    for ((class, name), count) in counters {
+    for ((name, class), count) in counters {
         *total.entry(name.clone()).or_default() += count;
         *classes.entry(class).or_default().entry(name).or_default() += count;
     }
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn totals_are_the_sums_over_classes() {
         let entry =
-            |class: &str, counter: Counter, count| ((class.to_owned(), counter.name()), count);
+            |class: &str, counter: Counter, count| ((counter.name(), class.to_owned()), count);
         let counters = BTreeMap::from([
             entry("CRIT_CODE", Counter::Acquired, 3),
             entry("CRIT_DB", Counter::Acquired, 4),

@@ -1,0 +1,23 @@
+//! The coordinator, driven through its public interface in a scripted world.
+//!
+//! Owns: what several processes over one store do to one tree of files, with
+//! pauses, deaths and outside writers at every step. Promises: no real clock,
+//! file or thread. Leaves to others: random schedules (the simulator).
+
+#[cfg(test)]
+mod coordinator {
+    mod asking;
+    mod disk;
+    mod machine;
+    mod ops;
+    mod world;
+
+    mod again;
+    mod crash;
+    mod fault;
+    mod lease;
+    mod outside;
+    mod pause;
+    mod success;
+    mod wait;
+}

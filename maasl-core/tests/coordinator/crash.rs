@@ -1,0 +1,184 @@
+//! Deaths at every step of a change, and of its recovery.
+
+use maasl_core::coordinator::io::{FileOp, Request};
+
+use super::ops::{edit, hash, rename, write, write_over};
+use super::world::{Pid, Point, Side, World, at_every_point};
+
+const BEFORE: [(&str, &str); 3] = [("a", "a1"), ("b", "b1"), ("c", "c1")];
+
+type Files = Vec<(String, String)>;
+
+fn world() -> (World, Pid, Pid, Pid) {
+    let (mut world, ann, bob) = World::of_two(&BEFORE);
+    let eve = world.spawn("eve");
+    (world, ann, bob, eve)
+}
+
+fn files(world: &World) -> Files {
+    let files = world.disk.files.keys();
+    let files = files.map(|path| (path.clone(), world.disk.text(path).unwrap().into()));
+    files.collect()
+}
+
+/// What the files are if all of `ops` took effect.
+fn whole(ops: &[FileOp]) -> Files {
+    let (mut world, ann, ..) = world();
+    world.change(ann, ops.to_vec()).unwrap();
+    files(&world)
+}
+
+/// Kills `pid` at `point` of what it does; whether it got that far.
+fn dies(world: &mut World, pid: Pid, point: Point) -> bool {
+    world.stop_at(pid, point);
+    world.run();
+    let died = world.is_stopped(pid);
+    if died {
+        world.kill(pid);
+    }
+    died
+}
+
+/// Somebody else reads and changes every path, which settles what was open.
+fn touch_all(world: &mut World, pid: Pid, when: &str) -> Files {
+    for path in ["a", "b", "c", "d"] {
+        let _ = world.read(pid, path);
+    }
+    let settled = files(world);
+    for path in ["a", "b", "c", "d"] {
+        let touched = world.change(pid, vec![write(path, "touched")]);
+        assert!(touched.is_ok(), "{when}: {path}: {touched:?}");
+    }
+    settled
+}
+
+/// Kills the author of `ops` at every point; another then finds all or nothing.
+fn check_deaths(ops: &[FileOp]) -> usize {
+    let (old, new) = (files(&world().0), whole(ops));
+    at_every_point(|point| {
+        let (mut world, ann, bob, _) = world();
+        world.start_change(ann, ops.to_vec());
+        if !dies(&mut world, ann, point) {
+            return false;
+        }
+        let when = format!("{point:?} of {:?}", world.sent(ann));
+        let settled = touch_all(&mut world, bob, &when);
+        assert!(settled == old || settled == new, "{when}: {settled:?}");
+        check_aftermath(&world, &[ann], &when);
+        true
+    })
+}
+
+fn check_aftermath(world: &World, dead: &[Pid], when: &str) {
+    world.assert_idle(when);
+    world.assert_unstaged_but(dead, when);
+    for (_, content) in BEFORE {
+        assert!(world.disk.has(content), "{when}: {content} is lost");
+    }
+}
+
+/// Kills the author before every step, and whoever recovers first before every
+/// step. To die after a step is to die before the next.
+fn check_deaths_in_recovery(ops: &[FileOp], recover: fn(&mut World, Pid)) {
+    let (old, new) = (files(&world().0), whole(ops));
+    for first in 0.. {
+        for second in 0.. {
+            let (mut world, ann, bob, eve) = world();
+            world.start_change(ann, ops.to_vec());
+            if !dies(&mut world, ann, before(first)) {
+                return;
+            }
+            recover(&mut world, bob);
+            if world.intents().is_empty() || !dies(&mut world, bob, before(second)) {
+                break;
+            }
+            let when = format!("step {first}, then {second} of {:?}", world.sent(bob));
+            let settled = touch_all(&mut world, eve, &when);
+            assert!(settled == old || settled == new, "{when}: {settled:?}");
+            check_aftermath(&world, &[ann, bob], &when);
+        }
+    }
+}
+
+fn before(n: usize) -> Point {
+    let side = Side::Before;
+    Point { n, side }
+}
+
+fn by_reading(world: &mut World, pid: Pid) {
+    let call = world.call(pid, Request::Read("a".into()));
+    world.start(pid, call);
+}
+
+/// A write that is refused in the end, so that files stay as recovery left them.
+fn by_writing(world: &mut World, pid: Pid) {
+    world.start_change(pid, vec![write_over("a", "bob", "never")]);
+}
+
+fn by_recovering(world: &mut World, pid: Pid) {
+    let call = world.call(pid, Request::Recover);
+    world.start(pid, call);
+}
+
+fn refactoring() -> Vec<FileOp> {
+    let (path, base) = ("b".into(), Some(hash("b1")));
+    let delete = FileOp::Delete { path, base };
+    vec![
+        edit("a", "1", "2"),
+        delete,
+        edit("c", "1", "2"),
+        write("d", "d2"),
+    ]
+}
+
+fn moves() -> Vec<FileOp> {
+    vec![rename("a", "d")]
+}
+
+#[test]
+fn a_write_survives_its_author_or_never_was() {
+    assert!(check_deaths(&[edit("a", "1", "2")]) > 20);
+}
+
+#[test]
+fn a_new_file_survives_its_author_or_never_was() {
+    check_deaths(&[write("d", "d2")]);
+}
+
+#[test]
+fn a_delete_survives_its_author_or_never_was() {
+    let base = Some(hash("a1"));
+    check_deaths(&[FileOp::Delete {
+        path: "a".into(),
+        base,
+    }]);
+}
+
+#[test]
+fn a_move_survives_its_author_or_never_was() {
+    check_deaths(&moves());
+}
+
+#[test]
+fn a_refactoring_survives_its_author_or_never_was() {
+    assert!(check_deaths(&refactoring()) > 40);
+}
+
+#[test]
+fn recovery_of_a_write_may_die_anywhere() {
+    check_deaths_in_recovery(&[edit("a", "1", "2")], by_reading);
+    check_deaths_in_recovery(&[edit("a", "1", "2")], by_writing);
+}
+
+#[test]
+fn recovery_of_a_move_may_die_anywhere() {
+    check_deaths_in_recovery(&moves(), by_reading);
+    check_deaths_in_recovery(&moves(), by_writing);
+}
+
+#[test]
+fn recovery_of_a_refactoring_may_die_anywhere() {
+    check_deaths_in_recovery(&refactoring(), by_reading);
+    check_deaths_in_recovery(&refactoring(), by_writing);
+    check_deaths_in_recovery(&refactoring(), by_recovering);
+}

@@ -1,0 +1,242 @@
+//! Latches that cannot be had, a store that is busy, a machine that fails; and
+//! that what is refused has changed nothing.
+
+use maasl_core::coordinator::io::{Call, FileOp, Request};
+use maasl_core::lease::row::Target;
+use maasl_core::refusal::Refusal;
+use maasl_core::resource::{ResourceKey, Scope};
+
+use super::asking::changed;
+use super::ops::{code, delete, edit, key, rename, restore, write, write_merged, write_over};
+use super::world::{Fault, Pid, Point, Side, World};
+
+fn refactoring() -> Vec<FileOp> {
+    vec![edit("f", "old", "new"), rename("g", "h"), write("i", "new")]
+}
+
+fn world() -> (World, Pid, Pid) {
+    World::of_two(&[("f", "old"), ("g", "g")])
+}
+
+fn files(world: &World) -> Vec<&str> {
+    world.disk.files.keys().map(String::as_str).collect()
+}
+
+#[test]
+fn a_busy_latch_is_named_and_the_lease_returned() {
+    let (mut world, ann, _) = world();
+    let before = world.observed();
+    world.inject(ann, "Latch", 1, Fault::LatchBusy);
+    let refused = world.change(ann, refactoring());
+    let Err(Refusal::ResourceBusy(busy)) = refused else {
+        panic!("{refused:?}");
+    };
+    let process = busy.process.unwrap();
+    assert_eq!((process.pid, process.stopped), (99, true));
+    world.assert_idle("refused");
+    world.assert_unstaged_but(&[], "refused");
+    assert_eq!(world.observed(), before);
+}
+
+#[test]
+fn a_lease_that_cannot_be_returned_runs_out() {
+    let (mut world, ann, bob) = world();
+    world.inject(ann, "Latch", 2, Fault::LatchBusy);
+    let refused = world.change(ann, refactoring());
+    assert_eq!(code(&refused), "resource_busy");
+    assert_eq!(world.leases().len(), 1);
+    world.advance(31_000);
+    assert!(!world.sent(ann).contains(&"Renew"));
+    assert_eq!(code(&world.change(bob, refactoring())), "ok");
+    world.assert_idle("taken over");
+}
+
+#[test]
+fn a_stopped_process_inside_a_latch_is_named() {
+    let (mut world, ann, bob) = world();
+    let call = world.start_change(ann, refactoring());
+    world.stop_at(
+        ann,
+        Point {
+            n: 9,
+            side: Side::After,
+        },
+    );
+    world.run();
+    assert_eq!(world.sent(ann).last(), Some(&"Latch"));
+    world.advance(31_000);
+    let refused = world.change(bob, vec![write_over("f", "bob", "old")]);
+    let Err(Refusal::ResourceBusy(busy)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(busy.process.unwrap().stopped);
+    world.resume(ann);
+    assert_eq!(code(&world.finish(ann, call).result), "lease_lost");
+    world.assert_idle("refused");
+}
+
+#[test]
+fn a_busy_store_before_the_commit_point_refuses() {
+    let (mut world, ann, _) = world();
+    let before = world.observed();
+    world.inject(ann, "BeginCommit", 1, Fault::GateBusy);
+    assert_eq!(code(&world.change(ann, refactoring())), "resource_busy");
+    world.assert_idle("refused");
+    world.assert_unstaged_but(&[], "refused");
+    assert_eq!(world.observed(), before);
+}
+
+#[test]
+fn a_store_that_is_busy_for_a_moment_does_not_refuse_what_is_done() {
+    let (mut world, ann, _) = world();
+    world.inject(ann, "FinishCommit", 1, Fault::GateBusy);
+    assert_eq!(code(&world.change(ann, refactoring())), "ok");
+    world.assert_idle("done");
+}
+
+#[test]
+fn a_store_that_stays_busy_does_not_refuse_what_is_begun() {
+    let (mut world, ann, bob) = world();
+    world.inject(ann, "FinishCommit", 100, Fault::GateBusy);
+    assert_eq!(code(&world.change(ann, refactoring())), "internal");
+    world.advance(31_000);
+    let done = world.change(bob, vec![write_over("f", "bob", "new")]);
+    assert_eq!(code(&done), "ok");
+    assert_eq!(files(&world), ["f", "h", "i"]);
+    world.assert_idle("settled");
+}
+
+#[test]
+fn a_store_that_is_busy_for_a_moment_does_not_stop_an_undoing() {
+    let (mut world, ann, _) = world();
+    world.inject(ann, "TurnBack", 1, Fault::GateBusy);
+    let call = world.start_change(ann, refactoring());
+    world.stop_at(
+        ann,
+        Point {
+            n: 14,
+            side: Side::After,
+        },
+    );
+    world.run();
+    assert_eq!(world.sent(ann).last(), Some(&"BeginCommit"));
+    world.disk.outside("i", Some("outside"));
+    world.resume(ann);
+    assert_eq!(code(&world.finish(ann, call).result), "stale_version");
+    assert_eq!(files(&world), ["f", "g", "i"]);
+    world.assert_idle("undone");
+}
+
+#[test]
+fn a_commit_of_which_nothing_is_known_is_whole() {
+    let (mut world, ann, _) = world();
+    world.inject(ann, "BeginCommit", 1, Fault::FailsAfter);
+    assert_eq!(code(&world.change(ann, refactoring())), "internal");
+    let whole = [vec!["f", "g"], vec!["f", "h", "i"]].contains(&files(&world));
+    assert!(whole, "{:?}", files(&world));
+    world.assert_idle("settled");
+}
+
+#[test]
+fn a_recovery_that_fails_frees_its_latches() {
+    let (mut world, ann, bob) = world();
+    world.inject(ann, "Swap", 1, Fault::FailsBefore);
+    world.inject(ann, "HashStaged", 1, Fault::FailsBefore);
+    assert_eq!(code(&world.change(ann, refactoring())), "internal");
+    assert!(world.latches_are_free());
+    world.kill(ann);
+    world.inject(bob, "HashStaged", 1, Fault::FailsBefore);
+    let revoke = Request::Revoke {
+        target: Target {
+            key: ResourceKey::new("code", "f"),
+            scope: Scope::Exact,
+        },
+        reason: "stuck".into(),
+    };
+    for outcome in ["internal", "ok"] {
+        let call = world.call(bob, revoke.clone());
+        assert_eq!(code(&world.ask(bob, call).result), outcome);
+        assert!(world.latches_are_free());
+    }
+    assert_eq!(files(&world), ["f", "h", "i"]);
+    world.assert_idle("revoked");
+}
+
+#[test]
+fn a_failure_at_any_step_leaves_a_set_whole() {
+    for fault in [Fault::FailsBefore, Fault::FailsAfter] {
+        for n in 0.. {
+            let (mut world, ann, bob) = world();
+            world.inject_at(ann, n, fault);
+            let done = world.change(ann, refactoring());
+            if world.sent(ann).len() <= n {
+                break;
+            }
+            let when = format!(
+                "{fault:?} at {:?} of {:?}",
+                world.sent(ann)[n],
+                world.sent(ann)
+            );
+            assert!(matches!(code(&done), "ok" | "internal"), "{when}: {done:?}");
+            let _ = world.read(bob, "f");
+            world.advance(31_000);
+            let now = world.disk.text("f").unwrap().to_string();
+            let touched = world.change(bob, vec![edit("f", &now, "bob")]);
+            assert!(touched.is_ok(), "{when}: {touched:?}");
+            let whole = [vec!["f", "g"], vec!["f", "h", "i"]];
+            let found = files(&world);
+            assert!(whole.contains(&found), "{when}: {found:?}");
+            world.disk.assert_nothing_lost(&when);
+        }
+    }
+}
+
+/// Changes that are refused, by their code.
+fn refused() -> Vec<(&'static str, Vec<FileOp>)> {
+    vec![
+        (
+            "stale_version",
+            vec![write("i", "new"), write("f", "blind")],
+        ),
+        (
+            "stale_version",
+            vec![write("i", "new"), write_over("f", "x", "never")],
+        ),
+        ("stale_version", vec![write_merged("f", "x", "never")]),
+        ("stale_version", vec![write_over("gone", "x", "was")]),
+        (
+            "invalid_request",
+            vec![write("i", "new"), edit("f", "nothing", "x")],
+        ),
+        ("invalid_request", vec![rename("f", "g")]),
+        ("invalid_request", vec![rename("f", "f")]),
+        ("invalid_request", vec![delete("missing")]),
+        ("invalid_request", vec![restore("f", 3)]),
+        ("resource_busy", vec![write("i", "new"), write("held", "x")]),
+        ("idempotency_mismatch", vec![write("used", "x")]),
+    ]
+}
+
+#[test]
+fn a_refused_change_has_changed_nothing() {
+    for (expected, ops) in refused() {
+        let (mut world, ann, bob) = world();
+        world.reserve(bob, &["held"]).unwrap();
+        let call = world.call(bob, Request::Change(vec![write("used", "u")]));
+        let request = key("used", "bob's");
+        changed(world.ask(bob, Call { request, ..call })).unwrap();
+        let before = world.observed();
+        let request = key(
+            if expected.starts_with("idem") {
+                "used"
+            } else {
+                "k"
+            },
+            "ann's",
+        );
+        let call = world.call(ann, Request::Change(ops.clone()));
+        let result = world.ask(ann, Call { request, ..call }).result;
+        assert_eq!(code(&result), expected, "{ops:?}: {result:?}");
+        assert_eq!(world.observed(), before, "{ops:?}");
+    }
+}
