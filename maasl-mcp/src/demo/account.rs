@@ -88,7 +88,9 @@ pub(super) fn account(entries: &[Entry], end: &Snapshot) -> Account {
             continue;
         };
         let tally = judge(entry.outcome, presence);
-        account.enter(kind(&entry.effect), tally, || format!("{presence:?}: {entry:?}"));
+        account.enter(kind(&entry.effect), tally, || {
+            format!("{presence:?}: {entry:?}")
+        });
     }
     account.own_files(entries, end);
     account.counters(entries, end);
@@ -155,7 +157,10 @@ impl Account {
         let mut counters: BTreeMap<&str, Tally> = BTreeMap::new();
         for entry in entries {
             if let Effect::Increment { path } = &entry.effect {
-                counters.entry(path).or_default().add(Tally::of(entry.outcome));
+                counters
+                    .entry(path)
+                    .or_default()
+                    .add(Tally::of(entry.outcome));
             }
         }
         for (path, mut tally) in counters {
@@ -179,7 +184,9 @@ pub(super) fn count_of(text: &str) -> Option<u64> {
 
 fn kind(effect: &Effect) -> &'static str {
     match effect {
-        Effect::Note { own_region: true, .. } => "edits of own regions",
+        Effect::Note {
+            own_region: true, ..
+        } => "edits of own regions",
         Effect::Note { .. } => "edits of the same region",
         Effect::Set { .. } => "refactorings of 3 files",
         Effect::Sign { .. } => "edits of files being renamed",
@@ -224,7 +231,10 @@ impl<'a> Scene<'a> {
         }
         Self {
             end,
-            marks: end.iter().map(|(path, text)| (path.as_str(), marks(text))).collect(),
+            marks: end
+                .iter()
+                .map(|(path, text)| (path.as_str(), marks(text)))
+                .collect(),
             moves,
         }
     }
@@ -232,7 +242,10 @@ impl<'a> Scene<'a> {
     /// How often a mark is in a file.
     fn count(&self, path: &str, mark: &str) -> u32 {
         let marks = self.marks.get(path);
-        marks.and_then(|marks| marks.get(mark)).copied().unwrap_or(0)
+        marks
+            .and_then(|marks| marks.get(mark))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Nothing for effects that only together say something.

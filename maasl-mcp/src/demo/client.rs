@@ -205,7 +205,10 @@ fn request(change: &Change) -> (&'static str, JsonObject) {
         }
         Change::Edit(edit) => {
             let path = &edit.path;
-            ("edit_file", json!({"path": path, "edits": [replacement(edit)]}))
+            (
+                "edit_file",
+                json!({"path": path, "edits": [replacement(edit)]}),
+            )
         }
         Change::Set(edits) => {
             let change = |edit: &Edit| {
@@ -269,7 +272,10 @@ mod tests {
     #[test]
     fn answers_are_read_from_the_envelope() {
         let done = |rebased, merged| Answer::Done { rebased, merged };
-        assert_eq!(answer(Some(json!({"ok": true, "rebased": true}))), done(true, false));
+        assert_eq!(
+            answer(Some(json!({"ok": true, "rebased": true}))),
+            done(true, false)
+        );
         let many = json!({"ok": true, "files": [{"merged": false}, {"merged": true}]});
         assert_eq!(answer(Some(many)), done(false, true));
         let stale = json!({"ok": false, "error": {"code": "stale_version", "reason": "changed"}});

@@ -108,11 +108,7 @@ async fn work<H: Hands>(setting: &Setting, hands: Vec<H>, progress: &Progress) -
 
 /// Asks a fresh server for the counters, after it has touched every edited file:
 /// what a killed server left half done is settled by whoever comes next.
-async fn audit(
-    setting: &Setting,
-    launch: &Arc<Launch>,
-    log: &mut Log,
-) -> Result<Guard, DemoError> {
+async fn audit(setting: &Setting, launch: &Arc<Launch>, log: &mut Log) -> Result<Guard, DemoError> {
     let crew = Crew(vec![Arc::default()]);
     let mut auditor = Client::new(launch.clone(), "auditor".to_owned(), crew.0[0].clone());
     auditor.connect().await.map_err(DemoError::Server)?;
@@ -124,10 +120,16 @@ async fn audit(
             new: format!("{anchor}\n{}", source.language.mark(&mark)),
             old: anchor,
         };
-        let answer = auditor.change(&Change::Edit(edit), Hurry::Batch, None).await;
+        let answer = auditor
+            .change(&Change::Edit(edit), Hurry::Batch, None)
+            .await;
         let (path, own_region) = (source.path.clone(), false);
         log.entries.push(Entry {
-            effect: Effect::Note { path, mark, own_region },
+            effect: Effect::Note {
+                path,
+                mark,
+                own_region,
+            },
             outcome: match answer {
                 Answer::Done { .. } => Outcome::Acknowledged,
                 Answer::Refused(_) => Outcome::Refused,

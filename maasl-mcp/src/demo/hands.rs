@@ -50,7 +50,10 @@ pub(super) enum Change {
 /// What became of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    Done { rebased: bool, merged: bool },
+    Done {
+        rebased: bool,
+        merged: bool,
+    },
     /// Nothing was changed, with the reason's code.
     Refused(String),
     /// Nobody answered.

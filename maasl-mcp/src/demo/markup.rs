@@ -115,7 +115,8 @@ impl Language {
             let filled = lines.get(1).is_some_and(|line| line.trim() != "}");
             return if opens && filled { vec![1] } else { Vec::new() };
         }
-        let starts = |line: &str| line.starts_with(|c: char| !c.is_whitespace() && !"})]".contains(c));
+        let starts =
+            |line: &str| line.starts_with(|c: char| !c.is_whitespace() && !"})]".contains(c));
         let mut places: Vec<usize> = (1..lines.len())
             .filter(|&at| lines[at - 1].trim().is_empty() && starts(lines[at]))
             .collect();
@@ -182,12 +183,17 @@ mod tests {
     use super::*;
 
     fn owners() -> Vec<String> {
-        vec!["everyone".to_owned(), "agent-1".to_owned(), "agent-10".to_owned()]
+        vec![
+            "everyone".to_owned(),
+            "agent-1".to_owned(),
+            "agent-10".to_owned(),
+        ]
     }
 
     #[test]
     fn sources_take_anchors_and_marks() {
-        let rust = "//! Doc.\n\nuse std::fmt;\n\nfn one() {\n    two();\n}\n\n#[inline]\nfn two() {}\n";
+        let rust =
+            "//! Doc.\n\nuse std::fmt;\n\nfn one() {\n    two();\n}\n\n#[inline]\nfn two() {}\n";
         for (language, text) in [
             (Language::Rust, rust),
             (Language::Toml, "a = 1\n\n[b]\nc = 2\n"),

@@ -38,7 +38,8 @@ impl Progress {
         let elapsed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let end = self.bar.length().unwrap_or(elapsed);
         self.bar.set_position(elapsed.min(end));
-        self.bar.set_message(format!("{acknowledged} changes acknowledged"));
+        self.bar
+            .set_message(format!("{acknowledged} changes acknowledged"));
     }
 
     /// Removes the bar.

@@ -42,27 +42,49 @@ fn summary(verdict: &Verdict) -> Table {
     let mut row = |name: &str, of: &dyn Fn(&Half) -> String| {
         table.add_row([name.to_owned(), of(plain), of(guarded)]);
     };
-    row("changes acknowledged", &|half| half.total.acknowledged.to_string());
+    row("changes acknowledged", &|half| {
+        half.total.acknowledged.to_string()
+    });
     row("  survived", &|half| half.total.survived.to_string());
-    row("  replaced by their own author", &|half| half.total.superseded.to_string());
+    row("  replaced by their own author", &|half| {
+        half.total.superseded.to_string()
+    });
     row("  LOST", &lost);
     row("torn: changed in part", &|half| half.total.torn.to_string());
-    row("refused or once, yet there or twice", &|half| half.total.ghosts.to_string());
+    row("refused or once, yet there or twice", &|half| {
+        half.total.ghosts.to_string()
+    });
     row("torn reads", &|half| half.torn_reads.to_string());
-    row("stale writes refused", &|half| half.stale_refused.to_string());
+    row("stale writes refused", &|half| {
+        half.stale_refused.to_string()
+    });
     row("stale edits rebased", &|half| half.rebased.to_string());
     row("stale writes merged", &|half| half.merged.to_string());
-    row("given up after refusals", &|half| half.total.refused.to_string());
-    row("unknown: server killed meanwhile", &|half| half.total.unknown.to_string());
+    row("given up after refusals", &|half| {
+        half.total.refused.to_string()
+    });
+    row("unknown: server killed meanwhile", &|half| {
+        half.total.unknown.to_string()
+    });
     let none = || "-".to_owned();
     let maasl = &verdict.maasl;
-    table.add_row(["leases taken over".to_owned(), none(), maasl.takeovers.to_string()]);
-    table.add_row(["changes of the killed settled".to_owned(), none(), maasl.recovered.to_string()]);
+    table.add_row([
+        "leases taken over".to_owned(),
+        none(),
+        maasl.takeovers.to_string(),
+    ]);
+    table.add_row([
+        "changes of the killed settled".to_owned(),
+        none(),
+        maasl.recovered.to_string(),
+    ]);
     let mut row = |name: &str, of: &dyn Fn(&Half) -> String| {
         table.add_row([name.to_owned(), of(plain), of(guarded)]);
     };
     row("call p50", &|half| milliseconds(half.wait_ms.p50));
-    row("call p99, waiting included", &|half| milliseconds(half.wait_ms.p99));
+    row("call p99, waiting included", &|half| {
+        milliseconds(half.wait_ms.p99)
+    });
     row("edited files that parse", &|half| {
         let sound = half.files_edited - half.files_broken.len();
         format!("{sound} of {}", half.files_edited)
@@ -72,20 +94,31 @@ fn summary(verdict: &Verdict) -> Table {
 
 fn kinds(verdict: &Verdict) -> Table {
     let mut table = table(&["lost, of those acknowledged", "unguarded", "MAASL"]);
-    let names = verdict.unguarded.kinds.keys().chain(verdict.guarded.kinds.keys());
+    let names = verdict
+        .unguarded
+        .kinds
+        .keys()
+        .chain(verdict.guarded.kinds.keys());
     let names: std::collections::BTreeSet<_> = names.collect();
     for name in names {
         let of = |half: &Half| match half.kinds.get(*name) {
             Some(tally) => format!("{} of {}", tally.lost, tally.acknowledged),
             None => "-".to_owned(),
         };
-        table.add_row([(*name).to_string(), of(&verdict.unguarded), of(&verdict.guarded)]);
+        table.add_row([
+            (*name).to_string(),
+            of(&verdict.unguarded),
+            of(&verdict.guarded),
+        ]);
     }
     table
 }
 
 fn closing(verdict: &Verdict, text: &mut String) {
-    for (name, half) in [("unguarded", &verdict.unguarded), ("MAASL", &verdict.guarded)] {
+    for (name, half) in [
+        ("unguarded", &verdict.unguarded),
+        ("MAASL", &verdict.guarded),
+    ] {
         for broken in &half.files_broken {
             let _ = writeln!(text, "broken ({name}): {broken}");
         }
@@ -104,7 +137,11 @@ fn closing(verdict: &Verdict, text: &mut String) {
         }
     }
     if let Some(kept) = &verdict.kept {
-        let _ = write!(text, "\nBoth copies, the journal and the servers' logs are kept in {}", kept.display());
+        let _ = write!(
+            text,
+            "\nBoth copies, the journal and the servers' logs are kept in {}",
+            kept.display()
+        );
     }
 }
 

@@ -105,7 +105,10 @@ impl Slot {
         let Some(mut child) = self.child().take() else {
             return;
         };
-        if tokio::time::timeout(END_TIMEOUT, child.wait()).await.is_err() {
+        if tokio::time::timeout(END_TIMEOUT, child.wait())
+            .await
+            .is_err()
+        {
             // Nothing else is left to do where even this fails.
             let _ = child.kill().await;
         }

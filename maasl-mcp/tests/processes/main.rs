@@ -9,10 +9,12 @@
     reason = "a test that cannot go on has failed; the harness is part of the tests"
 )]
 
+mod configuration;
 mod deadlock;
 mod facts;
 mod fairness;
 mod harness;
 mod outside;
 mod outside_race;
+mod paths;
 mod smoke;

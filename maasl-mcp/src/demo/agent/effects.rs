@@ -18,7 +18,11 @@ impl<H: Hands> Agent<H> {
     }
 
     fn region(&self, own: bool) -> String {
-        if own { self.name.clone() } else { EVERYONE.to_owned() }
+        if own {
+            self.name.clone()
+        } else {
+            EVERYONE.to_owned()
+        }
     }
 
     /// Reads, thinks, and inserts a line by an edit.
@@ -29,7 +33,11 @@ impl<H: Hands> Agent<H> {
         let change = Change::Edit(insertion(&source, &self.region(own_region), &mark));
         let outcome = self.insist(&change, Hurry::Interactive).await;
         let path = source.path;
-        let effect = Effect::Note { path, mark, own_region };
+        let effect = Effect::Note {
+            path,
+            mark,
+            own_region,
+        };
         self.enter(effect, outcome);
     }
 
@@ -63,7 +71,11 @@ impl<H: Hands> Agent<H> {
                 break;
             }
         }
-        let effect = Effect::Note { path, mark, own_region };
+        let effect = Effect::Note {
+            path,
+            mark,
+            own_region,
+        };
         self.enter(effect, outcome);
     }
 
@@ -133,7 +145,10 @@ impl<H: Hands> Agent<H> {
             self.think(1, 5).await;
             drop(read);
             let to = to.clone();
-            let change = Change::Move { from: from.clone(), to: to.clone() };
+            let change = Change::Move {
+                from: from.clone(),
+                to: to.clone(),
+            };
             let outcome = self.attempt(&change, Hurry::Interactive, None).await;
             if let Some(outcome) = outcome.or_else(|| self.is_over(last)) {
                 return self.enter(Effect::Move { from, to, shared }, outcome);
@@ -197,7 +212,14 @@ impl<H: Hands> Agent<H> {
             self.own.push(mark.clone());
         }
         let restored = false;
-        self.enter(Effect::Own { path, mark, restored }, outcome);
+        self.enter(
+            Effect::Own {
+                path,
+                mark,
+                restored,
+            },
+            outcome,
+        );
     }
 
     /// Brings back what its own file was a few writes ago.
@@ -212,10 +234,20 @@ impl<H: Hands> Agent<H> {
         // Seeing it first is what makes it the agent's to replace.
         self.read(&path).await;
         let content = page("own", &mark);
-        let change = Change::Restore { path: path.clone(), content };
+        let change = Change::Restore {
+            path: path.clone(),
+            content,
+        };
         let outcome = self.insist(&change, Hurry::Interactive).await;
         let restored = true;
-        self.enter(Effect::Own { path, mark, restored }, outcome);
+        self.enter(
+            Effect::Own {
+                path,
+                mark,
+                restored,
+            },
+            outcome,
+        );
     }
 
     /// Reserves a file, reads it, takes its time, and edits it under the lease.
@@ -230,7 +262,9 @@ impl<H: Hands> Agent<H> {
                 Ok(lease) => {
                     self.read(&source.path).await;
                     self.think(30, 120).await;
-                    let end = self.attempt(&change, Hurry::Interactive, Some(&lease)).await;
+                    let end = self
+                        .attempt(&change, Hurry::Interactive, Some(&lease))
+                        .await;
                     self.hands.release(&lease).await;
                     if let Some(end) = end {
                         outcome = end;
@@ -244,7 +278,11 @@ impl<H: Hands> Agent<H> {
             self.think(5, 25).await;
         }
         let path = source.path;
-        let effect = Effect::Note { path, mark, own_region };
+        let effect = Effect::Note {
+            path,
+            mark,
+            own_region,
+        };
         self.enter(effect, outcome);
     }
 
