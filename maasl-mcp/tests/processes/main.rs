@@ -17,4 +17,5 @@ mod harness;
 mod outside;
 mod outside_race;
 mod paths;
+mod restart;
 mod smoke;
