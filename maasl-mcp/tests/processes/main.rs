@@ -9,6 +9,7 @@
     reason = "a test that cannot go on has failed; the harness is part of the tests"
 )]
 
+mod commands;
 mod configuration;
 mod deadlock;
 mod facts;
