@@ -226,3 +226,91 @@ fn leases_and_waits_of_a_former_life_are_over() {
     assert_eq!(lost["lost_lease"]["by"], "b", "{lost}");
     assert_eq!(holds(&dir, "f").unwrap(), "one\n");
 }
+
+#[test]
+fn a_server_goes_on_when_the_state_is_deleted_under_it() {
+    let dir = repository("");
+    let state = dir.path().join(".maasl");
+    let [mut a, mut b] = ["a", "b"].map(|name| Server::start(dir.path(), name));
+    a.ok("write_file", write("one\n"));
+    let want = json!({ "resources": [{ "id": "f" }] });
+    let granted = a.ok("lease_acquire", want.clone());
+    for round in 1..3 {
+        std::fs::remove_dir_all(&state).unwrap();
+        // The lease is gone with the store that knew it, and its holder is told.
+        let mut under = write("late\n");
+        under["lease"] = granted["lease"].clone();
+        a.refused("write_file", under, "lease_lost");
+        // Both meet again in the new store, where exclusion holds.
+        let newer = b.ok("lease_acquire", want.clone());
+        assert!(token_of(&newer) > token_of(&granted), "tokens rise");
+        let mut second = write("two\n");
+        second["max_wait_ms"] = 0.into();
+        let busy = a.refused("write_file", second, "resource_busy");
+        assert_eq!(busy["holder"]["agent"], "b", "{round}: {busy}");
+        // Hand-over works: the doorbells hang again.
+        let waits = a.send("write_file", write(&format!("{round}\n")));
+        crate::facts::await_waiters(&mut b, "code:f", 1);
+        b.ok("lease_release", json!({ "lease": newer["lease"] }));
+        assert_eq!(a.result(waits)["ok"], true, "{round}");
+        assert_eq!(holds(&dir, "f").unwrap(), format!("{round}\n"));
+    }
+    // A third process finds the others there.
+    let stale = a.ok("lease_acquire", want.clone());
+    let mut c = Server::start(dir.path(), "c");
+    let mut now = want;
+    now["max_wait_ms"] = 0.into();
+    c.refused("lease_acquire", now.clone(), "resource_busy");
+    a.kill();
+    let taken = c.ok("lease_acquire", json!({ "resources": [{ "id": "f" }] }));
+    assert!(token_of(&taken) > token_of(&stale));
+    for server in [b, c] {
+        server.close();
+    }
+}
+
+#[test]
+fn a_server_goes_on_when_only_the_database_is_deleted_under_it() {
+    let dir = repository("");
+    let mut a = Server::start(dir.path(), "a");
+    a.ok("write_file", write("one\n"));
+    let state = dir.path().join(".maasl");
+    for file in database_files(&state) {
+        let _ = std::fs::remove_file(file);
+    }
+    let locks = a.ok("llmc_locks", json!({}));
+    assert_eq!(locks["count"], 0);
+    a.ok("write_file", write("two\n"));
+    let want = json!({ "resources": [{ "id": "f" }] });
+    let held = a.ok("lease_acquire", want.clone());
+    // It is still known to be alive.
+    let mut b = Server::start(dir.path(), "b");
+    let busy = b.refused("lease_acquire", want, "resource_busy");
+    assert_eq!(busy["holder"]["token"], held["fencing_token"]);
+    a.close();
+    b.close();
+}
+
+#[test]
+fn a_call_under_way_when_the_state_is_deleted_is_refused_and_changes_nothing() {
+    let dir = repository("");
+    std::fs::write(dir.path().join("f"), "old\n").unwrap();
+    let point = [("MAASL_FAULT", "stop@before:begin_commit")];
+    let mut a = Server::with_env(dir.path(), "a", &point);
+    a.ok("read_file", json!({ "path": "f" }));
+    let id = a.send("write_file", write("mine\n"));
+    a.wait_stopped();
+    std::fs::remove_dir_all(dir.path().join(".maasl")).unwrap();
+    let mut b = Server::start(dir.path(), "b");
+    b.ok("read_file", json!({ "path": "f" }));
+    b.ok("write_file", write("b\n"));
+    a.go_on();
+    let refused = a.result(id);
+    assert_eq!(refused["ok"], false, "{refused}");
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("ask again"), "{message}");
+    assert_eq!(holds(&dir, "f").unwrap(), "b\n");
+    a.refused("write_file", write("mine\n"), "stale_version");
+    a.close();
+    b.close();
+}
