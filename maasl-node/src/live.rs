@@ -34,16 +34,14 @@ impl Liveness {
         Self { dir }
     }
 
-    /// Locks the file of `session`, which must be new.
+    /// Locks the file of `session`, which is this process's own. It is new, or
+    /// this process has made it before: then it holds its lock, unless the file
+    /// is a copy that was put back.
     pub fn hold(&self, session: &SessionId) -> io::Result<LifeLock> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.dir, session.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
         let file = File::from(file);
-        if !platform::try_lock_exclusive(file.as_fd())? {
-            return Err(io::Error::other(
-                "the liveness file of a new session is locked",
-            ));
-        }
+        platform::try_lock_exclusive(file.as_fd())?;
         Ok(LifeLock { _file: file })
     }
 
@@ -78,10 +76,8 @@ mod tests {
         let session = SessionId::new("s1");
         let lock = live.hold(&session).unwrap();
         assert!(!live.is_dead(&session).unwrap());
-        assert!(
-            live.hold(&session).is_err(),
-            "a session is never used twice"
-        );
+        drop(live.hold(&session).unwrap());
+        assert!(!live.is_dead(&session).unwrap(), "the first lock is held");
         drop(lock);
         assert!(live.is_dead(&session).unwrap());
         live.forget(&session).unwrap();

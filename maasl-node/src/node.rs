@@ -11,6 +11,7 @@
 
 mod close;
 mod execute;
+mod ground;
 mod open;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,22 +21,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use maasl_core::config::Config;
 use maasl_core::coordinator::Coordinator;
 use maasl_core::coordinator::io::{Call, CallId, Event, Input, Output, Response};
-use maasl_core::id::{Entropy, SessionId};
+use maasl_core::id::{ContentHash, Entropy, SessionId};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{Command, Outcome, StoreClock, Version};
 use maasl_core::path::PathRefusal;
 use maasl_core::time::Timestamp;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use self::ground::Ground;
 pub use self::open::{NodeOptions, OpenError, unsupported};
-use crate::bell::{Bell, Bells};
-use crate::files::Files;
-use crate::latch::{Latched, Latches};
-use crate::live::{LifeLock, Liveness};
+use crate::bell::Bell;
+use crate::latch::Latched;
 use crate::platform;
-use crate::store::{Counters, SqliteStore, Store, StoreError};
+use crate::store::{Counters, Store, StoreError};
 
 /// Told that a call waits, each time it looks again.
 pub type OnWait = Box<dyn Fn(&Event) + Send + Sync>;
@@ -44,26 +44,33 @@ pub type OnWait = Box<dyn Fn(&Event) + Send + Sync>;
 pub struct Node {
     config: Arc<Config>,
     session: SessionId,
-    files: Files,
-    latches: Latches,
-    live: Liveness,
-    bells: Bells,
-    store: SqliteStore,
+    role: String,
+    ground: RwLock<Arc<Ground>>,
     core: Mutex<Coordinator>,
     slots: Mutex<BTreeMap<CallId, Arc<Slot>>>,
     next_call: AtomicU64,
     timer: Timer,
     own_work: mpsc::UnboundedSender<Output>,
     stopped: CancellationToken,
-    _life: LifeLock,
 }
 
 /// The outputs of one call that are still to be executed.
-#[derive(Default)]
 struct Slot {
+    ground: Arc<Ground>,
     outputs: Mutex<VecDeque<Output>>,
     changed: Notify,
     latched: Mutex<Option<Latched>>,
+}
+
+impl Slot {
+    fn on(ground: Arc<Ground>) -> Self {
+        Self {
+            ground,
+            outputs: Mutex::default(),
+            changed: Notify::default(),
+            latched: Mutex::default(),
+        }
+    }
 }
 
 /// When the core wants to be woken, and who sleeps until then.
@@ -85,10 +92,15 @@ impl Node {
         &self.session
     }
 
-    /// The files of the repository.
+    /// Whether this content is in the history.
     #[must_use]
-    pub fn files(&self) -> &Files {
-        &self.files
+    pub fn is_kept(self: &Arc<Self>, content: &ContentHash) -> bool {
+        self.ground().files.objects().is_kept(content)
+    }
+
+    /// A path as callers write it, relative to the root.
+    pub fn relative(self: &Arc<Self>, path: &str) -> Result<String, PathRefusal> {
+        self.ground().files.relative(path)
     }
 
     /// Fresh entropy for one call.
@@ -111,7 +123,7 @@ impl Node {
         on_wait: Option<OnWait>,
     ) -> Response {
         let id = CallId(self.next_call.fetch_add(1, Ordering::Relaxed));
-        let slot = Arc::<Slot>::default();
+        let slot = Arc::new(Slot::on(self.ground()));
         self.slots.lock().insert(id, slot.clone());
         let mut running = Running {
             node: self.clone(),
@@ -127,24 +139,29 @@ impl Node {
 
     /// The versions known of a path, newest first, and the path as it is
     /// recorded.
-    pub fn history(&self, path: &str, limit: u32) -> Result<(String, Vec<Version>), HistoryError> {
-        let path = self.files.relative(path)?;
-        let versions = self.store.history(&path, limit)?;
+    pub fn history(
+        self: &Arc<Self>,
+        path: &str,
+        limit: u32,
+    ) -> Result<(String, Vec<Version>), HistoryError> {
+        let ground = self.ground();
+        let path = ground.files.relative(path)?;
+        let versions = ground.store.history(&path, limit)?;
         Ok((path, versions))
     }
 
     /// Everything that is held, waited for or open.
-    pub fn snapshot(&self) -> Result<(Snapshot, StoreClock), StoreError> {
+    pub fn snapshot(self: &Arc<Self>) -> Result<(Snapshot, StoreClock), StoreError> {
         let clock = (crate::store::clock::system())();
-        match self.store.transact(&Command::Snapshot)? {
+        match self.ground().store.transact(&Command::Snapshot)? {
             Outcome::Snapshot(snapshot) => Ok((snapshot, clock)),
             other => panic!("the store answered a snapshot with {other:?}"),
         }
     }
 
     /// The counters of the store, by name and class.
-    pub fn counters(&self) -> Result<Counters, StoreError> {
-        self.store.counters()
+    pub fn counters(self: &Arc<Self>) -> Result<Counters, StoreError> {
+        self.ground().store.counters()
     }
 
     /// Feeds the core and hands what it wants done to whoever does it.
@@ -220,14 +237,16 @@ impl Node {
 
     /// Does what the core wants for itself.
     async fn work_for_core(self: Arc<Self>, mut own_work: mpsc::UnboundedReceiver<Output>) {
-        let slot = Slot::default();
         loop {
             let output = tokio::select! {
                 () = self.stopped.cancelled() => return,
                 output = own_work.recv() => output,
             };
             let Some(output) = output else { return };
-            tokio::task::block_in_place(|| self.perform(output, &slot, None));
+            tokio::task::block_in_place(|| {
+                let slot = Slot::on(self.ground());
+                self.perform(output, &slot, None)
+            });
         }
     }
 }

@@ -46,13 +46,12 @@ impl Stage {
         Self { path, dir, durable }
     }
 
-    /// Makes the folder of a new session.
+    /// Makes the folder of a session, unless it is there already.
     pub fn open_session(&self, session: &SessionId) -> io::Result<()> {
-        Ok(rustix::fs::mkdirat(
-            &self.dir,
-            session.as_str(),
-            Mode::RWXU,
-        )?)
+        match rustix::fs::mkdirat(&self.dir, session.as_str(), Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Finds a staged name of any session.

@@ -66,11 +66,7 @@ async fn a_file_is_created_read_and_replaced() {
     assert!(replaced.result.is_ok(), "{replaced:?}");
     let (_, versions) = node.history("src/new.rs", 10).unwrap();
     assert_eq!(versions.len(), 2);
-    assert!(
-        node.files()
-            .objects()
-            .is_kept(&versions[1].content.unwrap())
-    );
+    assert!(node.is_kept(&versions[1].content.unwrap()));
     node.close().await;
 }
 

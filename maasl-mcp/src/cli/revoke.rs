@@ -66,8 +66,8 @@ fn target(session: &Session, arguments: &Arguments) -> Result<Extent, Failure> {
     let key = if let Some((prefix, name)) = known {
         ResourceKey::new(prefix, &fold(name))
     } else {
-        let files = session.node().files();
-        let path = files
+        let node = session.node();
+        let path = node
             .relative(&arguments.resource)
             .map_err(|refusal| Failure::from(maasl_core::refusal::Refusal::Path(refusal)))?;
         let policy = policies.get(CRIT_CODE).expect("a built-in class");

@@ -54,7 +54,7 @@ impl Backend for NodeBackend {
     }
 
     fn is_kept(&self, content: &ContentHash) -> bool {
-        self.node.files().objects().is_kept(content)
+        self.node.is_kept(content)
     }
 
     fn snapshot(&self) -> Result<(Snapshot, StoreClock), Refusal> {

@@ -6,9 +6,12 @@
 #![allow(
     clippy::unwrap_used,
     clippy::needless_pass_by_value,
-    reason = "a test that cannot go on has failed; the harness is part of the tests"
+    clippy::print_stderr,
+    reason = "a test that cannot go on has failed; the harness is part of the tests; figures are printed"
 )]
 
+mod commands;
+mod configuration;
 mod deadlock;
 mod facts;
 mod fairness;
@@ -18,5 +21,7 @@ mod killed;
 mod observe;
 mod outside;
 mod outside_race;
+mod paths;
+mod restart;
 mod smoke;
 mod stale_writer;

@@ -69,10 +69,11 @@ impl Node {
     }
 
     fn dead_sessions(&self) -> BTreeSet<SessionId> {
-        let known = self.files.stage().sessions().unwrap_or_default();
+        let ground = self.last_ground();
+        let known = ground.files.stage().sessions().unwrap_or_default();
         known
             .into_iter()
-            .filter(|session| self.is_dead(session))
+            .filter(|session| self.is_dead(&ground, session))
             .collect()
     }
 
@@ -99,7 +100,7 @@ impl Node {
         if let Ok(Outcome::Done { wake }) = swept {
             // Waiters behind the dead; those that cannot be rung look themselves.
             for wake in wake {
-                let _ = self.bells.ring(&wake.session, wake.ticket);
+                let _ = self.last_ground().bells.ring(&wake.session, wake.ticket);
             }
         }
     }
@@ -107,10 +108,11 @@ impl Node {
     /// Removes the files of a session that has ended. Its liveness file goes
     /// last: as long as it is there, somebody else can take over from here.
     fn forget(&self, session: &SessionId) {
+        let ground = self.last_ground();
         let results = [
-            self.files.stage().remove_session(session),
-            self.bells.take_down(session),
-            self.live.forget(session),
+            ground.files.stage().remove_session(session),
+            ground.bells.take_down(session),
+            ground.live.forget(session),
         ];
         for error in results.into_iter().filter_map(Result::err) {
             tracing::warn!(%error, %session, "could not remove what a session left");
@@ -118,7 +120,12 @@ impl Node {
     }
 
     fn bound_history(&self) {
-        match self.files.objects().prune(&self.config.history) {
+        match self
+            .last_ground()
+            .files
+            .objects()
+            .prune(&self.config.history)
+        {
             Ok(pruned) if pruned.objects > 0 => {
                 tracing::info!(
                     objects = pruned.objects,
@@ -131,7 +138,7 @@ impl Node {
         }
         let window_ms = self.config.idempotency_window_hours * MS_PER_HOUR;
         let before = crate::store::clock::wall_ms().saturating_sub(window_ms);
-        if let Err(error) = self.store.forget_answers_before(before) {
+        if let Err(error) = self.last_ground().store.forget_answers_before(before) {
             tracing::warn!(%error, "could not forget old answers");
         }
     }

@@ -10,7 +10,7 @@ use maasl_core::coordinator::io::{
 use maasl_core::id::SessionId;
 use maasl_core::lease::{Command, Outcome, Wake};
 
-use super::{Node, OnWait, Slot};
+use super::{Ground, Node, OnWait, Slot};
 use crate::fault::{Side, point};
 use crate::files::FileFault;
 use crate::latch::{LatchError, process};
@@ -25,7 +25,7 @@ impl Node {
         on_wait: Option<&OnWait>,
     ) -> Option<Response> {
         match output {
-            Output::Store(step, command) => self.put_to_store(step, &command),
+            Output::Store(step, command) => self.put_to_store(step, &command, &slot.ground),
             Output::Do(step, effect) => self.carry_out(step, effect, slot),
             Output::Reply(_, response) => return Some(response),
             Output::Event(event) => {
@@ -38,10 +38,10 @@ impl Node {
         None
     }
 
-    fn put_to_store(&self, step: StepId, command: &Command) {
+    fn put_to_store(&self, step: StepId, command: &Command, ground: &Ground) {
         let name = command_name(command);
         point(Side::Before, name);
-        let answer = self.store.transact(command).map_err(fault);
+        let answer = ground.store.transact(command).map_err(fault);
         point(Side::After, name);
         self.input(Input::Stored(step, answer));
     }
@@ -55,7 +55,8 @@ impl Node {
     }
 
     fn execute(&self, effect: Effect, slot: &Slot) -> Done {
-        let files = &self.files;
+        let ground = &*slot.ground;
+        let files = &ground.files;
         match effect {
             Effect::Locate(paths) => {
                 let located: Result<Vec<_>, _> =
@@ -68,7 +69,7 @@ impl Node {
                 Ok(bytes) => Done::Object(bytes.map(Into::into)),
                 Err(error) => Done::Failed(error.to_string()),
             },
-            Effect::LoadVersion { path, number } => self.load_version(&path, number),
+            Effect::LoadVersion { path, number } => load_version(ground, &path, number),
             Effect::Stage {
                 name,
                 like,
@@ -80,7 +81,7 @@ impl Node {
                     .iter()
                     .try_for_each(|stage| files.stage().discard(stage)),
             ),
-            Effect::Latch(keys) => match self.latches.take(&keys) {
+            Effect::Latch(keys) => match ground.latches.take(&keys) {
                 Ok(latched) => {
                     *slot.latched.lock() = Some(latched);
                     Done::Ok
@@ -105,40 +106,29 @@ impl Node {
             Effect::Probe(sessions) => Done::Dead(
                 sessions
                     .into_iter()
-                    .filter(|session| self.is_dead(session))
+                    .filter(|session| self.is_dead(ground, session))
                     .collect(),
             ),
-            Effect::Ring(wake) => Done::Dead(self.ring(wake)),
-        }
-    }
-
-    fn load_version(&self, path: &str, number: u64) -> Done {
-        match self.store.history(path, u32::MAX) {
-            Ok(versions) => Done::Version(
-                versions
-                    .into_iter()
-                    .find(|version| version.number == number),
-            ),
-            Err(error) => Done::Failed(error.to_string()),
+            Effect::Ring(wake) => Done::Dead(self.ring(ground, wake)),
         }
     }
 
     /// A session that cannot be examined counts as alive: waiting costs time,
     /// ending a living holder's lease is not ours to do.
-    pub(super) fn is_dead(&self, session: &SessionId) -> bool {
-        *session != self.session && self.live.is_dead(session).unwrap_or(false)
+    pub(super) fn is_dead(&self, ground: &Ground, session: &SessionId) -> bool {
+        *session != self.session && ground.live.is_dead(session).unwrap_or(false)
     }
 
     /// Rings waiters; those found dead.
-    fn ring(&self, wake: Vec<Wake>) -> std::collections::BTreeSet<SessionId> {
+    fn ring(&self, ground: &Ground, wake: Vec<Wake>) -> std::collections::BTreeSet<SessionId> {
         let mut dead = std::collections::BTreeSet::new();
         for Wake { session, ticket } in wake {
             if session == self.session {
                 self.input(Input::Woken(ticket));
                 continue;
             }
-            match self.bells.ring(&session, ticket) {
-                Ok(false) if self.is_dead(&session) => {
+            match ground.bells.ring(&session, ticket) {
+                Ok(false) if self.is_dead(ground, &session) => {
                     dead.insert(session);
                 }
                 Ok(_) => {}
@@ -146,6 +136,17 @@ impl Node {
             }
         }
         dead
+    }
+}
+
+fn load_version(ground: &Ground, path: &str, number: u64) -> Done {
+    match ground.store.history(path, u32::MAX) {
+        Ok(versions) => Done::Version(
+            versions
+                .into_iter()
+                .find(|version| version.number == number),
+        ),
+        Err(error) => Done::Failed(error.to_string()),
     }
 }
 
@@ -243,6 +244,6 @@ fn effect_name(effect: &Effect) -> &'static str {
 impl Node {
     /// What the store answers to a command of this process's own.
     pub(super) fn ask(&self, command: &Command) -> Result<Outcome, StoreError> {
-        self.store.transact(command)
+        self.last_ground().store.transact(command)
     }
 }

@@ -51,7 +51,7 @@ pub enum StoreError {
     #[error("no room left for the store; free some disk space and ask again")]
     Full,
     /// The store was replaced or deleted while it was open.
-    #[error("{} was replaced or deleted while in use; start this process again", path.display())]
+    #[error("{} was replaced or deleted while in use; ask again", path.display())]
     Replaced {
         /// What is no longer the file that was opened.
         path: PathBuf,

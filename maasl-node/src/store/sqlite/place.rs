@@ -3,9 +3,9 @@
 //! Owns: the floor that opening uses, from what the database says, what the
 //! floor file says and the wall clock. Promises: if the database or the floor
 //! file is intact, the first token is above every token issued before; if
-//! neither is, it is so as long as the wall clock was not set back and the
-//! store had seen at most four boots a day. Leaves to others: reading and
-//! writing either.
+//! neither is, or both are an older copy, it is so as long as the wall clock was
+//! not set back and the store had seen at most four boots a day. Leaves to
+//! others: reading and writing either.
 
 use maasl_core::id::Token;
 use maasl_core::lease::Meta;
@@ -27,23 +27,25 @@ const SEQUENCES_PER_MS: u64 = 1000;
 /// A wall clock far in the future must not use up the generations.
 const PLACED_GENERATION_MAX: u64 = Token::GENERATION_MAX / 2;
 
-/// Tokens up to this one may have been issued, as far as anyone can tell.
+/// Tokens up to this one may have been issued, as far as anyone can tell. The
+/// clock counts in any case: a copy of the whole state directory brings back an
+/// old floor with an old database, and nothing in either says so.
 pub(super) fn floor_at_opening(known: Option<&Meta>, file: Reading, wall_ms: u64) -> Token {
-    match (known, file) {
-        (None, Reading::Missing | Reading::Damaged) => from_clock(wall_ms),
-        (None, Reading::Through(token)) => token.max(from_clock(wall_ms)),
+    let recorded = match (known, file) {
+        (None, Reading::Missing | Reading::Damaged) => Token::default(),
+        (None, Reading::Through(token)) => token,
         (Some(meta), Reading::Through(token)) => token.max(meta.reserved_through),
         // No token was issued yet, so no floor was written.
         (Some(meta), Reading::Missing) if meta.reserved_through == Token::default() => {
             Token::default()
         }
         // The database may be an old copy and nothing says so: begin another
-        // generation, above its own and above that of the clock.
+        // generation above its own.
         (Some(meta), Reading::Missing | Reading::Damaged) => {
-            let next = Token::new(meta.generation + 1, meta.next_sequence);
-            next.unwrap_or_default().max(from_clock(wall_ms))
+            Token::new(meta.generation + 1, meta.next_sequence).unwrap_or_default()
         }
-    }
+    };
+    recorded.max(from_clock(wall_ms))
 }
 
 fn from_clock(wall_ms: u64) -> Token {
@@ -86,10 +88,18 @@ mod tests {
     #[test]
     fn the_larger_of_file_and_database_counts() {
         let file = Reading::Through(Token::new(3, 50).unwrap());
-        let floor = |meta: Meta| floor_at_opening(Some(&meta), file, NOW);
+        let floor = |meta: Meta| floor_at_opening(Some(&meta), file, ORIGIN_WALL_MS);
         assert_eq!(floor(meta(3, 5, 10)), Token::new(3, 50).unwrap());
         assert_eq!(floor(meta(3, 5, 90)), Token::new(3, 90).unwrap());
         assert!(floor_at_opening(None, file, NOW) >= Token::new(3, 50).unwrap());
+    }
+
+    #[test]
+    fn an_older_copy_of_both_starts_above_by_the_clock() {
+        let file = Reading::Through(Token::new(3, 50).unwrap());
+        let floor = |wall_ms| floor_at_opening(Some(&meta(3, 5, 10)), file, wall_ms);
+        assert!(floor(NOW) > Token::new(3, 50).unwrap());
+        assert!(floor(NOW) < floor(NOW + 1));
     }
 
     #[test]

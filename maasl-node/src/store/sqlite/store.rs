@@ -239,6 +239,13 @@ impl SqliteStore {
         Duration::from_millis(self.options.gate_wait_ms)
     }
 
+    /// Whether the path still names this store; if not, every transaction is
+    /// refused as [`StoreError::Replaced`].
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        !matches!(self.database.check(), Err(StoreError::Replaced { .. }))
+    }
+
     /// Who stands in the write gate, as far as can be told; for `doctor`.
     #[must_use]
     pub fn gate_holder(&self) -> Option<GateHolder> {

@@ -1,0 +1,301 @@
+//! The `maasl` command line as a process: what it prints, and how it ends.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::facts::{maasl, row_of, run, shown, shown_json};
+use crate::harness::{Server, repository};
+use crate::outside::holds;
+
+/// Runs `maasl`; exit code and both outputs.
+fn ended(dir: &tempfile::TempDir, arguments: &[&str]) -> (i32, String, String) {
+    run(maasl(dir.path(), arguments))
+}
+
+#[test]
+fn a_fresh_directory_has_nothing_to_show() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(shown(dir.path(), &["locks"]).contains("nothing is held"));
+    assert_eq!(shown_json(dir.path(), &["locks"])["count"], 0);
+    assert_eq!(shown_json(dir.path(), &["stats"])["lock_acquisitions"], 0);
+    let history = shown_json(dir.path(), &["history", "f"]);
+    assert_eq!(history["versions"], json!([]));
+    // Looking makes nothing.
+    assert!(!dir.path().join(".maasl").exists());
+}
+
+#[test]
+fn locks_stats_and_history_show_what_servers_do() {
+    let dir = repository("");
+    let mut a = Server::start(dir.path(), "a");
+    a.ok("write_file", json!({ "path": "f", "content": "one\n" }));
+    let want = json!({ "resources": [{ "id": "f" }], "intent": "tidying up" });
+    let granted = a.ok("lease_acquire", want);
+    let locks = shown_json(dir.path(), &["locks"]);
+    let row = row_of(&locks, "code:f").unwrap();
+    assert_eq!(row["holder_agent_id"], "a");
+    assert_eq!(row["fencing_token"], granted["fencing_token"]);
+    assert_eq!(row["intent"], "tidying up");
+    let text = locks.to_string();
+    assert!(!text.contains(granted["lease"].as_str().unwrap()), "{text}");
+    assert!(shown(dir.path(), &["locks"]).contains("tidying up"));
+    let of_b = shown_json(dir.path(), &["locks", "--agent", "b"]);
+    assert_eq!(of_b["count"], 0);
+    let stats = shown_json(dir.path(), &["stats"]);
+    assert_eq!(stats["lock_acquisitions"], 2, "{stats}");
+    assert!(shown(dir.path(), &["stats"]).contains("stomps_prevented"));
+    let history = shown_json(dir.path(), &["history", "f"]);
+    assert_eq!(history["versions"][0]["agent"], "a");
+    assert!(shown(dir.path(), &["history", "f"]).contains("write"));
+    a.close();
+}
+
+#[test]
+fn restore_brings_a_version_back() {
+    let dir = repository("");
+    let mut a = Server::start(dir.path(), "a");
+    for content in ["one\n", "two\n"] {
+        a.ok("write_file", json!({ "path": "f", "content": content }));
+    }
+    let out = shown(dir.path(), &["restore", "f", "--version", "1"]);
+    assert!(out.contains("version 1 restored as version 3"), "{out}");
+    assert_eq!(holds(&dir, "f").unwrap(), "one\n");
+    let (code, _, err) = ended(&dir, &["restore", "f", "--version", "9"]);
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("version 9") && err.contains("hint:"), "{err}");
+    // The agent has not seen it and must look.
+    let write = json!({ "path": "f", "content": "three\n" });
+    let stale = a.refused("write_file", write, "stale_version");
+    assert_eq!(stale["changed_by"]["agent"], "maasl-restore");
+    a.close();
+}
+
+#[test]
+fn revoking_ends_a_lease_and_its_holder_is_told_why() {
+    let dir = repository("");
+    let mut a = Server::start(dir.path(), "a");
+    let want = json!({ "resources": [{ "id": "f" }] });
+    let lease = a.ok("lease_acquire", want)["lease"].clone();
+    let reason = ["--reason", "stuck since noon"];
+    let out = shown(dir.path(), &["revoke", "f", reason[0], reason[1]]);
+    assert!(out.contains("revoked from a"), "{out}");
+    let write = json!({ "path": "f", "content": "late\n", "lease": lease });
+    let lost = a.refused("write_file", write, "lease_lost");
+    assert_eq!(lost["lost_lease"]["end"], "revoked", "{lost}");
+    assert_eq!(lost["lost_lease"]["reason"], "stuck since noon", "{lost}");
+    assert_eq!(lost["lost_lease"]["by"], "maasl-revoke", "{lost}");
+    assert_eq!(holds(&dir, "f"), None);
+    let out = shown(dir.path(), &["revoke", "code:f", reason[0], reason[1]]);
+    assert!(out.contains("nobody held"), "{out}");
+    let (code, _, _) = ended(&dir, &["revoke", "f"]);
+    assert_eq!(code, 2, "a reason is required");
+    a.close();
+}
+
+/// `maasl run` of a shell script, holding `f`.
+fn run_script(dir: &tempfile::TempDir, script: &str) -> std::process::Command {
+    let mut command = maasl(dir.path(), &["run", "--resource", "f"]);
+    command.args(["--", "sh", "-c", script]);
+    command.current_dir(dir.path());
+    command
+}
+
+#[test]
+fn run_passes_token_lease_and_exit_code() {
+    let dir = repository("");
+    let script = "echo $MAASL_FENCING_TOKEN $MAASL_LEASE; exit 7";
+    let (code, out, err) = run(run_script(&dir, script));
+    assert_eq!(code, 7, "{err}");
+    let (token, lease) = out.trim().split_once(' ').unwrap();
+    assert!(token.parse::<u64>().unwrap() > 0);
+    assert!(lease.len() >= 16, "{lease}");
+    let (code, _, _) = run(run_script(&dir, "kill -TERM $$"));
+    assert_eq!(code, 128 + 15, "as shells say it");
+    assert_eq!(run(run_script(&dir, "true")).0, 0);
+    let (code, _, err) = ended(&dir, &["run", "--resource", "f"]);
+    assert_eq!(code, 2, "no command: {err}");
+    let mut missing = maasl(dir.path(), &["run", "--resource", "f"]);
+    missing.args(["--", "/no/such/program"]);
+    assert_eq!(run(missing).0, 2);
+    assert_eq!(shown_json(dir.path(), &["locks"])["count"], 0);
+}
+
+#[test]
+fn run_holds_the_lease_while_its_command_runs() {
+    let dir = repository("");
+    let mut a = Server::start(dir.path(), "a");
+    let mut child = run_script(&dir, "echo ready; read line; printf done > f")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut ready).unwrap();
+    assert_eq!(ready, "ready\n");
+    let write = json!({ "path": "f", "content": "mine\n", "max_wait_ms": 0 });
+    let busy = a.refused("write_file", write, "resource_busy");
+    assert_eq!(busy["holder"]["agent"], "maasl-run", "{busy}");
+    let intent = busy["holder"]["intent"].as_str().unwrap();
+    assert!(intent.starts_with("sh -c"), "{intent}");
+    // A second command is refused, and says so.
+    let mut second = maasl(dir.path(), &["run", "--resource", "f"]);
+    second.args(["--max-wait-ms", "0", "--", "true"]);
+    let (code, _, err) = run(second);
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("held by maasl-run"), "{err}");
+    child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    // It is free at once, and what the command wrote must be read first.
+    let write = json!({ "path": "f", "content": "mine\n", "max_wait_ms": 0 });
+    a.refused("write_file", write.clone(), "stale_version");
+    a.ok("read_file", json!({ "path": "f" }));
+    a.ok("write_file", write);
+    a.close();
+}
+
+#[test]
+fn a_command_may_use_its_lease_through_a_server() {
+    let dir = repository("");
+    let mut a = Server::start(dir.path(), "a");
+    let mut child = run_script(&dir, "echo $MAASL_LEASE; read line")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lease = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut lease).unwrap();
+    let write = json!({ "path": "f", "content": "x", "lease": lease.trim() });
+    a.ok("write_file", write.clone());
+    drop(child.stdin.take());
+    assert!(!child.wait().unwrap().success(), "its input ended");
+    a.refused("write_file", write, "lease_lost");
+    a.close();
+}
+
+#[test]
+fn init_prepares_the_folder_and_a_client_and_is_harmless_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = shown(dir.path(), &["init"]);
+    assert!(out.contains("ignored by git"), "{out}");
+    assert_eq!(holds(&dir, ".maasl/.gitignore").unwrap(), "*\n");
+    for (client, file) in [
+        ("claude-code", ".mcp.json"),
+        ("codex", ".codex/config.toml"),
+        ("cursor", ".cursor/mcp.json"),
+        ("gemini", ".gemini/settings.json"),
+        ("vscode", ".vscode/mcp.json"),
+        ("opencode", "opencode.json"),
+    ] {
+        let init = ["init", "--client", client];
+        let printed = shown(dir.path(), &[&init[..], &["--print"]].concat());
+        assert_eq!(holds(&dir, file), None, "{client}: only shown");
+        assert!(shown(dir.path(), &init).contains("wrote"), "{client}");
+        let written = holds(&dir, file).unwrap();
+        assert_eq!(printed.trim_end(), written.trim_end(), "{client}");
+        assert!(shown(dir.path(), &init).contains("already"), "{client}");
+        assert_eq!(holds(&dir, file).unwrap(), written, "{client}: twice");
+    }
+    // What is not understood is left alone.
+    std::fs::write(dir.path().join(".mcp.json"), "[1]").unwrap();
+    let (code, _, err) = ended(&dir, &["init", "--client", "claude-code"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("by hand"), "{err}");
+    assert_eq!(holds(&dir, ".mcp.json").unwrap(), "[1]");
+}
+
+fn check<'v>(report: &'v Value, name: &str) -> &'v Value {
+    let checks = report["checks"].as_array().unwrap();
+    checks.iter().find(|check| check["check"] == name).unwrap()
+}
+
+#[test]
+fn doctor_is_content_with_a_fresh_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = shown_json(dir.path(), &["doctor"]);
+    assert_eq!(report["ok"], true, "{report}");
+    assert_eq!(check(&report, "store")["found"], "none yet");
+    assert!(shown(dir.path(), &["doctor"]).contains("atomic renames"));
+}
+
+#[test]
+fn doctor_names_a_stopped_server_and_what_to_do() {
+    let dir = repository("");
+    let a = Server::start(dir.path(), "a");
+    a.stop();
+    let (code, out, _) = ended(&dir, &["doctor", "--json"]);
+    assert_eq!(code, 1);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["ok"], false);
+    let stopped = check(&report, "stopped process");
+    let found = stopped["found"].as_str().unwrap();
+    assert!(found.contains(&a.pid().to_string()), "{found}");
+    assert!(stopped["advice"].as_str().unwrap().contains("kill -CONT"));
+    a.go_on();
+    assert_eq!(shown_json(dir.path(), &["doctor"])["ok"], true);
+    a.close();
+}
+
+#[test]
+fn doctor_counts_what_the_dead_left() {
+    let dir = repository("");
+    let point = [("MAASL_FAULT", "kill@after:begin_commit")];
+    let mut a = Server::with_env(dir.path(), "a", &point);
+    a.send("write_file", json!({ "path": "f", "content": "one\n" }));
+    a.wait_dead();
+    let report = shown_json(dir.path(), &["doctor"]);
+    assert_eq!(
+        check(&report, "open commits of dead processes")["found"],
+        "1"
+    );
+    assert_eq!(check(&report, "leases of dead processes")["found"], "1");
+    // Any access to the file settles the commit.
+    let mut b = Server::start(dir.path(), "b");
+    let read = b.ok("read_file", json!({ "path": "f" }));
+    assert_eq!(read["content"], "one\n");
+    let report = shown_json(dir.path(), &["doctor"]);
+    let open = check(&report, "open commits of dead processes");
+    assert_eq!(open["found"], "none");
+    b.close();
+}
+
+#[test]
+fn wrong_usage_is_2_and_refusals_are_1() {
+    let dir = repository("");
+    let nowhere = dir.path().join("nowhere");
+    for command in ["locks", "serve", "doctor", "init"] {
+        let (code, out, err) = run(maasl(&nowhere, &[command]));
+        assert_eq!((code, &*out), (2, ""), "{command}: {err}");
+        assert!(err.contains("nowhere"), "{command}: {err}");
+        assert!(!nowhere.exists(), "{command} made it");
+    }
+    for wrong in [&["nonsense"][..], &["locks", "--nonsense"], &["history"]] {
+        assert_eq!(ended(&dir, wrong).0, 2, "{wrong:?}");
+    }
+    for refused in [
+        &["history", "../f"][..],
+        &["restore", "../f", "--version", "1"],
+        &["restore", "f", "--version", "1"],
+        &["revoke", "../f", "--reason", "test"],
+    ] {
+        let (code, _, err) = ended(&dir, refused);
+        assert_eq!(code, 1, "{refused:?}: {err}");
+        assert!(err.starts_with("maasl: "), "{refused:?}: {err}");
+    }
+}
+
+#[test]
+fn what_is_broken_inside_is_3() {
+    let dir = repository("");
+    std::fs::create_dir(dir.path().join(".maasl")).unwrap();
+    std::fs::write(dir.path().join(".maasl/maasl.db"), "no database").unwrap();
+    for command in [["locks", "--json"], ["stats", "--json"]] {
+        let (code, out, err) = ended(&dir, &command);
+        assert_eq!((code, &*out), (3, ""), "{command:?}: {err}");
+    }
+    assert_eq!(ended(&dir, &["serve"]).0, 3);
+    assert_eq!(ended(&dir, &["doctor"]).0, 1);
+}

@@ -1,0 +1,151 @@
+//! What a process stands on: everything that lies in the state directory.
+//!
+//! Owns: opening it, and opening it anew when the state directory was deleted or
+//! replaced under a running process. Promises: a session is known to others only
+//! once its liveness lock is held, its doorbell hangs and its staging folder
+//! exists; a call stays on the ground it began on, so that latches taken in a
+//! deleted folder never vouch for a commit in its successor. Leaves to others:
+//! leases of the former ground, which the new store does not know and therefore
+//! refuses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use maasl_core::config::{Config, Durability};
+use maasl_core::id::SessionId;
+use maasl_core::lease::Session;
+use rustix::fs::{Mode, OFlags};
+
+use super::{Node, OpenError};
+use crate::bell::{Bell, Bells};
+use crate::files::Files;
+use crate::latch::Latches;
+use crate::live::{LifeLock, Liveness};
+use crate::objects::Objects;
+use crate::platform;
+use crate::root::Root;
+use crate::stage::Stage;
+use crate::state_dir::StateDir;
+use crate::store::sqlite;
+use crate::store::{OpenOptions, SqliteStore};
+
+/// One state directory, open.
+pub(super) struct Ground {
+    pub(super) files: Files,
+    pub(super) latches: Latches,
+    pub(super) live: Liveness,
+    pub(super) bells: Bells,
+    pub(super) store: SqliteStore,
+    /// With those of former grounds: where the folder is still the same, the first
+    /// lock is the one that counts.
+    lives: Vec<Arc<LifeLock>>,
+}
+
+impl Ground {
+    /// Opens the state directory of `root` for `session`, which is this process's
+    /// own: what is there under its name was left by itself. Must be called
+    /// inside a runtime.
+    pub(super) fn lay(
+        root: Root,
+        config: &Config,
+        session: &SessionId,
+        role: &str,
+        mut lives: Vec<Arc<LifeLock>>,
+    ) -> Result<(Self, Bell), OpenError> {
+        let state = StateDir::open(root.path())?;
+        let live = Liveness::new(folder(&state, "live")?);
+        let life = live.hold(session).map_err(io("liveness file"))?;
+        lives.push(Arc::new(life));
+        let bells = Bells::new(folder(&state, "bell")?);
+        bells.take_down(session).map_err(io("doorbell"))?;
+        let bell = bells.hang(session).map_err(io("doorbell"))?;
+        let durable = config.durability == Durability::Power;
+        let stage = Stage::new(
+            state.path().join("stage"),
+            folder(&state, "stage")?,
+            durable,
+        );
+        stage.open_session(session).map_err(io("staging folder"))?;
+        let store = open_store(&state, config, session, role)?;
+        let objects = Objects::new(state.path().join("objects"));
+        let latch_wait = Duration::from_millis(config.limits.latch_wait_ms);
+        let ground = Self {
+            files: Files::new(root, stage, objects, config.limits.max_file_bytes, durable),
+            latches: Latches::new(folder(&state, "latch")?, latch_wait),
+            live,
+            bells,
+            store,
+            lives,
+        };
+        Ok((ground, bell))
+    }
+}
+
+impl Node {
+    /// The ground as it was last found; for what need not be up to date.
+    pub(super) fn last_ground(&self) -> Arc<Ground> {
+        self.ground.read().clone()
+    }
+
+    /// The ground for something new: opened again if the state directory was
+    /// deleted or replaced since. Where that is not possible, the old one is
+    /// returned, on which every transaction is refused with the reason.
+    pub(super) fn ground(self: &Arc<Self>) -> Arc<Ground> {
+        let last = self.last_ground();
+        if last.store.is_in_place() || self.stopped.is_cancelled() {
+            return last;
+        }
+        let mut ground = self.ground.write();
+        if ground.store.is_in_place() {
+            return ground.clone();
+        }
+        match self.lay_again(&ground) {
+            Ok(laid) => {
+                tracing::warn!("the state directory was replaced; leases and history are gone");
+                *ground = laid;
+            }
+            Err(error) => tracing::error!(%error, "the state directory cannot be opened again"),
+        }
+        ground.clone()
+    }
+
+    fn lay_again(self: &Arc<Self>, former: &Ground) -> Result<Arc<Ground>, OpenError> {
+        let root = Root::open(former.files.root().path())?;
+        let lives = former.lives.clone();
+        let (ground, bell) = Ground::lay(root, &self.config, &self.session, &self.role, lives)?;
+        tokio::spawn(self.clone().listen(bell));
+        Ok(Arc::new(ground))
+    }
+}
+
+fn open_store(
+    state: &StateDir,
+    config: &Config,
+    session: &SessionId,
+    role: &str,
+) -> Result<SqliteStore, OpenError> {
+    let boot = platform::boot_identity().map_err(io("boot identity"))?;
+    let mut open = OpenOptions::new(boot);
+    open.gate_wait_ms = config.limits.gate_wait_ms;
+    open.durability = match config.durability {
+        Durability::Power => sqlite::Durability::Power,
+        Durability::Process => sqlite::Durability::Process,
+    };
+    open.session = Some(Session {
+        id: session.clone(),
+        pid: std::process::id(),
+        role: role.to_owned(),
+        started_wall_ms: crate::store::clock::wall_ms(),
+    });
+    Ok(SqliteStore::open(state, open)?)
+}
+
+fn folder(state: &StateDir, name: &'static str) -> Result<std::os::fd::OwnedFd, OpenError> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(state, name, flags, Mode::empty());
+    opened.map_err(|error| io(name)(error.into()))
+}
+
+fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> OpenError {
+    move |source| OpenError::Io { what, source }
+}
