@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+/// Longer ones are counted as this: a minute.
+const LONGEST_NS: u64 = 60_000_000_000;
+
 /// Durations of one kind.
 pub(crate) struct Times {
     histogram: Histogram<u64>,
@@ -15,7 +18,8 @@ pub(crate) struct Times {
 impl Times {
     pub(crate) fn new() -> Self {
         Self {
-            histogram: Histogram::new(3).expect("three digits are allowed"),
+            histogram: Histogram::new_with_bounds(1, LONGEST_NS, 3)
+                .expect("three digits of a minute are allowed"),
         }
     }
 
@@ -68,4 +72,21 @@ impl Times {
 )]
 fn micros(ns: u64) -> f64 {
     ns as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_what_was_added() {
+        let mut times = Times::new();
+        for us in 1..=1_000 {
+            times.add(Duration::from_micros(us));
+        }
+        times.add(Duration::from_secs(3_600));
+        assert!((times.p50_us() - 500.0).abs() < 2.0, "{}", times.p50_us());
+        assert!((times.p99_us() - 991.0).abs() < 2.0, "{}", times.p99_us());
+        assert!(times.max_us() >= 60e6);
+    }
 }
