@@ -6,11 +6,11 @@
 //! store's clock could have expired it, however far both clocks drift within the
 //! configured bound. Leaves to others: what is true (the lease table).
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::id::{AgentId, ContentHash, LeaseId, Token};
+use crate::id::{AgentId, ContentHash, LeaseId, TicketNo, Token};
 use crate::lease::{Lease, LeaseKind};
 use crate::refusal::LostLease;
 use crate::time::Timestamp;
@@ -20,6 +20,10 @@ const MILLION: u64 = 1_000_000;
 /// Files remembered over all agents; the least recently seen is forgotten, which
 /// costs its agent one more read.
 const SEEN_MAX: usize = 100_000;
+
+/// Rings remembered that came before their call began to wait. Most are for
+/// calls that have ended; those of the newest tickets are kept.
+const EARLY_RINGS_MAX: usize = 1_024;
 
 /// A lease as its holder believes in it.
 #[derive(Clone, Debug)]
@@ -79,6 +83,7 @@ pub(super) struct Shared {
     seen_order: VecDeque<(u64, (AgentId, String))>,
     seen_count: u64,
     lost: BTreeMap<AgentId, Vec<LostLease>>,
+    early_rings: BTreeSet<TicketNo>,
 }
 
 impl Shared {
@@ -129,6 +134,20 @@ impl Shared {
         if let Some(lost) = self.lost.get_mut(agent) {
             lost.retain(|lost| lost.token != Some(token));
         }
+    }
+
+    /// Remembers a ring that no call waits for yet. A ticket can be seen by
+    /// others, and be rung for, before the call that drew it has its answer.
+    pub(super) fn rung_early(&mut self, ticket: TicketNo) {
+        self.early_rings.insert(ticket);
+        if self.early_rings.len() > EARLY_RINGS_MAX {
+            self.early_rings.pop_first();
+        }
+    }
+
+    /// Whether this ticket was rung for already; each ring is heard once.
+    pub(super) fn hear_early(&mut self, ticket: TicketNo) -> bool {
+        self.early_rings.remove(&ticket)
     }
 
     /// What `agent` last saw of `path`.
