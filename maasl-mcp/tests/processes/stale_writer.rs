@@ -13,7 +13,7 @@ const OLD: &str = "first line\nold\n";
 const BY_A: &str = "first line\nby a\n";
 const BY_B: &str = "by b\nold\n";
 /// Leases run out and latches are given up soon.
-const HASTY: &str = "[maasl.resource.CRIT_CODE]\nlease_ttl_sec = 0.3\n\
+const HASTY: &str = "[maasl.resource.CRIT_CODE]\nlease_ttl_sec = 0.5\n\
     [maasl.limits]\nlatch_wait_ms = 100\n";
 /// More than any lease lasts here.
 const LONG_MS: u64 = 30_000;
