@@ -108,7 +108,7 @@ fn all_at_once_cannot_deadlock() {
             })
             .collect();
         // Whoever was granted first is not known: its release serves the other.
-        let mut open = Vec::from_iter(servers.iter_mut().zip(ids));
+        let mut open: Vec<_> = servers.iter_mut().zip(ids).collect();
         let mut first = None;
         until("one of them has it", || {
             first = open.iter_mut().position(|(server, id)| {
