@@ -201,7 +201,7 @@ pub struct Limits {
     pub gate_wait_ms: u64,
     /// Bytes that one read returns, 1 KiB to 1 GiB. Default: 16 MiB.
     pub max_read_bytes: u64,
-    /// Edits of one file in one call, 1 to 200. Default: 200.
+    /// Edits of one file in one call, 1 to 200. Default: 100.
     pub max_edits: u64,
     /// Changes in one refactoring, 1 to 100 000. Default: 1 000.
     pub max_changes: u64,
@@ -219,7 +219,7 @@ impl Default for Limits {
             latch_wait_ms: 2 * SECOND_MS,
             gate_wait_ms: 2 * SECOND_MS,
             max_read_bytes: 16 * MIB,
-            max_edits: EDITS_MAX as u64,
+            max_edits: 100,
             max_changes: 1_000,
         }
     }

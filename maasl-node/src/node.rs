@@ -31,7 +31,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use self::ground::Ground;
-pub use self::open::{NodeOptions, OpenError};
+pub use self::open::{NodeOptions, OpenError, unsupported};
 use crate::bell::Bell;
 use crate::latch::Latched;
 use crate::platform;

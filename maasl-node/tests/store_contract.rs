@@ -4,11 +4,13 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stdout,
     clippy::needless_pass_by_value,
     reason = "a test that cannot go on has failed; its helpers take what they consume or not"
 )]
 
 mod store {
+    mod agreement;
     pub(crate) mod bench;
     mod between_processes;
     pub(crate) mod child;

@@ -388,6 +388,14 @@ pub(super) async fn release(
     Ok(outcome)
 }
 
+/// Returns a lease this call took for itself. One that cannot be returned now is
+/// no longer renewed and ends by its TTL; the caller is told what became of its
+/// request, not about that.
+pub(super) async fn give_back(cx: &Cx, id: &LeaseId, counts: Vec<Count>) {
+    let _ = release(cx, id, counts).await;
+    cx.seed.shared.borrow_mut().drop_lease(id);
+}
+
 fn known_keys(cx: &Cx, lease: &LeaseId) -> BTreeSet<ResourceKey> {
     let mut shared = cx.seed.shared.borrow_mut();
     let held = shared.held(lease);

@@ -237,6 +237,9 @@ impl Cx {
 
     /// Sleeps until this ticket is rung, the instant comes or the caller cancels.
     pub(super) async fn wait(&self, ticket: TicketNo, until: Timestamp) -> WaitEnd {
+        if self.seed.shared.borrow_mut().take_early_ring(ticket) {
+            return WaitEnd::Rung;
+        }
         self.port.borrow_mut().wait = Some(Wait { ticket, until });
         let end = Waiting {
             port: self.port.clone(),

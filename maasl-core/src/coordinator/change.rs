@@ -55,7 +55,7 @@ pub(super) async fn change(cx: &Cx, call: &Call, ops: Vec<FileOp>) -> Result<Rec
         Ok(Committed::Receipt(receipt)) => Ok(receipt),
         Ok(Committed::Earlier(receipt)) => {
             if right.own {
-                give_back(cx, &right.lease.id, Vec::new()).await;
+                acquire::give_back(cx, &right.lease.id, Vec::new()).await;
             }
             replayed(cx).await?;
             Ok(receipt)
@@ -255,19 +255,11 @@ async fn give_up(cx: &Cx, right: &Right, refusal: Refusal) -> Refusal {
         counts.push(Count::one(Counter::StaleRefused, class));
     }
     if right.own {
-        give_back(cx, &right.lease.id, counts).await;
+        acquire::give_back(cx, &right.lease.id, counts).await;
     } else {
         let _ = cx.store(Command::Tally(counts)).await;
     }
     refusal
-}
-
-/// Returns a lease this call took for itself. One that cannot be returned now is
-/// no longer renewed and ends by its TTL; the caller is told what became of its
-/// change, not about that.
-async fn give_back(cx: &Cx, id: &LeaseId, counts: Vec<Count>) {
-    let _ = acquire::release(cx, id, counts).await;
-    cx.seed.shared.borrow_mut().drop_lease(id);
 }
 
 /// A commit that was undone has returned its lease already.

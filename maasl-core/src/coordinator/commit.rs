@@ -28,8 +28,8 @@ use crate::resource::ResourceKey;
 /// How often the end of a commit waits for the store's gate.
 const GATE_TRIES: u32 = 3;
 
-/// How often an outside save that an undoing displaced is put back, if it is
-/// followed by another each time.
+/// How often an outside writer's newest save is put back before what is there is
+/// left: each time, it has saved again within microseconds.
 const RETURNS_MAX: u32 = 5;
 
 /// A planned file whose new content is staged.
@@ -292,51 +292,50 @@ pub(super) fn conflict(found: Option<ContentHash>) -> ItemEnd {
 }
 
 /// Takes one swap back and empties the staged name, which holds what the swap
-/// had displaced. If what comes out of the file is not this commit's content, or
-/// the swap back is not possible, an outside writer struck again in between and
-/// has destroyed that content: how the item ended then is returned. The newest
-/// outside content stands, and whichever content then is staged is kept.
+/// had displaced. If what comes out of the file is not this commit's content, an
+/// outside writer has saved since: its newest save goes back into the file, and
+/// what is left under the staged name is kept. How the item ended then is
+/// returned.
 pub(super) async fn swap_back(
     cx: &Cx,
     item: &CommitItem,
     displaced: Option<ContentHash>,
     conflicting: bool,
 ) -> Result<Option<ItemEnd>, Refusal> {
-    let (left, found) = match cx.swap(Effect::SwapBack(item.clone())).await? {
+    let found = match cx.swap(Effect::SwapBack(item.clone())).await? {
         Swapped::Displaced(out) if out == item.new => {
             keep_staged(cx, item, conflicting).await?;
             return Ok(None);
         }
-        Swapped::Displaced(out) => put_back(cx, item, displaced, out).await?,
-        Swapped::Vanished => (displaced, None),
-        Swapped::Occupied(found) => (displaced, found),
+        Swapped::Displaced(newest) => put_newest_back(cx, item, newest, displaced).await?,
+        // A new file is gone, as it was before.
+        Swapped::Vanished if displaced.is_none() => return Ok(None),
+        Swapped::Vanished => None,
+        Swapped::Occupied(found) => found,
     };
-    if let Some(content) = left {
-        let stage = item.stage.clone();
-        cx.perform(Effect::Keep { stage, content }).await?;
-    }
+    let left = cx.hash_staged(&item.stage).await?;
+    settle::keep_any(cx, &item.stage, left).await?;
     Ok(Some(conflict(found)))
 }
 
-/// Puts an outside save back that taking a swap back has displaced with
-/// `displaced`. What is staged and what the file holds then.
-async fn put_back(
+/// Puts what an outside writer saved last back into its file, which holds
+/// `earlier` now. An outside writer may save again meanwhile; then that is the
+/// newest. Returns what the file holds in the end.
+async fn put_newest_back(
     cx: &Cx,
     item: &CommitItem,
-    displaced: Option<ContentHash>,
-    save: Option<ContentHash>,
-) -> Result<(Option<ContentHash>, Option<ContentHash>), Refusal> {
-    let (mut put, mut newest) = (displaced, save);
+    mut newest: Option<ContentHash>,
+    mut earlier: Option<ContentHash>,
+) -> Result<Option<ContentHash>, Refusal> {
     for _ in 0..RETURNS_MAX {
         match cx.swap(Effect::Swap(item.clone())).await? {
-            Swapped::Displaced(out) if out == put => return Ok((put, newest)),
-            // Saved once more meanwhile.
-            Swapped::Displaced(out) => (put, newest) = (newest, out),
-            Swapped::Vanished => return Ok((newest, None)),
-            Swapped::Occupied(found) => return Ok((newest, found)),
+            Swapped::Displaced(out) if out == earlier => return Ok(newest),
+            Swapped::Displaced(out) => (earlier, newest) = (newest, out),
+            Swapped::Vanished => return Ok(None),
+            Swapped::Occupied(found) => return Ok(found),
         }
     }
-    Ok((newest, put))
+    Ok(earlier)
 }
 
 /// Empties a staged name: into the history if it is this commit's side of a

@@ -93,8 +93,9 @@ impl Coordinator {
             Input::Woken(ticket) => {
                 let mut calls = self.calls.iter_mut();
                 let rung = calls.find_map(|(id, task)| task.ring(ticket).then_some(*id));
-                if let Some(id) = rung {
-                    self.advance(id, now);
+                match rung {
+                    Some(id) => self.advance(id, now),
+                    None => self.shared.borrow_mut().ring_early(ticket),
                 }
             }
         }

@@ -89,6 +89,12 @@ pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<
     let wanted = wanted(cx, call, asked).await?;
     match acquire::acquire(cx, wanted).await? {
         Got::Earlier(receipt) => Ok(receipt),
+        // Nobody would ever return it. Under an idempotency key the caller may
+        // still ask for it again.
+        Got::Lease { lease, .. } if call.request.is_none() && cx.still_wanted().is_err() => {
+            acquire::give_back(cx, &lease.id, Vec::new()).await;
+            Err(Refusal::Cancelled)
+        }
         Got::Lease { lease, waited_ms } => Ok(Receipt::Leased {
             lease: lease.id,
             token: lease.token,

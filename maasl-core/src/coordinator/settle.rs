@@ -192,7 +192,11 @@ async fn backward(cx: &Cx, item: &CommitItem) -> Result<Option<ItemEnd>, Refusal
 }
 
 /// Keeps whatever a staged name holds: bytes are never thrown away on doubt.
-async fn keep_any(cx: &Cx, stage: &str, content: Option<ContentHash>) -> Result<(), Refusal> {
+pub(super) async fn keep_any(
+    cx: &Cx,
+    stage: &str,
+    content: Option<ContentHash>,
+) -> Result<(), Refusal> {
     match content {
         Some(content) => {
             let stage = stage.into();

@@ -6,11 +6,11 @@
 //! store's clock could have expired it, however far both clocks drift within the
 //! configured bound. Leaves to others: what is true (the lease table).
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::id::{AgentId, ContentHash, LeaseId, Token};
+use crate::id::{AgentId, ContentHash, LeaseId, TicketNo, Token};
 use crate::lease::{Lease, LeaseKind};
 use crate::refusal::LostLease;
 use crate::time::Timestamp;
@@ -20,6 +20,9 @@ const MILLION: u64 = 1_000_000;
 /// Files remembered over all agents; the least recently seen is forgotten, which
 /// costs its agent one more read.
 const SEEN_MAX: usize = 100_000;
+/// Rings remembered for calls that do not sleep yet; losing one costs its waiter
+/// a look later.
+const EARLY_RINGS_MAX: usize = 1_024;
 
 /// A lease as its holder believes in it.
 #[derive(Clone, Debug)]
@@ -79,6 +82,7 @@ pub(super) struct Shared {
     seen_order: VecDeque<(u64, (AgentId, String))>,
     seen_count: u64,
     lost: BTreeMap<AgentId, Vec<LostLease>>,
+    early_rings: BTreeSet<TicketNo>,
 }
 
 impl Shared {
@@ -120,6 +124,21 @@ impl Shared {
                 && now >= held.usable_until
         });
         doubtful.map(|held| held.lease.id.clone()).collect()
+    }
+
+    /// Remembers a ring for a ticket nobody sleeps on yet: its call is still being
+    /// told that it waits, or is looking for dead holders.
+    pub(super) fn ring_early(&mut self, ticket: TicketNo) {
+        self.early_rings.insert(ticket);
+        if self.early_rings.len() > EARLY_RINGS_MAX {
+            // The oldest is of a call that ended long ago.
+            self.early_rings.pop_first();
+        }
+    }
+
+    /// Whether this ticket was rung before its call slept.
+    pub(super) fn take_early_ring(&mut self, ticket: TicketNo) -> bool {
+        self.early_rings.remove(&ticket)
     }
 
     /// Remembers a loss until the agent's next call tells it.

@@ -130,6 +130,7 @@ fn answered_before(
 }
 
 /// Everything between a request and its grant.
+#[derive(Clone)]
 struct Front {
     /// Live leases in the way, and the contested key of each.
     held: Vec<(Lease, ResourceKey)>,
@@ -231,6 +232,22 @@ impl Front {
         }
     }
 
+    /// Without those that wait behind this ticket. A ticket that has lapsed holds
+    /// nobody up any more, but those behind it were never in its way.
+    fn ahead_of(&self, own: Option<TicketNo>) -> Self {
+        let mut front = self.clone();
+        front
+            .waiting
+            .retain(|(ticket, _)| own.is_none_or(|own| ticket.no < own));
+        front
+    }
+
+    /// What is in the way, and how many of that are waiters.
+    fn described(&self, now: Timestamp) -> (Vec<Blocker>, u32) {
+        let place = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+        (self.blockers(now), place)
+    }
+
     fn blockers(&self, now: Timestamp) -> Vec<Blocker> {
         let held = self.held.iter().map(|(lease, key)| holder(lease, key, now));
         let died = self.died.iter().filter_map(|lease| {
@@ -280,12 +297,12 @@ fn wait(
     front: &Front,
     clock: StoreClock,
 ) -> Result<Decision, Need> {
-    let blockers = front.blockers(clock.now);
-    let place = u32::try_from(front.waiting.len()).unwrap_or(u32::MAX);
     let mut changes = front.housekeeping();
     let class = class_of(&asked.wants);
     if asked.wait_ms == 0 {
-        changes.extend(queued.map(|ticket| Change::DeleteTicket(ticket.no)));
+        let own = queued.map(|ticket| ticket.no);
+        let (blockers, place) = front.ahead_of(own.or(asked.ticket)).described(clock.now);
+        changes.extend(own.map(Change::DeleteTicket));
         changes.push(Change::Add(Count::one(Counter::TimedOut, class)));
         return Ok(Decision {
             outcome: Outcome::Busy {
@@ -307,6 +324,7 @@ fn wait(
             changes,
         });
     }
+    let (blockers, place) = front.described(clock.now);
     if queued.is_none() && place >= asked.max_waiters {
         let outcome = Outcome::LimitReached {
             limit: "max_waiters".to_string(),

@@ -56,6 +56,10 @@ pub fn transact<E>(
     mut load: impl FnMut(&Query) -> Result<Rows, E>,
 ) -> Result<Decision, E> {
     let mut rows = RowSet::default();
+    for query in foreseen(command) {
+        let answer = load(&query)?;
+        rows.insert(query, answer);
+    }
     loop {
         match decide(&rows, command, clock) {
             Ok(decision) => return Ok(decision),
@@ -64,6 +68,25 @@ pub fn transact<E>(
                 rows.insert(query, answer);
             }
         }
+    }
+}
+
+/// What the usual course of the frequent commands asks for. Loading it at once
+/// saves deciding anew for each; loading too much costs a look-up.
+fn foreseen(command: &Command) -> Vec<Query> {
+    match command {
+        Command::Acquire(asked) if asked.request.is_none() => {
+            let lease = asked.lease.clone();
+            let mut queries = Vec::from([Query::Lease(lease.clone()), Query::Ended(lease)]);
+            for want in &asked.wants {
+                queries.push(Query::LeasesOverlapping(want.extent.clone()));
+                queries.push(Query::TicketsOverlapping(want.extent.clone()));
+            }
+            queries.push(Query::Meta);
+            queries
+        }
+        Command::Release(asked) => [Query::Lease(asked.lease.clone())].into(),
+        _ => Vec::new(),
     }
 }
 

@@ -66,8 +66,7 @@ pub(super) fn release(rows: &RowSet, asked: &Release, clock: StoreClock) -> Resu
     let Some(lease) = rows.lease(&asked.lease)? else {
         return lost(rows, &asked.lease, None, Counter::LostLeases);
     };
-    let victims = [lease.clone()];
-    let (keys, open) = end_conditions(rows, &victims)?;
+    let (keys, open) = end_conditions(rows, core::slice::from_ref(lease))?;
     if !keys.iter().all(|key| asked.latched.contains(key)) {
         return Ok(Decision::unchanged(Outcome::NeedLatches {
             keys: keys.into_iter().collect(),

@@ -14,7 +14,7 @@ use super::counter::{Count, Counter};
 use super::outcome::Change;
 use super::query::{Query, Rows};
 use super::row::{
-    Answered, CommitIntent, EndedLease, Lease, LeaseKind, Meta, Session, Ticket, Version,
+    Answered, CommitIntent, EndedLease, Lease, LeaseEnd, LeaseKind, Meta, Session, Ticket, Version,
 };
 use super::{Command, Outcome, StoreClock, decide};
 use crate::id::{LeaseId, OpId, Owner, SessionId, TicketNo, Token};
@@ -140,11 +140,13 @@ impl MemoryRows {
     }
 
     /// Forgets answers given and ends of leases recorded before this wall time,
-    /// in milliseconds since 1970.
+    /// in milliseconds since 1970. Revocations stay: they are the audit.
     pub fn forget_answers_before(&mut self, wall_ms: u64) {
         self.answered
             .retain(|_, answered| answered.wall_ms >= wall_ms);
-        self.ended.retain(|_, ended| ended.ended_wall_ms >= wall_ms);
+        self.ended.retain(|_, ended| {
+            ended.ended_wall_ms >= wall_ms || matches!(ended.end, LeaseEnd::Revoked { .. })
+        });
     }
 
     fn leases_by<'a>(&self, tokens: impl IntoIterator<Item = &'a Token>) -> Vec<Lease> {

@@ -8,9 +8,9 @@ use super::asking::{changed, receipt};
 use super::ops::{code, delete, edit, key, lease, rename, reserve, write, write_over};
 use super::world::{Pid, World, at_every_point};
 
-fn keyed(world: &mut World, pid: Pid, request: Option<RequestKey>, body: Request) -> Call {
+fn keyed(world: &mut World, pid: Pid, request: RequestKey, body: Request) -> Call {
     Call {
-        request,
+        request: Some(request),
         ..world.call(pid, body)
     }
 }

@@ -98,6 +98,7 @@ impl World {
         assert_eq!(self.tickets(), [], "{when}");
         assert_eq!(self.intents(), [], "{when}");
         assert!(self.latches_are_free(), "{when}");
+        assert_eq!(self.under_way(), 0, "{when}");
         self.disk.assert_nothing_lost(when);
     }
 

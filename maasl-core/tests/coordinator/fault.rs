@@ -223,17 +223,11 @@ fn a_refused_change_has_changed_nothing() {
         let (mut world, ann, bob) = world();
         world.reserve(bob, &["held"]).unwrap();
         let call = world.call(bob, Request::Change(vec![write("used", "u")]));
-        let request = key("used", "bob's");
+        let request = Some(key("used", "bob's"));
         changed(world.ask(bob, Call { request, ..call })).unwrap();
         let before = world.observed();
-        let request = key(
-            if expected.starts_with("idem") {
-                "used"
-            } else {
-                "k"
-            },
-            "ann's",
-        );
+        let used = expected == "idempotency_mismatch";
+        let request = Some(key(if used { "used" } else { "k" }, "ann's"));
         let call = world.call(ann, Request::Change(ops.clone()));
         let result = world.ask(ann, Call { request, ..call }).result;
         assert_eq!(code(&result), expected, "{ops:?}: {result:?}");

@@ -85,22 +85,30 @@ fn a_lease_counts_from_before_it_was_asked_for() {
 #[test]
 fn a_call_that_takes_long_renews_its_lease() {
     let (mut world, ann, bob) = World::of_two(&[]);
-    // Another process is inside the latch, and runs: the call waits for it.
-    let held = world.start_change(bob, vec![write("f", "bob")]);
-    world.stop_at(
-        bob,
-        Point {
-            n: 4,
-            side: Side::After,
-        },
-    );
-    world.run();
-    world.advance(31_000);
+    world.hold(ann, Some("Stage"));
     let call = world.start_change(ann, vec![write("f", "ann")]);
-    world.run();
-    assert_eq!(code(&world.finish(ann, call).result), "resource_busy");
-    world.resume(bob);
-    assert_eq!(code(&world.finish(bob, held).result), "lease_lost");
+    world.advance(65_000);
+    assert_eq!(sent(&world, ann, "Renew"), 6);
+    assert_eq!(code(&world.reserve(bob, &["f"])), "resource_busy");
+    world.hold(ann, None);
+    assert_eq!(code(&world.finish(ann, call).result), "ok");
+    world.assert_idle("written");
+}
+
+#[test]
+fn a_reservation_whose_caller_has_gone_is_returned() {
+    for (n, side) in [(0, Side::Before), (0, Side::After), (1, Side::Before)] {
+        let (mut world, ann, _) = World::of_two(&[]);
+        let call = world.call(ann, reserve(&["f"]));
+        let call = world.start(ann, call);
+        world.stop_at(ann, Point { n, side });
+        world.run();
+        assert!(world.is_stopped(ann));
+        world.cancel(ann, call);
+        world.resume(ann);
+        assert_eq!(code(&world.finish(ann, call).result), "cancelled");
+        world.assert_idle("cancelled");
+    }
 }
 
 #[test]

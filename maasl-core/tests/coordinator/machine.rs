@@ -69,8 +69,12 @@ fn effect_label(effect: &Effect) -> &'static str {
 }
 
 impl World {
-    /// Whether a step need not wait: all but a latch that a running process has.
+    /// Whether a step need not wait: all but one that is held, and a latch that a
+    /// running process has.
     pub(super) fn can_run(&self, pid: Pid, output: &Output) -> bool {
+        if self.processes[pid.0].held == Some(label(output)) {
+            return false;
+        }
         let Output::Do(step, Effect::Latch(keys)) = output else {
             return true;
         };
@@ -254,7 +258,9 @@ impl Disk {
             let standing = self
                 .hash(&file.path)
                 .filter(|now| file.sha256 == Some(*now));
-            standing.map(|hash| self.owe(hash));
+            if let Some(hash) = standing {
+                self.owe(hash);
+            }
         }
     }
 }

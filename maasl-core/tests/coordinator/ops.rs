@@ -98,11 +98,11 @@ pub(crate) fn reserve(ids: &[&str]) -> Request {
 }
 
 /// An idempotency key, and what it was first used for.
-pub(crate) fn key(name: &str, asked: &str) -> Option<RequestKey> {
-    Some(RequestKey {
+pub(crate) fn key(name: &str, asked: &str) -> RequestKey {
+    RequestKey {
         key: name.into(),
         fingerprint: hash(asked),
-    })
+    }
 }
 
 /// The files of a receipt for changes.

@@ -91,6 +91,18 @@ fn the_same_content_again_changes_nothing_and_succeeds() {
 }
 
 #[test]
+fn the_same_change_made_twice_succeeds_once() {
+    let (mut world, ann, bob) = World::of_two(&[("f", "one")]);
+    world
+        .change(ann, vec![write_over("f", "two", "one")])
+        .unwrap();
+    let refused = stale(world.change(bob, vec![write_over("f", "two", "one")]));
+    assert_eq!(refused.reason, StaleReason::Changed);
+    assert_eq!(refused.current, Some(hash("two")));
+    world.assert_idle("refused");
+}
+
+#[test]
 fn a_deleted_file_is_kept() {
     let (mut world, ann) = of_one(&[("f", "old")]);
     world.read(ann, "f").unwrap();

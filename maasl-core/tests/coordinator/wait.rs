@@ -83,12 +83,16 @@ fn places_are_counted_among_those_in_front() {
     let eve = world.spawn("eve");
     world.reserve(ann, &["f"]).unwrap();
     let first = queue(&mut world, bob, 300);
-    let second = queue(&mut world, eve, 300);
-    world.advance(300);
+    let second = queue(&mut world, eve, 250);
+    let dan = world.spawn("dan");
+    let last = queue(&mut world, dan, 900);
+    world.advance(900);
     let first = busy(world.reply(bob, first).unwrap().result);
     let second = busy(world.reply(eve, second).unwrap().result);
+    let last = busy(world.reply(dan, last).unwrap().result);
     assert_eq!((first.place, first.blockers.len()), (0, 1));
-    assert!(second.place <= 1);
+    assert_eq!((second.place, second.blockers.len()), (1, 2));
+    assert_eq!((last.place, last.blockers.len()), (0, 1));
     assert_eq!(world.tickets(), []);
 }
 

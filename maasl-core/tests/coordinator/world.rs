@@ -87,6 +87,7 @@ pub(super) struct Process {
     pub(super) sent: Vec<&'static str>,
     pub(super) faults: Vec<(&'static str, u32, Fault)>,
     pub(super) fault_at: Option<(usize, Fault)>,
+    pub(super) held: Option<&'static str>,
     duplicates: bool,
     last: Option<Input>,
 }
@@ -159,6 +160,7 @@ impl World {
             sent: Vec::new(),
             faults: Vec::new(),
             fault_at: None,
+            held: None,
             duplicates: false,
             last: None,
         });
@@ -251,6 +253,12 @@ impl World {
         self.latches.retain(|_, (holder, _)| *holder != pid);
     }
 
+    /// Keeps steps called `label` from being executed until it is let go; the
+    /// process itself goes on.
+    pub(crate) fn hold(&mut self, pid: Pid, label: Option<&'static str>) {
+        self.processes[pid.0].held = label;
+    }
+
     /// Makes the next `times` steps called `label` go wrong.
     pub(crate) fn inject(&mut self, pid: Pid, label: &'static str, times: u32, fault: Fault) {
         self.processes[pid.0].faults.push((label, times, fault));
@@ -280,10 +288,11 @@ impl World {
         &self.processes[pid.0].events
     }
 
-    /// How many calls a process has under way.
-    pub(crate) fn under_way(&self, pid: Pid) -> usize {
-        let coordinator = self.processes[pid.0].coordinator.as_ref();
-        coordinator.map_or(0, Coordinator::calls)
+    /// How many calls are under way.
+    pub(crate) fn under_way(&self) -> usize {
+        let live = self.processes.iter();
+        let live = live.filter_map(|process| process.coordinator.as_ref());
+        live.map(Coordinator::calls).sum()
     }
 
     pub(crate) fn latches_are_free(&self) -> bool {

@@ -1,7 +1,8 @@
 //! `maasl doctor`
 //!
-//! Owns: the checks, and what to do about each finding. Promises: it changes
-//! nothing but what it makes and removes itself in the staging folder. Leaves to
+//! Owns: the checks, and what to do about each finding. Promises: it makes
+//! the state folder where there is none, and changes nothing else but what it makes
+//! and removes itself in the staging folder. Leaves to
 //! others: repairing.
 
 use std::fs::File;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 use maasl_core::id::SessionId;
 use maasl_node::live::Liveness;
+use maasl_node::node::unsupported;
 use maasl_node::platform::{self, PlaceMode, SwapMode};
 use maasl_node::root::Root;
 use maasl_node::state_dir::StateDir;
@@ -170,6 +172,14 @@ fn file_system(root: &Root) -> Finding {
 
 fn configuration(root: &Path) -> Finding {
     match config_file::load(root) {
+        Ok(loaded) if unsupported(&loaded.config).is_some() => Finding::bad(
+            "configuration",
+            format!(
+                "{} is not supported in this version",
+                unsupported(&loaded.config).unwrap_or("")
+            ),
+            "leave it out",
+        ),
         Ok(loaded) if !loaded.warnings.is_empty() => Finding::weak(
             "configuration",
             loaded.warnings.join("; "),

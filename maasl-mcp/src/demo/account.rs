@@ -206,7 +206,7 @@ fn judge(outcome: Outcome, presence: Presence) -> Tally {
         (Outcome::Acknowledged, Presence::Whole | Presence::Doubled) => tally.survived = 1,
         (Outcome::Acknowledged, Presence::Absent | Presence::Partial) => tally.lost = 1,
         (Outcome::Refused, Presence::Whole) => tally.ghosts = 1,
-        (Outcome::Refused, _) | (Outcome::Unknown, _) => {}
+        (Outcome::Refused | Outcome::Unknown, _) => {}
     }
     tally
 }

@@ -53,9 +53,9 @@ enum Task {
 
 /// How often each thing is done, relative to the others.
 const TASKS: [(Task, u64); 12] = [
-    (Task::EditOwnRegion, 20),
+    (Task::EditOwnRegion, 16),
     (Task::EditSameRegion, 14),
-    (Task::Rewrite, 16),
+    (Task::Rewrite, 22),
     (Task::Count, 16),
     (Task::Refactor, 10),
     (Task::RenameOwn, 5),
@@ -63,7 +63,7 @@ const TASKS: [(Task, u64); 12] = [
     (Task::Sign, 6),
     (Task::WriteOwn, 6),
     (Task::RestoreOwn, 4),
-    (Task::Careful, 10),
+    (Task::Careful, 14),
     (Task::Look, 5),
 ];
 
@@ -100,7 +100,7 @@ impl<H: Hands> Agent<H> {
         while Instant::now() < until {
             let task = self.choose();
             self.perform(task).await;
-            self.think(4, 20).await;
+            self.think(2, 12).await;
         }
         self.log.servers_started = self.hands.finish().await;
         self.log
@@ -139,6 +139,12 @@ impl<H: Hands> Agent<H> {
     fn mark(&mut self) -> String {
         self.sequence += 1;
         format!("{} #{}", self.name, self.sequence)
+    }
+
+    /// What passes between seeing a file and changing it: here some milliseconds,
+    /// with real agents many seconds.
+    async fn ponder(&mut self) {
+        self.think(10, 50).await;
     }
 
     async fn think(&mut self, from_ms: u64, to_ms: u64) {

@@ -5,6 +5,7 @@
 //! is part of another. Leaves to others: who inserts what, and when.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// What a file is written in, as far as comments and parsers go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,7 +156,8 @@ pub(super) fn marks(text: &str) -> BTreeMap<&str, u32> {
 pub(super) fn page(first: &str, mark: &str) -> String {
     let mut page = format!("{first}\nby: {mark}\n");
     for line in 0..40 {
-        page.push_str(&format!("{line:02} written whole by {mark}\n"));
+        // Writing to a String cannot fail.
+        let _ = writeln!(page, "{line:02} written whole by {mark}");
     }
     let seal = seal(&page);
     page + &seal

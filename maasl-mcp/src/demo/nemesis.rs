@@ -24,8 +24,10 @@ pub struct Faults {
     pub frozen_holding: u64,
 }
 
-/// Time between faults, and the longest wait for an agent that holds a lease.
+/// Time between faults.
 const PAUSE_MS: (u64, u64) = (300, 900);
+/// The longest wait for an agent that holds a lease.
+const PATIENCE_MS: u64 = 1_500;
 /// How long a freeze lasts: longer than the 2 s of a lease.
 const FREEZE_MS: (u64, u64) = (2_300, 3_000);
 
@@ -44,7 +46,7 @@ pub(super) async fn torment(slots: Vec<Arc<Slot>>, mut random: Random, until: In
     loop {
         for freeze in [false, true, false] {
             let pause = random.millis(PAUSE_MS.0, PAUSE_MS.1);
-            let needed = pause + Duration::from_millis(if freeze { FREEZE_MS.1 } else { 0 });
+            let needed = pause + Duration::from_millis(if freeze { FREEZE_MS.1 + 200 } else { 0 });
             if Instant::now() + needed >= until {
                 // Too little is left for a whole freeze; kills still fit.
                 if freeze {
@@ -80,7 +82,7 @@ async fn freeze_one(slots: &[Arc<Slot>], random: &mut Random, faults: &mut Fault
 
 /// Somebody who holds a lease, if there is one soon; else anybody.
 async fn choose<'a>(slots: &'a [Arc<Slot>], random: &mut Random) -> &'a Slot {
-    let patience = Instant::now() + Duration::from_millis(PAUSE_MS.1);
+    let patience = Instant::now() + Duration::from_millis(PATIENCE_MS);
     let first = random.index(slots.len());
     while Instant::now() < patience {
         let mut slots = slots.iter().cycle().skip(first).take(slots.len());

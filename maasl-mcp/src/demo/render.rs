@@ -51,12 +51,15 @@ fn summary(verdict: &Verdict) -> Table {
     });
     row("  LOST", &lost);
     row("torn: changed in part", &|half| half.total.torn.to_string());
-    row("refused or once, yet there or twice", &|half| {
+    row("there twice, or though refused", &|half| {
         half.total.ghosts.to_string()
     });
     row("torn reads", &|half| half.torn_reads.to_string());
     row("stale writes refused", &|half| {
         half.stale_refused.to_string()
+    });
+    row("writes under a lost lease refused", &|half| {
+        half.lease_lost.to_string()
     });
     row("stale edits rebased", &|half| half.rebased.to_string());
     row("stale writes merged", &|half| half.merged.to_string());

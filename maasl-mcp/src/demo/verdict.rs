@@ -51,6 +51,8 @@ pub struct Half {
     pub refusals: BTreeMap<String, u64>,
     /// Stale writes that were refused.
     pub stale_refused: u64,
+    /// Writes refused because their lease had been lost meanwhile.
+    pub lease_lost: u64,
     /// Stale edits that were rebased.
     pub rebased: u64,
     /// Stale writes that were merged.
@@ -119,13 +121,17 @@ impl Half {
         files_edited: usize,
         files_broken: Vec<String>,
     ) -> Self {
-        let stale = log.refusals.iter();
-        let stale = stale.filter(|(code, _)| code.starts_with("stale_version"));
+        let refused = |start: &str| {
+            let all = log.refusals.iter();
+            let such = all.filter(|(code, _)| code.starts_with(start));
+            such.map(|(_, count)| count).sum()
+        };
         let millis = |micros: u64| std::time::Duration::from_micros(micros).as_secs_f64() * 1e3;
         Self {
             total: account.total(),
             kinds: account.kinds.clone(),
-            stale_refused: stale.map(|(_, count)| count).sum(),
+            stale_refused: refused("stale_version"),
+            lease_lost: refused("lease_lost"),
             rebased: log.rebased,
             merged: log.merged,
             torn_reads: log.torn_reads,

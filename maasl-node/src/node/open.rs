@@ -96,13 +96,16 @@ impl Node {
 
 /// A setting that does nothing would be believed to do something.
 fn refuse_unsupported(config: &Config) -> Result<(), OpenError> {
+    unsupported(config).map_or(Ok(()), |setting| Err(OpenError::Unsupported(setting)))
+}
+
+/// The setting that keeps a process from starting in this version.
+#[must_use]
+pub fn unsupported(config: &Config) -> Option<&'static str> {
     if !config.enabled {
-        return Err(OpenError::Unsupported("`enabled = false`"));
+        return Some("`enabled = false`");
     }
-    if config.mode == GuardMode::Observe {
-        return Err(OpenError::Unsupported("`mode = \"observe\"`"));
-    }
-    Ok(())
+    (config.mode == GuardMode::Observe).then_some("`mode = \"observe\"`")
 }
 
 fn new_session() -> SessionId {

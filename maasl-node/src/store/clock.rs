@@ -20,7 +20,7 @@ pub fn system() -> Clock {
 }
 
 fn read() -> StoreClock {
-    let now = Timestamp::from_ns(nanoseconds(clock_gettime(ClockId::Boottime)));
+    let now = Timestamp::from_ns(crate::platform::now_ns());
     StoreClock {
         now,
         wall_ms: wall_ms(),

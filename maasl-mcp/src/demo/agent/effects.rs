@@ -12,8 +12,12 @@ use crate::demo::markup::{Language, insert, open_page, page};
 use crate::demo::workspace::{BATONS, COUNTER, EVERYONE, SCRATCH, Source, own_file};
 
 impl<H: Hands> Agent<H> {
+    /// A file to work on; half of the work is on the first two, as it is in any
+    /// week of any project.
     fn source(&mut self) -> Source {
-        let place = self.random.index(self.plan.sources.len());
+        let all = self.plan.sources.len();
+        let hot = self.random.below(2) == 0;
+        let place = self.random.index(if hot { all.min(2) } else { all });
         self.plan.sources[place].clone()
     }
 
@@ -29,7 +33,7 @@ impl<H: Hands> Agent<H> {
     pub(super) async fn edit_region(&mut self, own_region: bool) {
         let (source, mark) = (self.source(), self.mark());
         self.read(&source.path).await;
-        self.think(2, 10).await;
+        self.ponder().await;
         let change = Change::Edit(insertion(&source, &self.region(own_region), &mark));
         let outcome = self.insist(&change, Hurry::Interactive).await;
         let path = source.path;
@@ -53,7 +57,7 @@ impl<H: Hands> Agent<H> {
             let Some(read) = self.read(&path).await else {
                 continue;
             };
-            self.think(2, 10).await;
+            self.ponder().await;
             let Some(content) = insert(&read.content, &anchor, &line) else {
                 break;
             };
@@ -91,7 +95,7 @@ impl<H: Hands> Agent<H> {
                 self.log.torn_reads += 1;
                 continue;
             };
-            self.think(2, 10).await;
+            self.ponder().await;
             let change = Change::Write {
                 path: COUNTER.to_owned(),
                 content: page(&format!("count: {}", count + 1), &mark),
@@ -139,12 +143,10 @@ impl<H: Hands> Agent<H> {
                 self.think(1, 3).await;
                 continue;
             };
-            let Some(read) = self.read(&from).await else {
+            if self.read(&from).await.is_none() {
                 continue;
-            };
-            self.think(1, 5).await;
-            drop(read);
-            let to = to.clone();
+            }
+            self.ponder().await;
             let change = Change::Move {
                 from: from.clone(),
                 to: to.clone(),
@@ -178,7 +180,7 @@ impl<H: Hands> Agent<H> {
             let Some(read) = self.read(&path).await else {
                 continue;
             };
-            self.think(2, 10).await;
+            self.ponder().await;
             let line = Language::Hash.mark(&mark);
             let change = Change::Write {
                 path,
@@ -200,26 +202,22 @@ impl<H: Hands> Agent<H> {
     /// Rewrites the file that is its own.
     pub(super) async fn write_own(&mut self) {
         let (path, mark) = (own_file(&self.name), self.mark());
-        let base = self.read(&path).await.map(|read| read.sha256);
         let change = Change::Write {
             path: path.clone(),
             content: page("own", &mark),
-            base,
+            base: None,
             merge: false,
         };
-        let outcome = self.insist(&change, Hurry::Interactive).await;
+        let outcome = self.insist_reading(&path, &change).await;
         if outcome == Outcome::Acknowledged {
             self.own.push(mark.clone());
         }
-        let restored = false;
-        self.enter(
-            Effect::Own {
-                path,
-                mark,
-                restored,
-            },
-            outcome,
-        );
+        let effect = Effect::Own {
+            path,
+            mark,
+            restored: false,
+        };
+        self.enter(effect, outcome);
     }
 
     /// Brings back what its own file was a few writes ago.
@@ -231,23 +229,34 @@ impl<H: Hands> Agent<H> {
         let back = self.random.index(earlier.min(6));
         let mark = self.own[earlier - 1 - back].clone();
         let path = own_file(&self.name);
-        // Seeing it first is what makes it the agent's to replace.
-        self.read(&path).await;
-        let content = page("own", &mark);
         let change = Change::Restore {
             path: path.clone(),
-            content,
+            content: page("own", &mark),
         };
-        let outcome = self.insist(&change, Hurry::Interactive).await;
-        let restored = true;
-        self.enter(
-            Effect::Own {
-                path,
-                mark,
-                restored,
-            },
-            outcome,
-        );
+        let outcome = self.insist_reading(&path, &change).await;
+        let effect = Effect::Own {
+            path,
+            mark,
+            restored: true,
+        };
+        self.enter(effect, outcome);
+    }
+
+    /// The same change until it is done or final, after seeing the file each time:
+    /// that is what makes it the agent's to replace.
+    async fn insist_reading(&mut self, path: &str, change: &Change) -> Outcome {
+        for _ in 0..TRIES {
+            if self.read(path).await.is_none() {
+                continue;
+            }
+            if let Some(end) = self.attempt(change, Hurry::Interactive, None).await {
+                return end;
+            }
+            if !self.has_time() {
+                break;
+            }
+        }
+        Outcome::Refused
     }
 
     /// Reserves a file, reads it, takes its time, and edits it under the lease.
@@ -261,7 +270,7 @@ impl<H: Hands> Agent<H> {
                 Err(code) => self.refused(code),
                 Ok(lease) => {
                     self.read(&source.path).await;
-                    self.think(30, 120).await;
+                    self.think(40, 160).await;
                     let end = self
                         .attempt(&change, Hurry::Interactive, Some(&lease))
                         .await;

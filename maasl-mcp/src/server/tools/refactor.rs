@@ -60,8 +60,8 @@ struct Edited {
 impl Spec for RefactorFile {
     const NAME: &'static str = "refactor_file";
     const TITLE: &'static str = "Change several files at once";
-    const DOC: &'static str = "Makes several changes of one or many files, all or nothing: other \
-        agents see all of them or none.";
+    const DOC: &'static str = "Makes several changes of one or many files, all or nothing: whoever \
+        writes next finds all of them or none (a reader in the middle may see some).";
     const EFFECT: Effect = Effect::Replaces;
     const COMMON: &'static [&'static str] = GUARDED;
     type Arguments = Arguments;

@@ -98,7 +98,10 @@ pub(super) fn apply(db: &Connection, change: &Change, seen: &Seen) -> Result<(),
 pub(super) fn forget_before(db: &Connection, wall_ms: u64) -> Result<(), StoreError> {
     let wall_ms = i64::try_from(wall_ms).unwrap_or(i64::MAX);
     run(db, "DELETE FROM answered WHERE wall_ms < ?1", [wall_ms])?;
-    run(db, "DELETE FROM ended WHERE wall_ms < ?1", [wall_ms])
+    // Revocations stay: they are the audit.
+    let sql = "DELETE FROM ended WHERE wall_ms < ?1
+               AND json_extract(body, '$.end.revoked') IS NULL";
+    run(db, sql, [wall_ms])
 }
 
 fn run(db: &Connection, sql: &str, parameters: impl Params) -> Result<(), StoreError> {

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::holder;
-use super::identity::{Pinned, refuse_foreign};
+use super::identity::refuse_foreign;
 use crate::store::{GateHolder, StoreError};
 
 const NAME: &str = "gate";
@@ -37,7 +37,7 @@ const SPIN: Duration = Duration::from_micros(120);
 pub(super) struct Gate {
     path: PathBuf,
     file: File,
-    pinned: Pinned,
+    inode: u64,
     helper: OnceLock<Helper>,
     pid: u32,
     session: String,
@@ -49,11 +49,11 @@ impl Gate {
         let path = dir.join(NAME);
         refuse_foreign(&path)?;
         let file = open_file(&path)?;
-        let pinned = Pinned::at(&path)?;
+        let found = rustix::fs::fstat(&file).map_err(|error| StoreError::io(&path, error))?;
         Ok(Self {
             path,
             file,
-            pinned,
+            inode: found.st_ino,
             helper: OnceLock::new(),
             pid: std::process::id(),
             session: session.into(),
@@ -72,10 +72,26 @@ impl Gate {
                 helper: None,
             }
         };
-        self.pinned.check()?;
+        self.refuse_deleted()?;
         holder::record(&self.file, self.pid, &self.session)
             .map_err(|error| StoreError::io(&self.path, error))?;
         Ok(inside)
+    }
+
+    /// Somebody may have deleted the file, or put another in its place; then
+    /// others stand in another gate. Asking the open file costs less than
+    /// following its path; a directory moved aside is noticed by the database.
+    fn refuse_deleted(&self) -> Result<(), StoreError> {
+        let found = rustix::fs::fstat(&self.file);
+        match found
+            .map_err(|error| StoreError::io(&self.path, error))?
+            .st_nlink
+        {
+            0 => Err(StoreError::Replaced {
+                path: self.path.clone(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn looked_in_vain(&self, since: Instant, deadline: Instant) -> Result<bool, StoreError> {
@@ -110,7 +126,7 @@ impl Gate {
 
     /// Who stands in the gate now, as far as can be told.
     pub(super) fn holder(&self) -> Option<GateHolder> {
-        holder::look(&self.file, self.pinned.inode())
+        holder::look(&self.file, self.inode)
     }
 
     fn helper(&self) -> Result<&Helper, StoreError> {

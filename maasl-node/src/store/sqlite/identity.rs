@@ -39,11 +39,6 @@ impl Pinned {
             Err(error) => Err(StoreError::io(&self.path, error)),
         }
     }
-
-    /// The number of the file within its file system.
-    pub(super) fn inode(&self) -> u64 {
-        self.device_and_inode.1
-    }
 }
 
 /// Refuses a file that another user or another name could change. A file that
