@@ -31,10 +31,6 @@ pub(crate) const TESTS: Step = Step {
     name: "tests",
     run: tests,
 };
-pub(crate) const BENCH: Step = Step {
-    name: "bench",
-    run: bench,
-};
 
 fn fmt(workspace: &Workspace) -> Outcome {
     run(workspace.cargo(&["fmt", "--all", "--check"]))
@@ -80,8 +76,4 @@ fn tests(workspace: &Workspace) -> Outcome {
         &["test", "--workspace", "--tests", "--no-fail-fast"]
     };
     run(workspace.cargo(runner))
-}
-
-fn bench(workspace: &Workspace) -> Outcome {
-    run(workspace.cargo(&["bench", "--package", "maasl-benches"]))
 }

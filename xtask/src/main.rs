@@ -3,11 +3,12 @@
 //! Owns: the list of subcommands and which steps each one runs. Promises: every
 //! step of `ci` can be run alone under the same name, so a failure seen there is
 //! one command away here. Leaves to others: running steps and reporting them
-//! (`steps`), what a step does (`checks`, `purity`, `tidy`).
+//! (`steps`), what a step does (`checks`, `purity`, `tidy`, `benches`).
 //!
 //! Exit codes: 0, all that ran passed; 1, a step failed or none could run;
 //! 2, the command line was not understood.
 
+mod benches;
 mod checks;
 mod files;
 mod output;
@@ -49,7 +50,7 @@ enum Job {
     Purity,
     /// Check the house rules that no other tool checks
     Tidy,
-    /// Run the benchmarks
+    /// Run the benchmarks, and compare with peers in the same run
     Bench,
 }
 
@@ -64,7 +65,13 @@ impl Job {
             Self::Deny => vec![checks::DENY],
             Self::Purity => vec![purity::FEATURES, purity::BUILD],
             Self::Tidy => vec![tidy::TIDY],
-            Self::Bench => vec![checks::BENCH],
+            Self::Bench => vec![
+                benches::CRITERION,
+                benches::REDIS,
+                benches::FILESYSTEM_SERVER,
+                benches::BUILD,
+                benches::COMPARE,
+            ],
         }
     }
 }

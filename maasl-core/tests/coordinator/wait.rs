@@ -6,7 +6,7 @@ use maasl_core::refusal::{Busy, Refusal};
 
 use super::asking::receipt;
 use super::ops::{code, reserve, write};
-use super::world::{Pid, World};
+use super::world::{Pid, World, at_every_point};
 
 #[track_caller]
 fn busy<T: std::fmt::Debug>(result: Result<T, Refusal>) -> Busy {
@@ -49,6 +49,27 @@ fn a_released_lease_goes_to_the_waiter_without_time_passing() {
     assert_eq!(code(&receipt(granted)), "ok");
     assert_eq!(world.tickets(), []);
     assert_eq!(waits(&world, bob), 1);
+}
+
+#[test]
+fn a_ring_counts_wherever_the_waiter_is_when_it_comes() {
+    let points = at_every_point(|point| {
+        let (mut world, ann, bob) = World::of_two(&[]);
+        let lease = world.reserve(ann, &["f"]).unwrap();
+        world.stop_at(bob, point);
+        let waiter = queue(&mut world, bob, 400);
+        if !world.is_stopped(bob) {
+            return false;
+        }
+        world.release(ann, &lease).unwrap();
+        world.resume(bob);
+        world.run();
+        let granted = world.reply(bob, waiter);
+        let granted = granted.unwrap_or_else(|| panic!("the ring at {point:?} was lost"));
+        assert_eq!(code(&receipt(granted)), "ok");
+        true
+    });
+    assert!(points > 4, "asking and looking for the dead are steps");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(crate) fn until(what: &str, mut fact: impl FnMut() -> bool) -> Duration {
     let since = Instant::now();
     while !fact() {
         assert!(since.elapsed() < PATIENCE, "in vain: {what}");
-        std::thread::sleep(LOOK_AGAIN);
+        std::thread::sleep(LOOK_AGAIN); // tidy: a look now and then, with a deadline
     }
     since.elapsed()
 }

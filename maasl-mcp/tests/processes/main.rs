@@ -6,7 +6,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::needless_pass_by_value,
-    reason = "a test that cannot go on has failed; the harness is part of the tests"
+    clippy::print_stderr,
+    reason = "a test that cannot go on has failed; the harness is part of the tests; figures are printed"
 )]
 
 mod commands;

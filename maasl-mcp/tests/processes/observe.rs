@@ -26,7 +26,7 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "never came to be: {what}");
-        std::thread::sleep(POLL);
+        std::thread::sleep(POLL); // tidy: a look now and then, with a deadline
     }
 }
 

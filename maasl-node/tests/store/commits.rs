@@ -2,10 +2,10 @@
 
 use maasl_core::id::{ContentHash, LeaseId, OpId};
 use maasl_core::lease::command::Acquire;
-use maasl_core::lease::{Command, CommitIntent, Count, Counter, Outcome};
+use maasl_core::lease::{Command, CommitIntent, Count, Counter, LeaseKind, Outcome};
 use maasl_core::reply::Receipt;
 
-use super::bench::{Bench, TTL_MS, ask, ask_for, finish, intent, request, want, write};
+use super::bench::{Bench, TTL_MS, ask, ask_for, finish, intent, release, request, want, write};
 use maasl_core::resource::{Mode, Scope};
 
 pub(crate) fn a_commit_leaves_versions_and_an_answer(bench: &Bench) {
@@ -131,6 +131,20 @@ pub(crate) fn answers_and_ends_are_forgotten_by_age(bench: &Bench) {
     }));
     assert!(matches!(revoked, Outcome::Revoked { .. }));
     let told = || bench.run(Command::Verify(LeaseId::new("a-code:old")));
+    assert!(matches!(told(), Outcome::Lost { ended: Some(_), .. }));
+    bench
+        .store
+        .forget_answers_before(bench.time.wall_ms() + 1)
+        .unwrap();
+    // A revocation is the audit and stays.
+    assert!(matches!(told(), Outcome::Lost { ended: Some(_), .. }));
+    let kept = Acquire {
+        kind: LeaseKind::Reservation,
+        ..ask("a", "third")
+    };
+    let lease = bench.take(kept);
+    bench.run(release(&lease, [super::bench::key("third")].into()));
+    let told = || bench.run(Command::Verify(lease.id.clone()));
     assert!(matches!(told(), Outcome::Lost { ended: Some(_), .. }));
     bench
         .store
