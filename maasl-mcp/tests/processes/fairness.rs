@@ -170,6 +170,7 @@ fn the_end_of_input_frees_what_was_held() {
 }
 
 /// The time includes the watcher's own looks, of about a millisecond each.
+#[allow(clippy::print_stderr, reason = "a measured figure, for people")]
 fn report(what: &str, elapsed: Duration) {
     eprintln!("{what}: the fact showed after {elapsed:?}");
     assert!(elapsed < Duration::from_secs(2), "{what}: {elapsed:?}");
