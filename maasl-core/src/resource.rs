@@ -166,6 +166,16 @@ impl Want {
             && self.extent.overlaps(&other.extent)
     }
 
+    /// Whether holding this want is holding `other` too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let reaches = match self.extent.scope {
+            Scope::Subtree => self.extent.key.covers(&other.extent.key),
+            Scope::Exact => self.extent == other.extent,
+        };
+        reaches && self.mode >= other.mode
+    }
+
     /// Whether holding this want allows an exclusive change of `key`.
     #[must_use]
     pub fn allows_change_of(&self, key: &ResourceKey) -> bool {
@@ -264,6 +274,23 @@ mod tests {
             assert_eq!(left.overlaps(&right), expected, "{left:?} {right:?}");
             assert_eq!(right.overlaps(&left), expected, "{right:?} {left:?}");
         }
+    }
+
+    #[test]
+    fn a_want_covers_what_is_weaker_and_within() {
+        let want = |path, scope, mode| Want {
+            extent: extent(path, scope),
+            mode,
+            class: "CRIT_CODE".into(),
+        };
+        let tree = want("a", Scope::Subtree, Mode::Exclusive);
+        assert!(tree.covers(&want("a/b", Scope::Exact, Mode::Shared)));
+        assert!(tree.covers(&want("a/b", Scope::Subtree, Mode::Exclusive)));
+        assert!(!tree.covers(&want("ab", Scope::Exact, Mode::Shared)));
+        let file = want("a", Scope::Exact, Mode::Shared);
+        assert!(file.covers(&file));
+        assert!(!file.covers(&want("a", Scope::Exact, Mode::Exclusive)));
+        assert!(!file.covers(&want("a", Scope::Subtree, Mode::Shared)));
     }
 
     #[test]

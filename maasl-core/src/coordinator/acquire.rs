@@ -388,11 +388,16 @@ pub(super) async fn release(
     Ok(outcome)
 }
 
-/// Returns a lease this call took for itself. One that cannot be returned now is
-/// no longer renewed and ends by its TTL; the caller is told what became of its
+/// Returns a lease this call took for itself. If somebody stands in a latch that
+/// this needs, the lease is left to run out now, so that the next who asks is not
+/// held up by a holder that has gone; the caller is told what became of its
 /// request, not about that.
 pub(super) async fn give_back(cx: &Cx, id: &LeaseId, counts: Vec<Count>) {
-    let _ = release(cx, id, counts).await;
+    if release(cx, id, counts).await.is_err()
+        && let Ok(Outcome::Done { wake }) = cx.store(Command::Expire(id.clone())).await
+    {
+        cx.ring(wake).await;
+    }
     cx.seed.shared.borrow_mut().drop_lease(id);
 }
 

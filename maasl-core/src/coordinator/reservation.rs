@@ -87,6 +87,11 @@ pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<
         });
     }
     let wanted = wanted(cx, call, asked).await?;
+    if let Some(presented) = &call.lease
+        && let Some(receipt) = reenter(cx, presented, &wanted).await?
+    {
+        return Ok(receipt);
+    }
     match acquire::acquire(cx, wanted).await? {
         Got::Earlier(receipt) => Ok(receipt),
         // Nobody would ever return it. Under an idempotency key the caller may
@@ -102,6 +107,36 @@ pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<
             ttl_ms: lease.ttl_ms,
             waited_ms,
         }),
+    }
+}
+
+/// Asking for what a presented lease covers already is answered with that lease:
+/// whoever has it may work under it. What it does not cover is asked for anew.
+async fn reenter(
+    cx: &Cx,
+    presented: &LeaseId,
+    wanted: &Wanted,
+) -> Result<Option<Receipt>, Refusal> {
+    match cx.store(Command::Verify(presented.clone())).await? {
+        Outcome::Held {
+            lease,
+            expires_in_ms,
+        } => {
+            let covered = wanted.wants.iter().all(|want| lease.covers(want));
+            Ok(covered.then(|| Receipt::Leased {
+                lease: lease.id,
+                token: lease.token,
+                wants: lease.wants,
+                ttl_ms: expires_in_ms,
+                waited_ms: 0,
+            }))
+        }
+        Outcome::Lost { ended, expired } => {
+            let keys = wanted.wants.iter().map(|want| want.extent.key.to_string());
+            let keys: Vec<String> = keys.collect();
+            Err(acquire::lost(&keys, ended, expired.as_ref()))
+        }
+        other => mixed_up(&other),
     }
 }
 

@@ -33,6 +33,10 @@ pub enum Command {
     Renew(LeaseId),
     /// Returns a lease.
     Release(Release),
+    /// Lets a lease run out now: its holder is done with it and cannot take the
+    /// latches that returning it needs. This ends nothing; it only allows
+    /// somebody to take it over, under those latches.
+    Expire(LeaseId),
     /// Asks whether a lease is still there.
     Verify(LeaseId),
     /// Passes the commit point of a set of changes.
@@ -84,6 +88,7 @@ impl Command {
             | Self::Cancel(_)
             | Self::Renew(_)
             | Self::Release(_)
+            | Self::Expire(_)
             | Self::Verify(_)
             | Self::Sweep(_)
             | Self::Inspect(_)

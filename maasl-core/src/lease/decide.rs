@@ -35,6 +35,7 @@ pub fn decide(rows: &RowSet, command: &Command, clock: StoreClock) -> Result<Dec
         Command::Cancel(ticket) => cancel(rows, *ticket, clock),
         Command::Renew(lease) => ending::renew(rows, lease, clock),
         Command::Release(arguments) => ending::release(rows, arguments, clock),
+        Command::Expire(lease) => ending::expire(rows, lease, clock),
         Command::Verify(lease) => verify(rows, lease, clock),
         Command::BeginCommit(intent) => commit::begin(rows, intent, clock),
         Command::TurnBack(op) => commit::turn_back(rows, op),

@@ -100,6 +100,22 @@ pub(super) fn release(rows: &RowSet, asked: &Release, clock: StoreClock) -> Resu
     })
 }
 
+/// Decides [`super::Command::Expire`].
+pub(super) fn expire(rows: &RowSet, id: &LeaseId, clock: StoreClock) -> Result<Decision, Need> {
+    let Some(lease) = rows.lease(id)?.filter(|row| !row.is_expired(clock.now)) else {
+        return Ok(Decision::unchanged(Outcome::Done { wake: Vec::new() }));
+    };
+    let wake = waiters_to_wake(rows, &lease.wants, &[], clock.now, |_| false)?;
+    let lease = Lease {
+        expires_at: clock.now,
+        ..lease.clone()
+    };
+    Ok(Decision {
+        outcome: Outcome::Done { wake },
+        changes: [Change::PutLease(lease)].into(),
+    })
+}
+
 /// Decides [`super::Command::Revoke`].
 pub(super) fn revoke(rows: &RowSet, asked: &Revoke, clock: StoreClock) -> Result<Decision, Need> {
     let victims = rows.leases(Query::LeasesOverlapping(asked.target.clone()))?;

@@ -100,6 +100,12 @@ impl Lease {
         self.wants.iter().map(|want| &want.extent.key)
     }
 
+    /// Whether everything `want` asks for was granted with it.
+    #[must_use]
+    pub fn covers(&self, want: &Want) -> bool {
+        self.wants.iter().any(|have| have.covers(want))
+    }
+
     /// Whether it allows an exclusive change of `key`.
     #[must_use]
     pub fn allows_change_of(&self, key: &ResourceKey) -> bool {

@@ -239,6 +239,36 @@ fn presenting_a_lease_re_enters_it() {
 }
 
 #[test]
+fn asking_again_for_what_a_presented_lease_covers_is_answered_with_it() {
+    let (mut world, ann, _) = World::of_two(&[]);
+    let held = world.reserve(ann, &["f"]).unwrap();
+    let call = under(
+        &mut world,
+        ann,
+        &held,
+        Request::Reserve(reservation(&["f"])),
+    );
+    assert_eq!(lease(&receipt(world.ask(ann, call)).unwrap()), held);
+    assert_eq!(world.leases().len(), 1);
+    let call = under(
+        &mut world,
+        ann,
+        &held,
+        Request::Reserve(reservation(&["g"])),
+    );
+    assert_eq!(code(&world.ask(ann, call).result), "invalid_request");
+    world.release(ann, &held).unwrap();
+    let call = under(
+        &mut world,
+        ann,
+        &held,
+        Request::Reserve(reservation(&["f"])),
+    );
+    assert_eq!(code(&world.ask(ann, call).result), "lease_lost");
+    world.assert_idle("released");
+}
+
+#[test]
 fn a_lease_works_through_another_process() {
     let (mut world, ann, bob) = World::of_two(&[("f", "old")]);
     let held = world.reserve(ann, &["f"]).unwrap();

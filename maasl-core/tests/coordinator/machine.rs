@@ -43,6 +43,7 @@ fn command_label(command: &Command) -> &'static str {
         Command::Inspect(_) => "Inspect",
         Command::Recall(_) => "Recall",
         Command::Tally(_) => "Tally",
+        Command::Expire(_) => "Expire",
         Command::Snapshot => "Snapshot",
     }
 }

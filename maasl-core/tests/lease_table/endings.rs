@@ -332,3 +332,15 @@ fn revoking_ends_what_overlaps_and_says_by_whom_and_why() {
         }
     );
 }
+
+#[test]
+fn a_lease_left_to_run_out_ends_only_under_its_latches_and_wakes_who_waits() {
+    let mut table = Table::new();
+    let held = table.granted(&ask("a", &[want("x")]));
+    let waiting = ask("b", &[want("x")]);
+    table.queued(&waiting);
+    assert_eq!(table.done(&Command::Expire(held.id.clone())), ["b"]);
+    assert_eq!(needed(&table.acquire(&waiting)), ["code:x"]);
+    let outcome = table.acquire(&latched(&waiting, &["x"]));
+    assert!(matches!(outcome, Outcome::Granted { .. }), "{outcome:?}");
+}

@@ -215,6 +215,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Inspect(_) => "inspect",
         Command::Recall(_) => "recall",
         Command::Tally(_) => "tally",
+        Command::Expire(_) => "expire",
         Command::Snapshot => "snapshot",
     }
 }
