@@ -137,11 +137,15 @@ impl Files {
         target: &str,
         content: &[u8],
     ) -> Result<(), FileFault> {
-        let target = self.existing_parent(target)?;
+        let at_target = self.existing_parent(target)?;
+        if like == target {
+            let like = at_target.as_ref();
+            return Ok(self.stage.put(stage, content, like, like)?);
+        }
         let like = self.existing_parent(like)?;
         Ok(self
             .stage
-            .put(stage, content, like.as_ref(), target.as_ref())?)
+            .put(stage, content, like.as_ref(), at_target.as_ref())?)
     }
 
     /// Makes one change visible.
@@ -187,8 +191,10 @@ impl Files {
             folders.entry(folder).or_insert(path);
         }
         for path in folders.into_values() {
-            if let Some(located) = self.existing_parent(path)? {
-                platform::sync_dir(located.parent.as_fd())?;
+            match self.root.parent_of(&RelPath::parse(path)?) {
+                Ok(folder) => platform::sync_dir(folder.as_fd())?,
+                Err(refusal) if refusal.reason == PathReason::MissingParent => {}
+                Err(refusal) => return Err(refusal.into()),
             }
         }
         Ok(())

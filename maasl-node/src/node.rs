@@ -6,8 +6,12 @@
 //! goes away is still brought to its end. Leaves to others: every decision (the
 //! core), the protocol (`maasl-mcp`).
 //!
-//! Effects run on the thread that polls the call: handing a commit to another
-//! thread and back costs more than the commit's own transactions.
+//! Effects run on the thread that polls the call, and not through
+//! `block_in_place`: handing a commit to another thread and back costs more than
+//! the commit's own transactions. The price: a call that meets a stopped process
+//! inside a latch or the gate keeps one of the runtime's threads for as long as
+//! such a wait may take (`latch_wait_ms`, `gate_wait_ms`). Waiting for a lease
+//! keeps none.
 
 mod close;
 mod execute;
@@ -290,7 +294,7 @@ impl Running {
     async fn drive(&mut self) -> Response {
         let mut cancelled = false;
         loop {
-            if let Some(response) = tokio::task::block_in_place(|| self.work()) {
+            if let Some(response) = self.work() {
                 self.over = true;
                 self.node.slots.lock().remove(&self.id);
                 return response;

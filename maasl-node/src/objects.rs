@@ -33,20 +33,21 @@ impl Objects {
     /// Moves a file whose content has this hash into the history.
     pub fn keep(&self, file: &Path, content: &ContentHash) -> io::Result<()> {
         let object = self.path(content);
-        if object.exists() {
-            return match std::fs::remove_file(file) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                other => other,
-            };
-        }
-        let parent = object
-            .parent()
-            .expect("an object lies in a folder of its own");
-        std::fs::create_dir_all(parent)?;
+        // Over an object of the same name: the same bytes, unless that one was
+        // damaged, and then these are the better ones.
         match std::fs::rename(file, &object) {
             Ok(()) => {}
-            // Kept before, by this commit's first try, and pruned or not since.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if !file.exists() {
+                    // Kept by this commit's first try.
+                    return Ok(());
+                }
+                let parent = object
+                    .parent()
+                    .expect("an object lies in a folder of its own");
+                std::fs::create_dir_all(parent)?;
+                std::fs::rename(file, &object)?;
+            }
             Err(error) => return Err(error),
         }
         std::fs::set_permissions(&object, Permissions::from_mode(READ_ONLY))

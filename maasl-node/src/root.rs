@@ -164,6 +164,12 @@ impl Root {
         })
     }
 
+    /// Opens the directory of a file, without looking at the file.
+    pub fn parent_of(&self, rel: &RelPath) -> Result<OwnedFd, PathRefusal> {
+        self.open_parent(rel)
+            .map_err(|reason| PathRefusal::new(rel.as_str(), reason))
+    }
+
     /// Makes the missing directories above `rel`, durably, and returns the
     /// paths of those that it made, from the root down.
     ///

@@ -66,8 +66,8 @@ fn doctests(workspace: &Workspace) -> Outcome {
     run(workspace.cargo(&["test", "--doc", "--workspace", "--no-fail-fast"]))
 }
 
-/// One process per test if nextest is there, as the simulator's replays like
-/// it; otherwise the same tests by cargo alone.
+/// One process per test if nextest is there, so that a test that kills or stops
+/// what it should not ends alone; otherwise the same tests by cargo alone.
 fn tests(workspace: &Workspace) -> Outcome {
     let runner: &[&str] = if workspace.has_cargo_tool("nextest") {
         &["nextest", "run", "--workspace", "--no-fail-fast"]

@@ -77,7 +77,9 @@ impl Present {
             return Err(too_large());
         }
         let mut content = Vec::new();
-        let mut chunk = vec![0; CHUNK_BYTES];
+        // One byte more than it had when it was opened, to see whether it grew.
+        let expected = usize::try_from(self.meta.size).unwrap_or(CHUNK_BYTES);
+        let mut chunk = vec![0; CHUNK_BYTES.min(expected.saturating_add(1))];
         let mut offset = 0;
         loop {
             let length = match self.file.read_at(&mut chunk, offset) {

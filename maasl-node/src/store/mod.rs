@@ -39,6 +39,7 @@ pub trait Store: Send + Sync {
     fn counters(&self) -> Result<Counters, StoreError>;
 
     /// Forgets the answers given and the leases ended before this wall time, in
-    /// milliseconds since 1970. The caller keeps the published window.
+    /// milliseconds since 1970; revocations stay, as the audit. The caller keeps the
+    /// published window.
     fn forget_answers_before(&self, wall_ms: u64) -> Result<(), StoreError>;
 }
