@@ -123,7 +123,7 @@ async fn reenter(
             expires_in_ms,
         } => {
             let covered = wanted.wants.iter().all(|want| lease.covers(want));
-            Ok(covered.then(|| Receipt::Leased {
+            Ok(covered.then_some(Receipt::Leased {
                 lease: lease.id,
                 token: lease.token,
                 wants: lease.wants,
