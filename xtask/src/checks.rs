@@ -7,6 +7,9 @@
 use crate::steps::{Outcome, Step};
 use crate::workspace::{Workspace, run};
 
+/// Where the property tests take their seed from.
+const SEED: &str = "PROPTEST_RNG_SEED";
+
 pub(crate) const FMT: Step = Step {
     name: "fmt",
     run: fmt,
@@ -75,5 +78,12 @@ fn tests(workspace: &Workspace) -> Outcome {
         // `--tests` and not the default, which would run the doctests again.
         &["test", "--workspace", "--tests", "--no-fail-fast"]
     };
-    run(workspace.cargo(runner))
+    let mut command = workspace.cargo(runner);
+    if std::env::var_os(SEED).is_none() {
+        // The same inputs on every run: a change fails for what it does, not for
+        // what chance found today. Set it to explore; what is found stays in
+        // `proptest-regressions/`.
+        command.env(SEED, "1");
+    }
+    run(command)
 }

@@ -73,11 +73,13 @@ fn trim_components(path: &str) -> String {
     trimmed
 }
 
-/// Unicode's `Default_Ignorable_Code_Point`, and the combining dot above,
-/// which is all that tells a Turkish dotted İ from i once in lower case.
+/// Unicode's `Default_Ignorable_Code_Point`, the combining dot above, which is
+/// all that tells a Turkish dotted İ from i once in lower case, and the iota: as
+/// a mark under a letter it sorts among the letter's other marks, in upper case
+/// it is a letter that takes those marks over, and no order serves both.
 fn is_dropped(c: char) -> bool {
     matches!(c,
-        '\u{307}'
+        '\u{307}' | '\u{345}' | 'Ι' | 'ι'
         | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}'
         | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
@@ -127,6 +129,7 @@ mod tests {
             ("ＦＵＬＬ.rs", "full.rs"),
             ("οδος", "ΟΔΟΣ"),
             ("ſ", "S"),
+            ("\u{1f80}\u{1a75}", "\u{1f08}Ι\u{1a75}"),
             ("Ω", "ω"),
             ("a\u{200b}b", "ab"),
             ("\u{feff}ab", "AB"),
