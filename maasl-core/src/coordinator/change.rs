@@ -446,10 +446,15 @@ impl Change<'_> {
             return Err(acquire::latch_busy(cx, &keys, process, started, 0));
         }
         let mut begun = false;
-        let result = self.under_latch(plan, files, keys, &mut begun).await;
+        let result = self.under_latch(plan, files, &keys, &mut begun).await;
         if begun {
             // The staged names belong to the intent now, whatever came of it.
             self.staged.clear();
+        }
+        if begun && result.is_err() && !self.right.own {
+            // Nobody else would settle it before the presented lease ends. Where
+            // this fails too, that end does.
+            let _ = settle::settle_under(cx, self.right.lease.token, &keys).await;
         }
         cx.unlatch().await?;
         let (committed, wake) =
@@ -466,7 +471,7 @@ impl Change<'_> {
         &self,
         plan: &Plan,
         files: Vec<Staged>,
-        keys: Vec<ResourceKey>,
+        keys: &[ResourceKey],
         begun: &mut bool,
     ) -> Result<(Option<Committed>, Vec<Wake>), Refusal> {
         for file in &files {
@@ -479,7 +484,7 @@ impl Change<'_> {
             token: self.right.lease.token,
             waited_ms: self.right.waited_ms,
         };
-        let request = self.request;
+        let (request, keys) = (self.request, keys.to_vec());
         let (committed, wake) =
             commit::commit(self.cx, self.right, request, files, keys, receipt, begun).await?;
         Ok((Some(committed), wake))

@@ -14,10 +14,11 @@ use super::acquire;
 use super::call::{Cx, mixed_up};
 use super::commit::{conflict, finished, keep_displaced, swap_back, sync_names};
 use super::io::{Effect, Event, Swapped};
-use crate::id::{ContentHash, SessionId};
+use crate::id::{ContentHash, SessionId, Token};
 use crate::lease::command::{FinishCommit, ItemEnd};
 use crate::lease::{Command, CommitIntent, CommitItem, Outcome};
 use crate::refusal::Refusal;
+use crate::resource::ResourceKey;
 
 /// Settles open commits; the caller holds their latches.
 pub(super) async fn settle_all(cx: &Cx, intents: &[CommitIntent]) -> Result<(), Refusal> {
@@ -33,6 +34,25 @@ pub(super) async fn settle_dead(cx: &Cx) -> Result<u64, Refusal> {
         return mixed_up(&"an answer to a snapshot");
     };
     settle_if_dead(cx, snapshot.intents).await
+}
+
+/// Settles what this process left open under a token, where the latches held
+/// here, those of `keys`, are enough for it.
+pub(super) async fn settle_under(
+    cx: &Cx,
+    token: Token,
+    keys: &[ResourceKey],
+) -> Result<(), Refusal> {
+    let Outcome::Snapshot(snapshot) = cx.store(Command::Snapshot).await? else {
+        return mixed_up(&"an answer to a snapshot");
+    };
+    let open = snapshot.intents.into_iter().filter(|intent| {
+        intent.token == token
+            && intent.owner.session == cx.seed.session
+            && intent.latches.iter().all(|key| keys.contains(key))
+    });
+    let open: Vec<CommitIntent> = open.collect();
+    settle_all(cx, &open).await
 }
 
 /// Settles those of `intents` whose process is dead.

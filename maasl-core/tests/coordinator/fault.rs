@@ -138,6 +138,22 @@ fn a_commit_of_which_nothing_is_known_is_whole() {
 }
 
 #[test]
+fn a_commit_that_fails_under_a_presented_lease_is_settled_at_once() {
+    for step in ["Swap", "Keep", "SyncNames", "FinishCommit"] {
+        let (mut world, ann, _) = world();
+        let held = world.reserve(ann, &["f", "g", "h", "i"]).unwrap();
+        let mut call = world.call(ann, Request::Change(refactoring()));
+        call.lease = Some(held.clone());
+        world.inject(ann, step, 1, Fault::FailsBefore);
+        assert_eq!(code(&world.ask(ann, call).result), "internal", "{step}");
+        assert_eq!(world.intents(), [], "{step}");
+        assert_eq!(files(&world), ["f", "h", "i"], "{step}");
+        world.release(ann, &held).unwrap();
+        world.assert_idle(step);
+    }
+}
+
+#[test]
 fn a_recovery_that_fails_frees_its_latches() {
     let (mut world, ann, bob) = world();
     world.inject(ann, "Swap", 1, Fault::FailsBefore);
