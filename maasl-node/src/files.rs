@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use maasl_core::coordinator::io::{Done, Swapped};
@@ -150,33 +150,28 @@ impl Files {
 
     /// Makes one change visible.
     pub fn swap(&self, item: &CommitItem) -> Result<Swapped, FileFault> {
-        let path = RelPath::parse(&item.path)?;
         if item.old.is_none() {
-            self.root.create_parents(&path)?;
+            self.root.create_parents(&RelPath::parse(&item.path)?)?;
         }
-        let Some(located) = self.existing_parent(&item.path)? else {
-            return Ok(Swapped::Vanished);
-        };
-        let staged = self.stage.find(&item.stage)?;
-        match (item.old, item.new) {
-            (Some(_), Some(_)) => self.exchange(&located, &staged, item),
-            (None, Some(_)) => self.bring(&located, &staged, item),
-            (Some(_), None) => self.take_away(&located, &staged, item),
-            (None, None) => Ok(Swapped::Displaced(None)),
-        }
+        self.change(item, item.old.is_some(), item.new.is_some())
     }
 
     /// Takes one change back.
     pub fn swap_back(&self, item: &CommitItem) -> Result<Swapped, FileFault> {
+        self.change(item, item.new.is_some(), item.old.is_some())
+    }
+
+    /// Changes what stands under the item's path, and what under its staged name.
+    fn change(&self, item: &CommitItem, before: bool, after: bool) -> Result<Swapped, FileFault> {
         let Some(located) = self.existing_parent(&item.path)? else {
             return Ok(Swapped::Vanished);
         };
         let staged = self.stage.find(&item.stage)?;
-        match (item.old, item.new) {
-            (Some(_), Some(_)) => self.exchange(&located, &staged, item),
-            (None, Some(_)) => self.take_away(&located, &staged, item),
-            (Some(_), None) => self.bring(&located, &staged, item),
-            (None, None) => Ok(Swapped::Displaced(None)),
+        match (before, after) {
+            (true, true) => self.exchange(&located, &staged, item),
+            (false, true) => self.bring(&located, &staged, item),
+            (true, false) => self.take_away(&located, &staged, item),
+            (false, false) => Ok(Swapped::Displaced(None)),
         }
     }
 
@@ -261,13 +256,7 @@ impl Files {
         item: &CommitItem,
     ) -> Result<Swapped, FileFault> {
         let (dir, name) = (located.parent.as_fd(), located.name.as_str());
-        let placed = match platform::place(staged.dir.as_fd(), &staged.name, dir, name) {
-            Ok(PlaceMode::Unsupported) => {
-                platform::place_by_link(staged.dir.as_fd(), &staged.name, dir, name)
-            }
-            other => other.map(drop),
-        };
-        match placed {
+        match place(staged.dir.as_fd(), &staged.name, dir, name) {
             Ok(()) => Ok(Swapped::Displaced(None)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Ok(Swapped::Occupied(self.hash(&item.path)?))
@@ -284,16 +273,23 @@ impl Files {
         item: &CommitItem,
     ) -> Result<Swapped, FileFault> {
         let (dir, name) = (located.parent.as_fd(), located.name.as_str());
-        let taken = match platform::place(dir, name, staged.dir.as_fd(), &staged.name) {
-            Ok(PlaceMode::Unsupported) => {
-                platform::place_by_link(dir, name, staged.dir.as_fd(), &staged.name)
-            }
-            other => other.map(drop),
-        };
-        match taken {
+        match place(dir, name, staged.dir.as_fd(), &staged.name) {
             Ok(()) => Ok(Swapped::Displaced(self.stage.hash(&item.stage)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Swapped::Vanished),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Moves a file to a name that must be free, in the strongest way there is.
+fn place(
+    from_dir: BorrowedFd<'_>,
+    from_name: &str,
+    to_dir: BorrowedFd<'_>,
+    to_name: &str,
+) -> io::Result<()> {
+    match platform::place(from_dir, from_name, to_dir, to_name)? {
+        PlaceMode::Placed => Ok(()),
+        PlaceMode::Unsupported => platform::place_by_link(from_dir, from_name, to_dir, to_name),
     }
 }

@@ -348,26 +348,43 @@ pub(super) async fn release(
     lease: &LeaseId,
     counts: Vec<Count>,
 ) -> Result<Outcome, Refusal> {
-    let started = cx.now();
-    let mut command = Release {
-        lease: lease.clone(),
-        latched: known_keys(cx, lease),
-        counts,
+    let command = |latched| {
+        Command::Release(Release {
+            lease: lease.clone(),
+            latched,
+            counts: counts.clone(),
+        })
     };
-    let mut latched = false;
-    if !command.latched.is_empty() {
-        latch_for_release(cx, &command.latched, started).await?;
-        latched = true;
+    let outcome = end_under_latches(cx, known_keys(cx, lease), command).await?;
+    cx.seed.shared.borrow_mut().drop_lease(lease);
+    let outcome = outcome?;
+    if let Outcome::Released { wake, .. } = &outcome {
+        cx.ring(wake.clone()).await;
     }
+    Ok(outcome)
+}
+
+/// Puts a command that ends leases to the store, under the latches it asks for
+/// and after the commits it names are settled. `latched` are the keys known to be
+/// needed. The outer result is that of the latches, the inner one the store's.
+pub(super) async fn end_under_latches(
+    cx: &Cx,
+    mut latched: BTreeSet<ResourceKey>,
+    command: impl Fn(BTreeSet<ResourceKey>) -> Command + Send + Sync,
+) -> Result<Result<Outcome, Refusal>, Refusal> {
+    let started = cx.now();
+    let mut inside = false;
     let outcome = loop {
-        match cx.store(Command::Release(command.clone())).await {
+        if !inside && !latched.is_empty() {
+            latch_for_end(cx, &latched, started).await?;
+            inside = true;
+        }
+        match cx.store(command(latched.clone())).await {
             Ok(Outcome::NeedLatches { keys }) => {
-                if core::mem::take(&mut latched) {
+                if core::mem::take(&mut inside) {
                     cx.unlatch().await?;
                 }
-                command.latched = keys.into_iter().collect();
-                latch_for_release(cx, &command.latched, started).await?;
-                latched = true;
+                latched = keys.into_iter().collect();
             }
             Ok(Outcome::NeedRecovery(intents)) => {
                 if let Err(refusal) = settle::settle_all(cx, &intents).await {
@@ -377,13 +394,8 @@ pub(super) async fn release(
             other => break other,
         }
     };
-    if latched {
+    if inside {
         cx.unlatch().await?;
-    }
-    cx.seed.shared.borrow_mut().drop_lease(lease);
-    let outcome = outcome?;
-    if let Outcome::Released { wake, .. } = &outcome {
-        cx.ring(wake.clone()).await;
     }
     Ok(outcome)
 }
@@ -408,7 +420,7 @@ fn known_keys(cx: &Cx, lease: &LeaseId) -> BTreeSet<ResourceKey> {
         .unwrap_or_default()
 }
 
-async fn latch_for_release(
+async fn latch_for_end(
     cx: &Cx,
     keys: &BTreeSet<ResourceKey>,
     started: Timestamp,

@@ -5,6 +5,7 @@
 //! but finishes or undoes what a dead process left open on the file first.
 //! Leaves to others: the rules (the lease table).
 
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -269,37 +270,15 @@ pub(super) async fn release_all(cx: &Cx) -> Result<Reply, Refusal> {
 
 /// Takes leases away: break-glass, audited.
 pub(super) async fn revoke(cx: &Cx, target: Target, reason: String) -> Result<Reply, Refusal> {
-    let started = cx.now();
-    let mut command = Revoke {
-        target,
-        by: cx.seed.agent.clone(),
-        reason,
-        latched: alloc::collections::BTreeSet::new(),
+    let command = |latched| {
+        Command::Revoke(Revoke {
+            target: target.clone(),
+            by: cx.seed.agent.clone(),
+            reason: reason.clone(),
+            latched,
+        })
     };
-    let mut latched = false;
-    let outcome = loop {
-        match cx.store(Command::Revoke(command.clone())).await {
-            Ok(Outcome::NeedLatches { keys }) => {
-                if core::mem::take(&mut latched) {
-                    cx.unlatch().await?;
-                }
-                if let Err(process) = cx.latch(keys.clone()).await? {
-                    return Err(acquire::latch_busy(cx, &keys, process, started, 0));
-                }
-                latched = true;
-                command.latched = keys.into_iter().collect();
-            }
-            Ok(Outcome::NeedRecovery(intents)) => {
-                if let Err(refusal) = settle::settle_all(cx, &intents).await {
-                    break Err(refusal);
-                }
-            }
-            other => break other,
-        }
-    };
-    if latched {
-        cx.unlatch().await?;
-    }
+    let outcome = acquire::end_under_latches(cx, BTreeSet::new(), command).await?;
     let Outcome::Revoked { leases, wake } = outcome? else {
         return mixed_up(&"an answer to a revocation");
     };

@@ -249,7 +249,7 @@ impl<'a> Worker<'a> {
         }
         self.server.stop();
         self.run.faults += 1;
-        std::thread::sleep(STOPPED_FOR); // tidy: a look now and then, with a deadline
+        std::thread::sleep(STOPPED_FOR); // tidy: the fault itself, a stop longer than the lease
         self.server.go_on();
         self.server.result(id)
     }
@@ -263,7 +263,7 @@ impl<'a> Worker<'a> {
             });
         } else {
             self.must_be_expected(answer);
-            std::thread::sleep(self.some_time(THINK_WITHIN_US)); // tidy: a look now and then, with a deadline
+            std::thread::sleep(self.some_time(THINK_WITHIN_US)); // tidy: the workload: a refused agent thinks first
         }
     }
 

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::facts::until;
 use crate::harness::{PATIENCE, Server, repository};
-use crate::observe::{history, leased, sha256, staged, tree, until};
+use crate::observe::{history, leased, sha256, staged, tree};
 
 /// A waiter behind a dead holder is served within this: a look now and then, not
 /// a lease that runs out.

@@ -1,33 +1,20 @@
 //! What is there to be seen once something has happened.
 //!
 //! Owns: reading the user's tree, the staging folders, histories and leases.
-//! Promises: it changes nothing, and waits for facts with a limit. Leaves to
+//! Promises: it changes nothing. Leaves to
 //! others: what ought to be there.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use maasl_core::id::ContentHash;
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, Server};
-
-/// How often a fact outside of the servers' answers is looked for.
-const POLL: Duration = Duration::from_millis(2);
+use crate::harness::Server;
 
 /// The hash of a text as tools show it.
 pub(crate) fn sha256(text: &str) -> String {
     ContentHash::of(text.as_bytes()).to_string()
-}
-
-/// Waits until something is so.
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "never came to be: {what}");
-        std::thread::sleep(POLL); // tidy: a look now and then, with a deadline
-    }
 }
 
 /// Every file below `dir` and its content, without our own folder.

@@ -6,8 +6,9 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::facts::until;
 use crate::harness::{Server, repository};
-use crate::observe::{history, leased, sha256, until};
+use crate::observe::{history, leased, sha256};
 
 const OLD: &str = "first line\nold\n";
 const BY_A: &str = "first line\nby a\n";
