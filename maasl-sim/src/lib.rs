@@ -1,1 +1,14 @@
-//! The simulator of the Multi-Agent Anti-Stomp Layer (work in progress: no code yet).
+//! The simulator of the Multi-Agent Anti-Stomp Layer.
+//!
+//! Owns: worlds in which the product's own decision code runs through crashes,
+//! pauses, wrong clocks and lost messages, and the judges of what it does there.
+//! Promises: a run follows from its plan alone. Leaves to others: real processes,
+//! files and databases (`maasl-node`, `maasl-mcp`).
+
+pub mod checks;
+pub mod cli;
+pub mod observe;
+pub mod plan;
+pub mod promise;
+pub mod record;
+pub mod world;

@@ -284,6 +284,31 @@ pub enum Effect {
     Ring(Vec<Wake>),
 }
 
+impl Effect {
+    /// Its name in fault points, plans and traces.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Locate(_) => "locate",
+            Self::Read(_) => "read",
+            Self::Hash(_) => "hash",
+            Self::LoadObject(_) => "load_object",
+            Self::LoadVersion { .. } => "load_version",
+            Self::Stage { .. } => "stage",
+            Self::Discard(_) => "discard",
+            Self::Latch(_) => "latch",
+            Self::Unlatch => "unlatch",
+            Self::Swap(_) => "swap",
+            Self::SwapBack(_) => "swap_back",
+            Self::HashStaged(_) => "hash_staged",
+            Self::SyncNames(_) => "sync_names",
+            Self::Keep { .. } => "keep",
+            Self::Probe(_) => "probe",
+            Self::Ring(_) => "ring",
+        }
+    }
+}
+
 /// What came of an effect.
 #[derive(Clone, Debug)]
 pub enum Done {

@@ -61,6 +61,31 @@ pub enum Command {
 }
 
 impl Command {
+    /// Its name in fault points, plans and traces.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "open",
+            Self::CloseSession(_) => "close_session",
+            Self::Reserve(_) => "reserve",
+            Self::Acquire(_) => "acquire",
+            Self::Cancel(_) => "cancel",
+            Self::Renew(_) => "renew",
+            Self::Release(_) => "release",
+            Self::Verify(_) => "verify",
+            Self::BeginCommit(_) => "begin_commit",
+            Self::TurnBack(_) => "turn_back",
+            Self::FinishCommit(_) => "finish_commit",
+            Self::Revoke(_) => "revoke",
+            Self::Sweep(_) => "sweep",
+            Self::Inspect(_) => "inspect",
+            Self::Recall(_) => "recall",
+            Self::Tally(_) => "tally",
+            Self::Expire(_) => "expire",
+            Self::Snapshot => "snapshot",
+        }
+    }
+
     /// Whether the command changes nothing, so that a store may answer it
     /// without its write gate.
     #[must_use]

@@ -39,7 +39,7 @@ impl Node {
     }
 
     fn put_to_store(&self, step: StepId, command: &Command, ground: &Ground) {
-        let name = command_name(command);
+        let name = command.name();
         point(Side::Before, name);
         let answer = ground.store.transact(command).map_err(fault);
         point(Side::After, name);
@@ -47,7 +47,7 @@ impl Node {
     }
 
     fn carry_out(&self, step: StepId, effect: Effect, slot: &Slot) {
-        let name = effect_name(&effect);
+        let name = effect.name();
         point(Side::Before, name);
         let done = self.execute(effect, slot);
         point(Side::After, name);
@@ -193,52 +193,6 @@ pub(super) fn log(event: &Event) {
         Event::LockRenewed { agent, token } => tracing::debug!(%agent, %token, "lock_renewed"),
         Event::Refused { agent, code } => tracing::info!(%agent, code, "refused"),
         Event::Recovered { agent, token } => tracing::warn!(%agent, %token, "recovered"),
-    }
-}
-
-/// The name of a command in fault points.
-fn command_name(command: &Command) -> &'static str {
-    match command {
-        Command::Open(_) => "open",
-        Command::CloseSession(_) => "close_session",
-        Command::Reserve(_) => "reserve",
-        Command::Acquire(_) => "acquire",
-        Command::Cancel(_) => "cancel",
-        Command::Renew(_) => "renew",
-        Command::Release(_) => "release",
-        Command::Verify(_) => "verify",
-        Command::BeginCommit(_) => "begin_commit",
-        Command::TurnBack(_) => "turn_back",
-        Command::FinishCommit(_) => "finish_commit",
-        Command::Revoke(_) => "revoke",
-        Command::Sweep(_) => "sweep",
-        Command::Inspect(_) => "inspect",
-        Command::Recall(_) => "recall",
-        Command::Tally(_) => "tally",
-        Command::Expire(_) => "expire",
-        Command::Snapshot => "snapshot",
-    }
-}
-
-/// The name of an effect in fault points.
-fn effect_name(effect: &Effect) -> &'static str {
-    match effect {
-        Effect::Locate(_) => "locate",
-        Effect::Read(_) => "read",
-        Effect::Hash(_) => "hash",
-        Effect::LoadObject(_) => "load_object",
-        Effect::LoadVersion { .. } => "load_version",
-        Effect::Stage { .. } => "stage",
-        Effect::Discard(_) => "discard",
-        Effect::Latch(_) => "latch",
-        Effect::Unlatch => "unlatch",
-        Effect::Swap(_) => "swap",
-        Effect::SwapBack(_) => "swap_back",
-        Effect::HashStaged(_) => "hash_staged",
-        Effect::SyncNames(_) => "sync_names",
-        Effect::Keep { .. } => "keep",
-        Effect::Probe(_) => "probe",
-        Effect::Ring(_) => "ring",
     }
 }
 

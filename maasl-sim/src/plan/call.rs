@@ -1,0 +1,183 @@
+//! What an agent asks for.
+//!
+//! Owns: the actions of a workload. Promises: an action says what its agent
+//! means; the bytes follow from the agent, the call and what it has seen. Leaves
+//! to others: carrying it out (`world::agent`).
+
+use serde::{Deserialize, Serialize};
+
+/// One call of an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// Not before then; milliseconds from the start.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub at_ms: u64,
+    /// How long the agent thinks before it, after its last answer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub think_us: u64,
+    /// What it asks for.
+    pub action: Action,
+    /// Whether the request carries an idempotency key.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keyed: bool,
+    /// Whether the call is made under the agent's reservation, if it has one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub under_lease: bool,
+    /// The longest wait the agent accepts; the class decides where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_wait_ms: Option<u64>,
+    /// Batch work rather than interactive.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub batch: bool,
+    /// After how long the agent cancels it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_after_ms: Option<u64>,
+    /// After how long without an answer the agent asks again.
+    #[serde(default = "patience_ms", skip_serializing_if = "is_default_patience")]
+    pub patience_ms: u64,
+    /// How often it tries in all.
+    #[serde(default = "attempts", skip_serializing_if = "is_default_attempts")]
+    pub attempts: u32,
+}
+
+impl Call {
+    /// A call with nothing special about it.
+    #[must_use]
+    pub fn new(action: Action) -> Self {
+        Self {
+            at_ms: 0,
+            think_us: 0,
+            action,
+            keyed: false,
+            under_lease: false,
+            max_wait_ms: None,
+            batch: false,
+            cancel_after_ms: None,
+            patience_ms: patience_ms(),
+            attempts: attempts(),
+        }
+    }
+}
+
+fn patience_ms() -> u64 {
+    60_000
+}
+
+fn attempts() -> u32 {
+    3
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_default_patience(value: &u64) -> bool {
+    *value == patience_ms()
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_default_attempts(value: &u32) -> bool {
+    *value == attempts()
+}
+
+/// What an agent asks for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    /// Reads a file.
+    Read {
+        /// Which.
+        path: String,
+    },
+    /// Reads a file, then replaces its whole content, based on what was read.
+    Write {
+        /// Which.
+        path: String,
+        /// Whether independent changes are merged instead of refused.
+        #[serde(default, skip_serializing_if = "is_false")]
+        merge: bool,
+        /// Whether it goes by what it saw last, without reading first.
+        #[serde(default, skip_serializing_if = "is_false")]
+        from_memory: bool,
+    },
+    /// Replaces the agent's own line by one that counts one more.
+    Edit {
+        /// Which.
+        path: String,
+    },
+    /// Creates a file under a name that should be free.
+    Create {
+        /// Which.
+        path: String,
+    },
+    /// Gives a file another name.
+    Move {
+        /// The old name.
+        path: String,
+        /// The new name.
+        to: String,
+    },
+    /// Removes a file.
+    Delete {
+        /// Which.
+        path: String,
+    },
+    /// Edits several files, all or nothing.
+    Refactor {
+        /// Which.
+        paths: Vec<String>,
+    },
+    /// Brings back the content a file had before its last change.
+    Restore {
+        /// Which.
+        path: String,
+    },
+    /// Takes a lease over several calls.
+    Reserve {
+        /// Of which files or folders.
+        paths: Vec<String>,
+        /// Each with everything below it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        subtree: bool,
+        /// Beside other readers.
+        #[serde(default, skip_serializing_if = "is_false")]
+        shared: bool,
+        /// For how long; the class decides where not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ttl_ms: Option<u64>,
+        /// Whether its server renews it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        keep: bool,
+    },
+    /// Extends the reservation.
+    Renew,
+    /// Returns the reservation.
+    Release,
+    /// Takes leases away from whoever holds them.
+    Revoke {
+        /// On what.
+        path: String,
+    },
+    /// Settles what dead processes left open.
+    Recover,
+}

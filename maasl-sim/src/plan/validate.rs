@@ -1,0 +1,168 @@
+//! Whether a plan can be run.
+//!
+//! Owns: what a plan must have for a world to be made of it. Promises: what
+//! passes runs without a panic of the world's own. Leaves to others: whether it
+//! makes sense.
+
+use std::collections::BTreeSet;
+
+use maasl_core::config::Config;
+use maasl_core::policy::CRIT_CODE;
+
+use super::fault::{FaultKind, When};
+use super::{PLAN_VERSION, Plan};
+
+/// Why a plan cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct PlanError {
+    /// Where.
+    pub field: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+fn wrong(field: impl Into<String>, message: impl Into<String>) -> PlanError {
+    PlanError {
+        field: field.into(),
+        message: message.into(),
+    }
+}
+
+impl Plan {
+    /// Whether a world can be made of it; the first reason why not.
+    pub fn validate(&self) -> Result<(), PlanError> {
+        if self.plan_version != PLAN_VERSION {
+            let message = format!("is {}; this program runs {PLAN_VERSION}", self.plan_version);
+            return Err(wrong("plan_version", message));
+        }
+        let names = self.unique_names()?;
+        for agent in &self.agents {
+            let field = format!("agents.{}.process", agent.name);
+            known(&names, &agent.process, field)?;
+        }
+        for (index, fault) in self.faults.iter().enumerate() {
+            let field = format!("faults[{index}]");
+            if let When::Point(point) = &fault.when {
+                known(&names, &point.process, format!("{field}.when.process"))?;
+            }
+            if let Some(process) = fault.what.process() {
+                known(&names, process, format!("{field}.what.process"))?;
+            }
+        }
+        self.validate_timing()?;
+        let config = self.config();
+        config
+            .validate()
+            .map_err(|error| wrong("settings", error.to_string()))
+    }
+
+    /// The product's configuration under this plan.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        let mut config = Config::default();
+        let settings = &self.settings;
+        if let Some(ppm) = settings.clock_drift_ppm {
+            config.clock_drift_ppm = ppm;
+        }
+        if let Some(ms) = settings.latch_wait_ms {
+            config.limits.latch_wait_ms = ms;
+        }
+        if let Some(ms) = settings.gate_wait_ms {
+            config.limits.gate_wait_ms = ms;
+        }
+        let code = config.policies.get(CRIT_CODE);
+        let mut policy = code.expect("a built-in class is always there").clone();
+        let set = |place: &mut u64, value: Option<u64>| {
+            if let Some(value) = value {
+                *place = value;
+            }
+        };
+        set(&mut policy.lease_ttl_ms, settings.lease_ttl_ms);
+        set(&mut policy.lock_delay_ms, settings.lock_delay_ms);
+        let interactive = settings.interactive_max_wait_ms;
+        set(&mut policy.interactive_max_wait_ms, interactive);
+        set(&mut policy.batch_max_wait_ms, settings.batch_max_wait_ms);
+        let replaced = config.policies.insert(policy);
+        replaced.expect("a class with another lease is still the same class");
+        config
+    }
+
+    fn unique_names(&self) -> Result<BTreeSet<&str>, PlanError> {
+        let mut names = BTreeSet::new();
+        for process in &self.processes {
+            if !names.insert(process.name.as_str()) {
+                let message = format!("there are two named {:?}", process.name);
+                return Err(wrong("processes", message));
+            }
+        }
+        if names.is_empty() || names.len() > 1_000 {
+            return Err(wrong("processes", "between 1 and 1,000 are needed"));
+        }
+        if self.agents.len() > 10_000 {
+            return Err(wrong("agents", "at most 10,000 can take part"));
+        }
+        Ok(names)
+    }
+
+    fn validate_timing(&self) -> Result<(), PlanError> {
+        let timing = &self.timing;
+        let tables = [
+            ("client_us", &timing.client_us),
+            ("store_us", &timing.store_us),
+            ("transaction_us", &timing.transaction_us),
+            ("effect_us", &timing.effect_us),
+            ("sync_us", &timing.sync_us),
+            ("bell_us", &timing.bell_us),
+        ];
+        for (name, table) in tables {
+            if table.is_empty() {
+                let field = format!("timing.{name}");
+                return Err(wrong(field, "needs at least one entry"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn known(names: &BTreeSet<&str>, name: &str, field: String) -> Result<(), PlanError> {
+    if names.contains(name) {
+        return Ok(());
+    }
+    let list: Vec<&str> = names.iter().copied().collect();
+    let message = format!("{name:?} is no process; there are {}", list.join(", "));
+    Err(wrong(field, message))
+}
+
+impl FaultKind {
+    /// The process it strikes, where it strikes one.
+    #[must_use]
+    pub fn process(&self) -> Option<&str> {
+        match self {
+            Self::Kill { process, .. }
+            | Self::Pause { process, .. }
+            | Self::ClockStep { process, .. }
+            | Self::ClockDrift { process, .. }
+            | Self::ClockFreeze { process, .. }
+            | Self::Delay { process, .. }
+            | Self::Drop { process, .. }
+            | Self::Duplicate { process, .. }
+            | Self::Partition { process, .. }
+            | Self::Hold { process, .. }
+            | Self::StoreFails { process, .. }
+            | Self::EffectFails { process, .. }
+            | Self::ShortWrite { process, .. } => Some(process),
+            Self::PowerCut { .. }
+            | Self::Suspend { .. }
+            | Self::StoreClockStep { .. }
+            | Self::StoreBusy { .. }
+            | Self::StoreSlow { .. }
+            | Self::StoreFull { .. }
+            | Self::DiskFull { .. }
+            | Self::BitFlip { .. }
+            | Self::OutsideWrite { .. }
+            | Self::OutsideDelete { .. }
+            | Self::StoreRestored { .. } => None,
+        }
+    }
+}

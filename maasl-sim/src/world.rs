@@ -1,0 +1,300 @@
+//! A world: processes, agents, one store, one disk, and time.
+//!
+//! Owns: the order in which things happen. Promises: the same plan gives the same
+//! world; nothing is drawn while it runs; time jumps from one event to the next.
+//! The code that decides is the product's own: `Coordinator` and `MemoryRows` of
+//! `maasl-core`. Leaves to others: whether what happened was right (`checks`).
+
+mod agents;
+mod client;
+mod clock;
+pub mod disk;
+mod gate;
+mod latches;
+mod processes;
+mod queue;
+mod server;
+mod steps;
+mod store;
+mod strike;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use maasl_core::config::Config;
+use maasl_core::id::SessionId;
+
+use self::client::Client;
+use self::disk::Disk;
+use self::gate::Gate;
+use self::latches::Latches;
+use self::queue::{Event, Queue};
+use self::server::Server;
+use self::store::Store;
+use crate::checks::{Breach, Judges};
+use crate::observe::{AgentNo, Ground, Observation, ProcessNo};
+use crate::plan::{FaultKind, Plan};
+use crate::record::{Kind, Record, Recorder};
+
+const NS_PER_MS: u64 = 1_000_000;
+const NS_PER_US: u64 = 1_000;
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// The promise that was broken, if one was.
+    pub breach: Option<Breach>,
+    /// The digest over all records.
+    pub digest: [u8; 32],
+    /// How many records there are.
+    pub records: u64,
+    /// The newest records, oldest first.
+    pub tail: Vec<Record>,
+    /// All records, if they were kept.
+    pub kept: Vec<Record>,
+    /// How much time passed in the world.
+    pub elapsed_ms: u64,
+    /// Inputs handled by the coordinators and commands decided by the store.
+    pub core_steps: u64,
+    /// The events of the core that observers may count on, by name.
+    pub reached: BTreeSet<&'static str>,
+}
+
+/// A world under way.
+pub struct World<'p> {
+    plan: &'p Plan,
+    config: Arc<Config>,
+    now_ns: u64,
+    queue: Queue,
+    servers: Vec<Server>,
+    clients: Vec<Client>,
+    store: Store,
+    gate: Gate,
+    slower_ns: u64,
+    store_full: bool,
+    disk_full: bool,
+    latches: Latches,
+    disk: Disk,
+    dead: BTreeSet<SessionId>,
+    process_names: Vec<String>,
+    agent_names: Vec<String>,
+    next_request: u64,
+    quiet: bool,
+    judges: Judges,
+    breach: Option<Breach>,
+    recorder: Recorder,
+    core_steps: u64,
+    reached: BTreeSet<&'static str>,
+}
+
+impl<'p> World<'p> {
+    /// The world of a plan, before its first event.
+    ///
+    /// # Panics
+    /// If the plan names processes it does not have, or settings out of range:
+    /// `Plan::validate` finds both.
+    #[must_use]
+    pub fn new(plan: &'p Plan, keep_records: bool) -> Self {
+        let can_lose = plan.can_lose();
+        let config = Arc::new(plan.config());
+        let servers = plan.processes.iter();
+        let servers = servers.map(|process| {
+            let ahead_ns = (1 << 40) + process.clock_ahead_us * NS_PER_US;
+            Server::new(clock::Clock::new(ahead_ns, process.drift_ppm))
+        });
+        let floor_block = plan.settings.floor_block.unwrap_or(1024);
+        let mut world = Self {
+            config,
+            now_ns: 0,
+            queue: Queue::default(),
+            servers: servers.collect(),
+            clients: plan
+                .agents
+                .iter()
+                .map(|agent| Client::new(plan, agent))
+                .collect(),
+            store: Store::new(can_lose, floor_block),
+            gate: Gate::default(),
+            slower_ns: 0,
+            store_full: false,
+            disk_full: false,
+            latches: Latches::default(),
+            disk: Disk::new(can_lose),
+            dead: BTreeSet::new(),
+            process_names: plan.processes.iter().map(|one| one.name.clone()).collect(),
+            agent_names: plan.agents.iter().map(|one| one.name.clone()).collect(),
+            next_request: 1,
+            quiet: false,
+            judges: Judges::of(&plan.promises),
+            breach: None,
+            recorder: Recorder::new(keep_records),
+            core_steps: 0,
+            reached: BTreeSet::new(),
+            plan,
+        };
+        world.set_up();
+        world
+    }
+
+    /// Runs to the end, or to the first broken promise.
+    #[must_use]
+    pub fn run(mut self) -> Finished {
+        let finished = self.run_events();
+        if self.breach.is_none() {
+            self.observe(&Observation::Ended { finished });
+        }
+        let (records, tail) = (self.recorder.count(), self.recorder.tail());
+        let (digest, kept) = self.recorder.finish();
+        Finished {
+            breach: self.breach,
+            digest,
+            records,
+            tail,
+            kept,
+            elapsed_ms: self.now_ns / NS_PER_MS,
+            core_steps: self.core_steps,
+            reached: self.reached,
+        }
+    }
+
+    fn set_up(&mut self) {
+        for file in &self.plan.files {
+            let bytes = file.content.as_bytes().into();
+            self.disk.outside(&file.path, Some(bytes));
+        }
+        for (no, process) in (0..).zip(&self.plan.processes) {
+            let at_ns = process.start_at_ms * NS_PER_MS;
+            self.queue.push(at_ns, Event::Start(ProcessNo(no)));
+        }
+        for no in 0..self.clients.len() {
+            let agent = AgentNo(u16::try_from(no).expect("a plan has few agents"));
+            self.queue.push(0, Event::Turn(agent));
+        }
+        for (index, fault) in self.plan.faults.iter().enumerate() {
+            self.arm(index, fault);
+        }
+        self.queue
+            .push(self.plan.quiet_from_ms * NS_PER_MS, Event::Quiet);
+    }
+
+    /// Whether everything came to its end before the time was up.
+    fn run_events(&mut self) -> bool {
+        let end_ns = (self.plan.quiet_from_ms + self.plan.settle_ms) * NS_PER_MS;
+        let mut events = 0;
+        while self.breach.is_none() {
+            if self.is_over() {
+                return true;
+            }
+            events += 1;
+            if self.queue.next_at().is_none_or(|at| at > end_ns) || events > self.plan.events_max {
+                return false;
+            }
+            self.step();
+        }
+        false
+    }
+
+    /// Nothing goes wrong any more, all agents are done, nothing is under way.
+    fn is_over(&self) -> bool {
+        self.quiet
+            && self.clients.iter().all(Client::is_done)
+            && self.servers.iter().all(|server| {
+                let coordinator = server.coordinator.as_ref();
+                coordinator.is_none_or(|coordinator| coordinator.calls() == 0)
+            })
+    }
+
+    fn step(&mut self) {
+        let Some((at_ns, event)) = self.queue.pop() else {
+            return;
+        };
+        self.now_ns = at_ns.max(self.now_ns);
+        match event {
+            Event::Start(process) => self.start(process),
+            Event::Resume(process) => self.resume(process),
+            Event::Turn(agent) => self.turn(agent),
+            Event::Patience(agent, request, attempt) => self.lose_patience(agent, request, attempt),
+            Event::Disconnected(agent, request, attempt) => {
+                self.lose_patience(agent, request, attempt);
+            }
+            Event::CancelCall(agent, request) => self.send_cancel(agent, request),
+            Event::Response(agent, request, response) => self.answered(agent, request, &response),
+            Event::At(process, arrival) => self.arrive(process, arrival),
+            Event::StoreArrival(process, incarnation, step, command) => {
+                self.remote_command(process, incarnation, step, &command);
+            }
+            Event::Strike(fault) => self.strike(fault),
+            Event::Relief(relief) => self.relieve(relief),
+            Event::Quiet => self.calm(),
+        }
+    }
+
+    fn observe(&mut self, observation: &Observation<'_>) {
+        let ground = Ground {
+            now_ns: self.now_ns,
+            rows: &self.store.rows,
+            disk: &self.disk,
+            processes: &self.process_names,
+            agents: &self.agent_names,
+        };
+        if let Err(breach) = self.judges.observe(observation, &ground) {
+            self.breach.get_or_insert(breach);
+        }
+    }
+
+    fn record(&mut self, kind: Kind, who: u16, label: &'static str, call: u64, detail: u64) {
+        self.recorder.add(Record {
+            at_ns: self.now_ns,
+            kind,
+            who,
+            label,
+            call,
+            detail,
+        });
+    }
+
+    fn server(&mut self, process: ProcessNo) -> &mut Server {
+        &mut self.servers[usize::from(process.0)]
+    }
+
+    fn push_in(&mut self, after_ns: u64, event: Event) {
+        self.queue.push(self.now_ns + after_ns, event);
+    }
+
+    fn process_named(&self, name: &str) -> ProcessNo {
+        let mut names = self.process_names.iter();
+        let at = names.position(|one| one == name);
+        let at = at.expect("a validated plan names only processes it has");
+        ProcessNo(u16::try_from(at).expect("a plan has few processes"))
+    }
+}
+
+impl Plan {
+    /// Whether something may be lost that was written: then the world keeps what
+    /// a loss would leave.
+    fn can_lose(&self) -> bool {
+        self.faults.iter().any(|fault| {
+            matches!(
+                fault.what,
+                FaultKind::PowerCut { .. } | FaultKind::StoreRestored { .. }
+            )
+        })
+    }
+}
+
+/// The entry of a table that a message falls on: by its identity alone.
+fn pick(table: &[u64], identity: [u64; 4]) -> u64 {
+    if table.len() == 1 {
+        return table[0];
+    }
+    let mut mixed = 0x9e37_79b9_7f4a_7c15_u64;
+    for part in identity {
+        // The finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
+        mixed = mixed.wrapping_add(part).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+    }
+    let length = table.len() as u64;
+    table[usize::try_from(mixed % length).expect("a place in a table")]
+}

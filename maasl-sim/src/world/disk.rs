@@ -1,0 +1,274 @@
+//! A file system of which only what was synced survives a power cut.
+//!
+//! Owns: names, the contents under them, and which of either are on the device.
+//! Promises: a change of names happens whole or not at all; what was synced
+//! stays; of the rest, the fault says what survives. Leaves to others: who may
+//! change what when.
+//!
+//! The model is stricter than common file systems, after Pillai et al. (2014):
+//! without a sync of its names, any subset of the changes may survive, and
+//! content that was not synced may be cut short.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use maasl_core::coordinator::io::Swapped;
+use maasl_core::id::ContentHash;
+use maasl_core::lease::CommitItem;
+
+/// A place where content can stand.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    File(String),
+    Stage(String),
+    Object(ContentHash),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Inode(u64);
+
+/// Content and its hash.
+#[derive(Clone, Debug)]
+struct Blob {
+    bytes: Arc<[u8]>,
+    hash: ContentHash,
+    synced: bool,
+}
+
+/// Names that changed together.
+type Change = Vec<(Name, Option<Inode>)>;
+
+/// The disk.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    names: BTreeMap<Name, Inode>,
+    blobs: BTreeMap<Inode, Blob>,
+    next: u64,
+    /// What a power cut would leave of the names; nothing where none can come.
+    durable: Option<BTreeMap<Name, Inode>>,
+    unsynced: Vec<Change>,
+}
+
+impl Disk {
+    /// An empty disk; `can_lose` if a power cut may come.
+    #[must_use]
+    pub(crate) fn new(can_lose: bool) -> Self {
+        Self {
+            durable: can_lose.then(BTreeMap::new),
+            ..Self::default()
+        }
+    }
+
+    /// The content of a file.
+    #[must_use]
+    pub fn read(&self, path: &str) -> Option<Arc<[u8]>> {
+        let blob = self.blob(&Name::File(path.into()))?;
+        Some(blob.bytes.clone())
+    }
+
+    /// The hash of a file's content.
+    #[must_use]
+    pub fn hash(&self, path: &str) -> Option<ContentHash> {
+        self.blob(&Name::File(path.into())).map(|blob| blob.hash)
+    }
+
+    /// The files there are, with their hashes, in order.
+    pub fn files(&self) -> impl Iterator<Item = (&str, ContentHash)> {
+        self.names.iter().filter_map(|(name, inode)| match name {
+            Name::File(path) => Some((path.as_str(), self.blobs[inode].hash)),
+            Name::Stage(_) | Name::Object(_) => None,
+        })
+    }
+
+    /// The staged names there are.
+    pub fn stages(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().filter_map(|name| match name {
+            Name::Stage(stage) => Some(stage.as_str()),
+            Name::File(_) | Name::Object(_) => None,
+        })
+    }
+
+    /// Whether this content stands somewhere: in a file, staged or kept.
+    #[must_use]
+    pub fn holds(&self, content: ContentHash) -> bool {
+        self.names.contains_key(&Name::Object(content))
+            || self
+                .names
+                .values()
+                .any(|inode| self.blobs[inode].hash == content)
+    }
+
+    pub(crate) fn hash_staged(&self, stage: &str) -> Option<ContentHash> {
+        self.blob(&Name::Stage(stage.into())).map(|blob| blob.hash)
+    }
+
+    pub(crate) fn object(&self, content: ContentHash) -> Option<Arc<[u8]>> {
+        let blob = self.blob(&Name::Object(content))?;
+        (blob.hash == content).then(|| blob.bytes.clone())
+    }
+
+    /// Stages content; its bytes are synced, its name is not.
+    pub(crate) fn stage(&mut self, stage: &str, bytes: Arc<[u8]>, synced: bool) {
+        let inode = self.put(bytes, synced);
+        self.change(vec![(Name::Stage(stage.into()), Some(inode))]);
+    }
+
+    pub(crate) fn discard(&mut self, stage: &str) {
+        let name = Name::Stage(stage.into());
+        if self.names.contains_key(&name) {
+            self.change(vec![(name, None)]);
+        }
+    }
+
+    pub(crate) fn keep(&mut self, stage: &str, content: ContentHash) {
+        let from = Name::Stage(stage.into());
+        if let Some(inode) = self.names.get(&from).copied() {
+            self.change(vec![(from, None), (Name::Object(content), Some(inode))]);
+        }
+    }
+
+    /// Does what the node's swap does: exchange, bring or take away.
+    pub(crate) fn swap(&mut self, item: &CommitItem) -> Swapped {
+        self.exchange(item, item.old.is_some(), item.new.is_some())
+    }
+
+    pub(crate) fn swap_back(&mut self, item: &CommitItem) -> Swapped {
+        self.exchange(item, item.new.is_some(), item.old.is_some())
+    }
+
+    fn exchange(&mut self, item: &CommitItem, before: bool, after: bool) -> Swapped {
+        let file = Name::File(item.path.clone());
+        let stage = Name::Stage(item.stage.clone());
+        let (at_file, at_stage) = (self.at(&file), self.at(&stage));
+        match (before, after) {
+            (true, true) => match (at_file, at_stage) {
+                (Some(old), Some(new)) => {
+                    let displaced = self.blobs[&old].hash;
+                    self.change(vec![(file, Some(new)), (stage, Some(old))]);
+                    Swapped::Displaced(Some(displaced))
+                }
+                _ => Swapped::Vanished,
+            },
+            (false, true) => match (at_file, at_stage) {
+                (None, Some(new)) => {
+                    self.change(vec![(file, Some(new)), (stage, None)]);
+                    Swapped::Displaced(None)
+                }
+                (Some(found), _) => Swapped::Occupied(Some(self.blobs[&found].hash)),
+                (None, None) => Swapped::Vanished,
+            },
+            (true, false) => match at_file {
+                Some(old) => {
+                    let displaced = self.blobs[&old].hash;
+                    self.change(vec![(file, None), (stage, Some(old))]);
+                    Swapped::Displaced(Some(displaced))
+                }
+                None => Swapped::Vanished,
+            },
+            (false, false) => Swapped::Displaced(None),
+        }
+    }
+
+    /// Brings the changes of these files' names to the device.
+    pub(crate) fn sync_names(&mut self, paths: &[String]) {
+        let Some(durable) = &mut self.durable else {
+            return;
+        };
+        let touches = |change: &Change| {
+            let mut names = change.iter().map(|(name, _)| name);
+            names.any(|name| matches!(name, Name::File(path) if paths.contains(path)))
+        };
+        for change in self.unsynced.extract_if(.., |change| touches(change)) {
+            apply(durable, &change);
+        }
+    }
+
+    /// Somebody outside puts a file there, or removes it, and syncs.
+    pub(crate) fn outside(&mut self, path: &str, bytes: Option<Arc<[u8]>>) {
+        let inode = bytes.map(|bytes| self.put(bytes, true));
+        self.change(vec![(Name::File(path.into()), inode)]);
+        self.sync_names(&[path.into()]);
+    }
+
+    /// Flips one bit of a file; the hash it had, if it has any bits.
+    pub(crate) fn rot(&mut self, path: &str, bit: u64) -> Option<ContentHash> {
+        let inode = self.at(&Name::File(path.into()))?;
+        let blob = self
+            .blobs
+            .get_mut(&inode)
+            .expect("a name stands for a blob");
+        let mut bytes = blob.bytes.to_vec();
+        let bits = bytes.len() as u64 * 8;
+        if bits == 0 {
+            return None;
+        }
+        let at = usize::try_from(bit % bits / 8).expect("a place in a file in memory");
+        bytes[at] ^= 1 << (bit % 8);
+        let before = blob.hash;
+        blob.hash = ContentHash::of(&bytes);
+        blob.bytes = bytes.into();
+        Some(before)
+    }
+
+    /// Loses what was not synced: of the changes of names, those stay whose bit
+    /// in `names_kept` is set, and contents keep their first `bytes_kept` bytes.
+    pub(crate) fn cut_power(&mut self, names_kept: u64, bytes_kept: u32) {
+        let Some(mut names) = self.durable.take() else {
+            panic!("a power cut was not expected: the plan decides that before the start");
+        };
+        for (index, change) in self.unsynced.drain(..).enumerate() {
+            if names_kept >> (index % 64) & 1 == 1 {
+                apply(&mut names, &change);
+            }
+        }
+        self.durable = Some(names.clone());
+        self.names = names;
+        let kept = bytes_kept as usize;
+        for blob in self.blobs.values_mut().filter(|blob| !blob.synced) {
+            if blob.bytes.len() > kept {
+                blob.bytes = blob.bytes[..kept].into();
+                blob.hash = ContentHash::of(&blob.bytes);
+            }
+            blob.synced = true;
+        }
+    }
+
+    fn blob(&self, name: &Name) -> Option<&Blob> {
+        self.names.get(name).map(|inode| &self.blobs[inode])
+    }
+
+    fn at(&self, name: &Name) -> Option<Inode> {
+        self.names.get(name).copied()
+    }
+
+    fn put(&mut self, bytes: Arc<[u8]>, synced: bool) -> Inode {
+        let inode = Inode(self.next);
+        self.next += 1;
+        let hash = ContentHash::of(&bytes);
+        self.blobs.insert(
+            inode,
+            Blob {
+                bytes,
+                hash,
+                synced,
+            },
+        );
+        inode
+    }
+
+    fn change(&mut self, change: Change) {
+        apply(&mut self.names, &change);
+        if self.durable.is_some() {
+            self.unsynced.push(change);
+        }
+    }
+}
+
+fn apply(names: &mut BTreeMap<Name, Inode>, change: &Change) {
+    for (name, inode) in change {
+        match inode {
+            Some(inode) => names.insert(name.clone(), *inode),
+            None => names.remove(name),
+        };
+    }
+}

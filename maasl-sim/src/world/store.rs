@@ -1,0 +1,205 @@
+//! The store of a world: the real lease table over rows that can be lost.
+//!
+//! Owns: the rows, the token floor beside them, the store's clock, and what a
+//! power cut or an old copy leaves of them. Promises: decisions are the core's
+//! own; loss takes the newest commits first, as a log does. Leaves to others:
+//! the gate and the time a transaction takes (`gate`).
+
+use std::collections::VecDeque;
+
+use maasl_core::id::{SessionId, Token};
+use maasl_core::lease::command::Open;
+use maasl_core::lease::{Command, MemoryRows, Meta, Outcome, Query, Rows, Session, StoreClock};
+
+use super::clock::Clock;
+
+/// Wall clock at the start of a world: 2026-01-01, milliseconds since 1970.
+const ORIGIN_WALL_MS: u64 = 1_767_225_600_000;
+
+/// Commits that can be taken back by putting an old copy in place.
+const COPIES_MAX: usize = 256;
+
+/// A commit as the log has it.
+#[derive(Clone, Debug)]
+struct Logged {
+    command: Command,
+    clock: StoreClock,
+}
+
+/// What a loss would leave.
+#[derive(Clone, Debug, Default)]
+struct Shadow {
+    /// The rows without the newest commits.
+    rows: MemoryRows,
+    /// Those commits, oldest first.
+    log: VecDeque<Logged>,
+    /// How many of them are on the device.
+    synced: usize,
+}
+
+/// The store of a world.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) rows: MemoryRows,
+    shadow: Option<Shadow>,
+    floor: Option<Token>,
+    floor_before: Option<Token>,
+    floor_block: u64,
+    clock: Clock,
+    boots: u32,
+}
+
+impl Store {
+    /// An empty store; `can_lose` if a power cut or an old copy may come.
+    pub(crate) fn new(can_lose: bool, floor_block: u64) -> Self {
+        Self {
+            rows: MemoryRows::default(),
+            shadow: can_lose.then(Shadow::default),
+            floor: None,
+            floor_before: None,
+            floor_block,
+            clock: Clock::new(1_000_000_000, 0),
+            boots: 1,
+        }
+    }
+
+    pub(crate) fn clock(&self, world_ns: u64) -> StoreClock {
+        StoreClock {
+            now: self.clock.read(world_ns),
+            wall_ms: ORIGIN_WALL_MS + world_ns / 1_000_000,
+        }
+    }
+
+    pub(crate) fn step_clock(&mut self, by_ms: i64, world_ns: u64) {
+        self.clock.step(by_ms, world_ns);
+    }
+
+    /// Opens the store for a process; with what command.
+    pub(crate) fn open(&mut self, session: &SessionId, world_ns: u64) -> (Command, Outcome) {
+        let clock = self.clock(world_ns);
+        let floor = self.floor_at_opening();
+        let open = Command::Open(Open {
+            store: "store".into(),
+            boot: format!("boot-{}", self.boots),
+            floor,
+            first_sequence: floor.sequence() + 1,
+            session: Some(Session {
+                id: session.clone(),
+                pid: 1,
+                role: "serve".into(),
+                started_wall_ms: clock.wall_ms,
+            }),
+        });
+        let outcome = self.apply(&open, clock);
+        self.sync();
+        (open, outcome)
+    }
+
+    /// Executes a command, making room for tokens where it needs that.
+    pub(crate) fn transact(&mut self, command: &Command, world_ns: u64) -> Outcome {
+        let clock = self.clock(world_ns);
+        loop {
+            let outcome = self.apply(command, clock);
+            let Outcome::NeedReserve(token) = outcome else {
+                if command.must_be_durable() {
+                    self.sync();
+                }
+                return outcome;
+            };
+            let through = self.raise_floor(token);
+            self.apply(&Command::Reserve(through), clock);
+        }
+    }
+
+    /// Brings every commit to the device.
+    pub(crate) fn sync(&mut self) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.synced = shadow.log.len();
+            shadow.trim();
+        }
+    }
+
+    /// Loses power: of the commits that were not synced, the oldest `kept` stay.
+    pub(crate) fn cut_power(&mut self, kept: u32) {
+        let shadow = self
+            .shadow
+            .as_mut()
+            .expect("a loss was expected from the start");
+        let length = shadow.log.len().min(shadow.synced + kept as usize);
+        self.rows = shadow.rewind(length);
+        self.boots += 1;
+    }
+
+    /// Puts a copy in place that lacks the newest commits.
+    pub(crate) fn restore(&mut self, commits_back: u32, with_floor: bool) {
+        let shadow = self
+            .shadow
+            .as_mut()
+            .expect("a loss was expected from the start");
+        let length = shadow.log.len().saturating_sub(commits_back as usize);
+        self.rows = shadow.rewind(length);
+        if with_floor {
+            self.floor = self.floor_before;
+        }
+    }
+
+    fn meta(&self) -> Option<Meta> {
+        match self.rows.load(&Query::Meta) {
+            Rows::Meta(meta) => meta,
+            other => panic!("the row about the store was asked for, not {other:?}"),
+        }
+    }
+
+    fn apply(&mut self, command: &Command, clock: StoreClock) -> Outcome {
+        let outcome = self.rows.transact(command, clock);
+        if let Some(shadow) = &mut self.shadow
+            && !command.is_read_only()
+        {
+            let command = command.clone();
+            shadow.log.push_back(Logged { command, clock });
+        }
+        outcome
+    }
+
+    fn floor_at_opening(&self) -> Token {
+        let known = self.meta().map(|meta| meta.reserved_through);
+        known
+            .unwrap_or_default()
+            .max(self.floor.unwrap_or_default())
+    }
+
+    fn raise_floor(&mut self, token: Token) -> Token {
+        let last = token.sequence().saturating_add(self.floor_block);
+        let last = last.min(Token::SEQUENCE_MAX);
+        let through = Token::new(token.generation(), last);
+        let through = through.expect("the generation of a token, and a bounded sequence");
+        self.floor_before = self.floor;
+        self.floor = self.floor.max(Some(through));
+        through
+    }
+}
+
+impl Shadow {
+    /// Forgets how to take back what lies too far back.
+    fn trim(&mut self) {
+        while self.log.len() > COPIES_MAX && self.synced > 0 {
+            let Some(oldest) = self.log.pop_front() else {
+                return;
+            };
+            self.rows.transact(&oldest.command, oldest.clock);
+            self.synced -= 1;
+        }
+    }
+
+    /// The rows after the first `length` commits of the log, which are all that
+    /// is left of it.
+    fn rewind(&mut self, length: usize) -> MemoryRows {
+        self.log.truncate(length);
+        self.synced = self.synced.min(length);
+        let mut rows = self.rows.clone();
+        for logged in &self.log {
+            rows.transact(&logged.command, logged.clock);
+        }
+        rows
+    }
+}
