@@ -82,7 +82,7 @@ pub(crate) enum Own {
 }
 
 /// The end of something that lasts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Relief {
     /// Messages get through again.
     Route(ProcessNo, Route),

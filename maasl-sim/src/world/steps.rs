@@ -533,10 +533,9 @@ fn weight_done(done: &Done) -> u64 {
     };
     match done {
         Done::Content(content) => content.as_ref().map_or(0, |bytes| bytes.len() as u64 + 1),
-        Done::Hashed(hash) => of(hash),
+        Done::Hashed(hash) | Done::Swapped(Swapped::Displaced(hash)) => of(hash),
         Done::Object(object) => u64::from(object.is_some()),
         Done::Version(version) => version.as_ref().map_or(0, |version| version.number),
-        Done::Swapped(Swapped::Displaced(hash)) => of(hash),
         Done::Swapped(Swapped::Vanished) => 3,
         Done::Swapped(Swapped::Occupied(hash)) => of(hash).wrapping_add(4),
         Done::Dead(dead) => dead.len() as u64,
