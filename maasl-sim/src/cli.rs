@@ -5,8 +5,10 @@
 //! decide; 64 and above mean wrong usage or files. Leaves to others: what each
 //! command does (the module of its name).
 
+mod diff;
 mod input;
 pub mod output;
+mod replay;
 mod run;
 
 use std::process::ExitCode;
@@ -55,6 +57,10 @@ struct Arguments {
 enum Command {
     /// Run one scenario with one seed, or a plan
     Run(run::Arguments),
+    /// Run a trace again and compare, record by record
+    Replay(replay::Arguments),
+    /// Show where two traces part
+    Diff(diff::Arguments),
 }
 
 /// Runs the program.
@@ -72,6 +78,8 @@ pub fn main() -> ExitCode {
     let output = Output::standard();
     let done = match arguments.command {
         Command::Run(arguments) => run::run(&arguments, &output),
+        Command::Replay(arguments) => replay::run(&arguments, &output),
+        Command::Diff(arguments) => diff::run(&arguments, &output),
     };
     match done {
         Ok(Verdict::Held) => ExitCode::SUCCESS,
