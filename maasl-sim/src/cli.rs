@@ -10,6 +10,7 @@ mod input;
 pub mod output;
 mod replay;
 mod run;
+mod shrink;
 
 use std::process::ExitCode;
 
@@ -61,6 +62,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Show where two traces part
     Diff(diff::Arguments),
+    /// Cut a failing plan down to what makes it fail
+    Shrink(shrink::Arguments),
 }
 
 /// Runs the program.
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments, &output),
         Command::Replay(arguments) => replay::run(&arguments, &output),
         Command::Diff(arguments) => diff::run(&arguments, &output),
+        Command::Shrink(arguments) => shrink::run(&arguments, &output),
     };
     match done {
         Ok(Verdict::Held) => ExitCode::SUCCESS,

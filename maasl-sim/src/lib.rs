@@ -14,6 +14,7 @@ pub mod plan;
 pub mod promise;
 pub mod record;
 pub mod replay;
+pub mod shrink;
 pub mod trace;
 #[cfg(test)]
 mod trial;

@@ -24,6 +24,15 @@ pub(super) fn trace(path: &Path) -> Result<Trace, CliError> {
     Trace::from_bytes(&bytes).map_err(|error| wrong(path, &error.to_string()))
 }
 
+/// Reads a plan, or the plan inside a trace.
+pub(super) fn plan_or_trace(path: &Path) -> Result<Plan, CliError> {
+    let bytes = std::fs::read(path).map_err(|error| wrong(path, &error.to_string()))?;
+    if Trace::is_trace(&bytes) {
+        return trace(path).map(|trace| trace.plan);
+    }
+    plan(path)
+}
+
 /// Writes a trace.
 pub(super) fn write_trace(path: &Path, trace: &Result<Trace, TraceError>) -> Result<(), CliError> {
     let bytes = trace.as_ref().map_err(Clone::clone);
