@@ -11,6 +11,7 @@ pub mod output;
 mod replay;
 mod run;
 mod shrink;
+mod timeline;
 
 use std::process::ExitCode;
 
@@ -64,6 +65,8 @@ enum Command {
     Diff(diff::Arguments),
     /// Cut a failing plan down to what makes it fail
     Shrink(shrink::Arguments),
+    /// Show a trace as lanes over time
+    Timeline(timeline::Arguments),
 }
 
 /// Runs the program.
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments, &output),
         Command::Diff(arguments) => diff::run(&arguments, &output),
         Command::Shrink(arguments) => shrink::run(&arguments, &output),
+        Command::Timeline(arguments) => timeline::run(&arguments, &output),
     };
     match done {
         Ok(Verdict::Held) => ExitCode::SUCCESS,

@@ -15,6 +15,7 @@ pub mod promise;
 pub mod record;
 pub mod replay;
 pub mod shrink;
+pub mod timeline;
 pub mod trace;
 #[cfg(test)]
 mod trial;
