@@ -213,7 +213,7 @@ impl<'p> World<'p> {
             Event::Start(process) => self.start(process),
             Event::Resume(process) => self.resume(process),
             Event::Turn(agent) => self.turn(agent),
-            Event::Patience(agent, request, attempt) => self.lose_patience(agent, request, attempt),
+            Event::Patience(agent) => self.check_patience(agent),
             Event::Disconnected(agent, request, attempt) => {
                 self.lose_patience(agent, request, attempt);
             }

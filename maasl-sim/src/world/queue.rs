@@ -23,8 +23,8 @@ pub(crate) enum Event {
     Resume(ProcessNo),
     /// An agent acts.
     Turn(AgentNo),
-    /// An agent loses its patience with one sending of a request.
-    Patience(AgentNo, RequestNo, u32),
+    /// An agent may have lost its patience.
+    Patience(AgentNo),
     /// An agent learns that the connection is gone.
     Disconnected(AgentNo, RequestNo, u32),
     /// An agent cancels a request.
