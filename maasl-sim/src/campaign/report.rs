@@ -1,6 +1,6 @@
 //! What a campaign came to, in the forms that people and machines read.
 //!
-//! Owns: the JSON, JUnit and Markdown of a summary. Promises: the same summary
+//! Owns: the JSON, `JUnit` and Markdown of a summary. Promises: the same summary
 //! gives the same text, but for how long it took; every failure comes with the
 //! command that repeats it. Leaves to others: where it goes.
 
