@@ -9,6 +9,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::command::Acquire;
@@ -57,7 +58,7 @@ fn own_ticket<'a>(
     asked: &Acquire,
     now: Timestamp,
 ) -> Result<Option<&'a Ticket>, Need> {
-    for want in &asked.wants {
+    for want in asked.wants.iter() {
         let tickets = rows.tickets(Query::TicketsOverlapping(want.extent.clone()))?;
         let own = |ticket: &&Ticket| ticket.lease == asked.lease && !ticket.is_lapsed(now);
         if let Some(ticket) = tickets.iter().find(own) {
@@ -163,7 +164,7 @@ impl Front {
         };
         let mut leases = BTreeMap::new();
         let mut tickets = BTreeMap::new();
-        for want in &asked.wants {
+        for want in asked.wants.iter() {
             for lease in rows.leases(Query::LeasesOverlapping(want.extent.clone()))? {
                 if contests(&lease.wants, want) {
                     leases
@@ -437,16 +438,16 @@ fn grant(
     changes.push(Change::PutLease(lease.clone()));
     changes.extend(grant_record(asked, &lease, clock.wall_ms));
     let class = class_of(&asked.wants);
-    changes.push(Change::Add(Count::one(Counter::Acquired, class)));
+    changes.push(Change::Add(Count::one(Counter::Acquired, class.clone())));
     changes.push(Change::Add(Count::one(
         Counter::Wait(wait_bucket(asked.waited_us)),
-        class,
+        class.clone(),
     )));
     let takeovers = front.claimable.len() as u64;
     if takeovers > 0 {
         changes.push(Change::Add(Count {
             counter: Counter::Takeovers,
-            class: class.into(),
+            class,
             by: takeovers,
         }));
     }
@@ -481,7 +482,7 @@ fn wake_after_grant(
     let freed: Vec<Want> = front
         .claimable
         .iter()
-        .flat_map(|lease| lease.wants.clone())
+        .flat_map(|lease| lease.wants.iter().cloned())
         .collect();
     let own: Vec<TicketNo> = own.into_iter().collect();
     let blocked = |ticket: &Ticket| ticket.wants.iter().any(|want| contests(&asked.wants, want));
@@ -508,7 +509,7 @@ fn wake_to_find_circles(
     }
     let passed = front.passed.iter();
     let spent = passed.filter(|ticket| ticket.bypassed + 1 == BYPASS_MAX);
-    held_up.extend(spent.map(|ticket| (ticket.no, ticket.wants.as_slice())));
+    held_up.extend(spent.map(|ticket| (ticket.no, &*ticket.wants)));
     let mut wake = Vec::new();
     for (after, wants) in held_up {
         for want in wants {
@@ -531,7 +532,7 @@ fn grant_record(asked: &Acquire, lease: &Lease, wall_ms: u64) -> Option<Change> 
     let receipt = Receipt::Leased {
         lease: lease.id.clone(),
         token: lease.token,
-        wants: lease.wants.clone(),
+        wants: lease.wants.to_vec(),
         ttl_ms: lease.ttl_ms,
         waited_ms: asked.waited_us / 1000,
     };
@@ -566,6 +567,8 @@ fn next_token(meta: &Meta) -> Token {
 }
 
 /// The class under which a set is counted: that of its first want.
-pub(super) fn class_of(wants: &[Want]) -> &str {
-    wants.first().map_or("", |want| want.class.as_str())
+pub(super) fn class_of(wants: &[Want]) -> Arc<str> {
+    wants
+        .first()
+        .map_or_else(Arc::default, |want| want.class.clone())
 }

@@ -7,7 +7,8 @@
 //! finished once, whoever does it. Leaves to others: the swap itself, and the
 //! latches.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::acquire::{class_of, end_conditions};
@@ -124,15 +125,15 @@ pub(super) fn finish(
     }
     changes.extend(answer_record(intent, asked, &receipt, clock.wall_ms));
     let lease = rows.lease(&intent.lease)?;
-    let class = lease.map_or("", |lease| class_of(&lease.wants)).to_string();
+    let class = lease.map_or_else(Arc::default, |lease| class_of(&lease.wants));
     changes.extend(asked.counts.iter().cloned().map(Change::Add));
     if asked.recovered_by.is_some() {
-        changes.push(Change::Add(Count::one(Counter::Recovered, &class)));
+        changes.push(Change::Add(Count::one(Counter::Recovered, class.clone())));
     }
     let mut wake = Vec::new();
     if let Some(lease) = lease.filter(|_| intent.release) {
         changes.extend(end_rows(lease, LeaseEnd::Released, clock.wall_ms));
-        changes.push(Change::Add(Count::one(Counter::Released, &class)));
+        changes.push(Change::Add(Count::one(Counter::Released, class)));
         wake = waiters_to_wake(rows, &lease.wants, &[], clock.now, |_| false)?;
     }
     Ok(Decision {

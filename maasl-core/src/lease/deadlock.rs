@@ -121,7 +121,7 @@ impl Walk<'_> {
 
 fn obstacles_of(rows: &RowSet, waiter: &Ticket, now: Timestamp) -> Result<Vec<Obstacle>, Need> {
     let mut obstacles = Vec::new();
-    for want in &waiter.wants {
+    for want in waiter.wants.iter() {
         let conflicting = |wants: &[Want]| wants.iter().any(|other| other.conflicts(want));
         for lease in rows.leases(Query::LeasesOverlapping(want.extent.clone()))? {
             if !lease.is_expired(now) && conflicting(&lease.wants) {

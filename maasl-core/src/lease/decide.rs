@@ -79,7 +79,7 @@ fn foreseen(command: &Command) -> Vec<Query> {
         Command::Acquire(asked) if asked.request.is_none() => {
             let lease = asked.lease.clone();
             let mut queries = Vec::from([Query::Lease(lease.clone()), Query::Ended(lease)]);
-            for want in &asked.wants {
+            for want in asked.wants.iter() {
                 queries.push(Query::LeasesOverlapping(want.extent.clone()));
                 queries.push(Query::TicketsOverlapping(want.extent.clone()));
             }

@@ -7,6 +7,7 @@
 //! latches and ringing the waiters.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::acquire::{class_of, end_conditions};
@@ -49,7 +50,7 @@ pub(super) fn lost(
     expired: Option<&Lease>,
     counter: Counter,
 ) -> Result<Decision, Need> {
-    let class = expired.map_or("", |lease| class_of(&lease.wants));
+    let class = expired.map_or_else(Arc::default, |lease| class_of(&lease.wants));
     let changes = [Change::Add(Count::one(counter, class))].into();
     let ended = rows.ended(id)?.cloned();
     Ok(Decision {

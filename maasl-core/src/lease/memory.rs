@@ -7,6 +7,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
@@ -36,7 +37,7 @@ pub struct MemoryRows {
     versions: BTreeMap<String, Vec<Version>>,
     answered: BTreeMap<String, Answered>,
     sessions: BTreeMap<SessionId, Session>,
-    counters: BTreeMap<(Counter, String), u64>,
+    counters: BTreeMap<(Counter, Arc<str>), u64>,
 }
 
 impl MemoryRows {
@@ -135,7 +136,7 @@ impl MemoryRows {
 
     /// Every counter, by counter and class.
     #[must_use]
-    pub fn counters(&self) -> &BTreeMap<(Counter, String), u64> {
+    pub fn counters(&self) -> &BTreeMap<(Counter, Arc<str>), u64> {
         &self.counters
     }
 
@@ -251,7 +252,7 @@ impl<R: Copy + Ord> KeyIndex<R> {
         let exact = self.by_key.get(&extent.key).into_iter().flatten();
         let mut found: BTreeSet<R> = exact.map(|(row, _)| *row).collect();
         for ancestor in extent.key.ancestors() {
-            let above = self.by_key.get(&ancestor).into_iter().flatten();
+            let above = self.by_key.get(ancestor).into_iter().flatten();
             let reaching = above.filter(|(_, scope)| **scope == Scope::Subtree);
             found.extend(reaching.map(|(row, _)| *row));
         }

@@ -29,9 +29,9 @@ pub(super) fn open(rows: &RowSet, asked: &Open, clock: StoreClock) -> Result<Dec
         // them are at or below the floor.
         meta.next_sequence = meta.next_sequence.max(asked.floor.sequence() + 1);
     }
-    if meta.boot != asked.boot {
+    if *meta.boot != *asked.boot {
         meta.generation += 1;
-        meta.boot.clone_from(&asked.boot);
+        meta.boot = asked.boot.as_str().into();
         changes.extend(forget_old_clock(rows, clock.now)?);
     }
     changes.push(Change::PutMeta(meta.clone()));
@@ -44,12 +44,12 @@ pub(super) fn open(rows: &RowSet, asked: &Open, clock: StoreClock) -> Result<Dec
 
 fn first_meta(asked: &Open) -> Meta {
     Meta {
-        store: asked.store.clone(),
+        store: asked.store.as_str().into(),
         generation: 1,
         next_sequence: asked.first_sequence,
         reserved_through: Token::default(),
         next_ticket: 1,
-        boot: asked.boot.clone(),
+        boot: asked.boot.as_str().into(),
     }
 }
 
@@ -116,8 +116,9 @@ fn forget(
     let orphaned = leases.filter(|lease| is_gone(&lease.owner.session));
     let freed: Vec<Want> = gone
         .iter()
-        .flat_map(|ticket| ticket.wants.clone())
-        .chain(orphaned.flat_map(|lease| lease.wants.clone()))
+        .flat_map(|ticket| ticket.wants.iter())
+        .chain(orphaned.flat_map(|lease| lease.wants.iter()))
+        .cloned()
         .collect();
     let wake = waiters_to_wake(rows, &freed, &numbers, now, |_| false)?;
     let sessions = rows.sessions(Query::AllSessions)?.iter();

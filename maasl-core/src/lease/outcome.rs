@@ -5,6 +5,7 @@
 //! the changes in one transaction (a store).
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -42,7 +43,7 @@ pub struct Blocker {
     /// When the lease ends unless renewed, or when the waiter gives up.
     pub expires_in_ms: u64,
     /// What the holder says it is doing.
-    pub purpose: Option<String>,
+    pub purpose: Option<Arc<str>>,
 }
 
 /// The answer to a command.

@@ -160,7 +160,7 @@ fn overlapping<T: DeserializeOwned>(
     if reaching {
         let mut above = db.prepare_cached(overlap.above)?;
         for ancestor in extent.key.ancestors() {
-            collect(&mut above, [ancestor.as_str()], &mut found)?;
+            collect(&mut above, [ancestor], &mut found)?;
         }
     }
     if extent.scope == Scope::Subtree {
