@@ -17,7 +17,7 @@ use super::counter::{Count, Counter, wait_bucket};
 use super::decide::{StoreClock, earlier_answer};
 use super::outcome::{Blocker, Change, Decision, Outcome, Wake};
 use super::query::{Need, Query, RowSet};
-use super::row::{Answered, CommitIntent, Lease, LeaseEnd, LeaseKind, Meta, Ticket};
+use super::row::{Answered, Lease, LeaseEnd, LeaseKind, Meta, Ticket};
 use super::{deadlock, ending};
 use crate::id::{Owner, SessionId, TicketNo, Token};
 use crate::policy::Urgency;
@@ -38,14 +38,9 @@ pub(super) fn acquire(rows: &RowSet, asked: &Acquire, clock: StoreClock) -> Resu
     if !front.is_clear() {
         return wait(rows, asked, queued, &front, clock);
     }
-    let (keys, intents) = end_conditions(rows, &front.claimable)?;
-    if !keys.iter().all(|key| asked.latched.contains(key)) {
-        return Ok(Decision::unchanged(Outcome::NeedLatches {
-            keys: keys.into_iter().collect(),
-        }));
-    }
-    if !intents.is_empty() {
-        return Ok(Decision::unchanged(Outcome::NeedRecovery(intents)));
+    let is_latched = |key: &ResourceKey| asked.latched.contains(key);
+    if let Some(refusal) = end_refused(rows, front.claimable.iter().copied(), is_latched)? {
+        return Ok(Decision::unchanged(refusal));
     }
     grant(rows, asked, queued, &front, clock)
 }
@@ -81,22 +76,30 @@ pub(super) fn holder(lease: &Lease, key: &ResourceKey, now: Timestamp) -> Blocke
     }
 }
 
-/// What ending these leases requires: the latches of their keys and of the files
-/// their open commits touch, and those commits settled.
-pub(super) fn end_conditions(
-    rows: &RowSet,
-    leases: &[Lease],
-) -> Result<(BTreeSet<ResourceKey>, Vec<CommitIntent>), Need> {
-    let mut keys = BTreeSet::new();
+/// Why these leases cannot end yet; nothing where they can. It takes the latches
+/// of their keys and of the files their open commits touch, and those commits
+/// settled.
+pub(super) fn end_refused<'a>(
+    rows: &'a RowSet,
+    leases: impl Iterator<Item = &'a Lease> + Clone,
+    is_latched: impl Fn(&ResourceKey) -> bool,
+) -> Result<Option<Outcome>, Need> {
     let mut open = Vec::new();
-    for lease in leases {
-        keys.extend(lease.keys().cloned());
-        for intent in rows.intents(Query::IntentsOf(lease.token))? {
-            keys.extend(intent.latches.iter().cloned());
-            open.push(intent.clone());
-        }
+    for lease in leases.clone() {
+        open.extend(rows.intents(Query::IntentsOf(lease.token))?);
     }
-    Ok((keys, open))
+    let held = leases.flat_map(Lease::keys);
+    let needed = held.chain(open.iter().flat_map(|intent| &intent.latches));
+    Ok(if !needed.clone().all(is_latched) {
+        let keys: BTreeSet<_> = needed.cloned().collect();
+        let keys = keys.into_iter().collect();
+        Some(Outcome::NeedLatches { keys })
+    } else if !open.is_empty() {
+        let open = open.into_iter().cloned().collect();
+        Some(Outcome::NeedRecovery(open))
+    } else {
+        None
+    })
 }
 
 fn answered_before(
@@ -132,25 +135,25 @@ fn answered_before(
 
 /// Everything between a request and its grant.
 #[derive(Clone)]
-struct Front {
+struct Front<'a> {
     /// Live leases in the way, and the contested key of each.
-    held: Vec<(Lease, ResourceKey)>,
+    held: Vec<(&'a Lease, &'a ResourceKey)>,
     /// Leases that may be ended for this request.
-    claimable: Vec<Lease>,
+    claimable: Vec<&'a Lease>,
     /// Dead sessions' leases whose lock-delay begins now.
     died: Vec<Lease>,
     /// Live waiters in front, and the contested key of each.
-    waiting: Vec<(Ticket, ResourceKey)>,
+    waiting: Vec<(&'a Ticket, &'a ResourceKey)>,
     /// Batch waiters this request passes.
-    passed: Vec<Ticket>,
+    passed: Vec<&'a Ticket>,
     /// Waiters whose time is over; those behind them knew when.
     gone: BTreeSet<TicketNo>,
 }
 
-impl Front {
+impl<'a> Front<'a> {
     fn of(
-        rows: &RowSet,
-        asked: &Acquire,
+        rows: &'a RowSet,
+        asked: &'a Acquire,
         own: Option<TicketNo>,
         now: Timestamp,
     ) -> Result<Self, Need> {
@@ -199,25 +202,31 @@ impl Front {
 
     fn sort_lease(
         &mut self,
-        lease: &Lease,
-        key: &ResourceKey,
+        lease: &'a Lease,
+        key: &'a ResourceKey,
         dead: &BTreeSet<SessionId>,
         now: Timestamp,
     ) {
         let died = dead.contains(&lease.owner.session);
         if now >= lease.claimable_at() || (died && lease.lock_delay_ms == 0) {
-            self.claimable.push(lease.clone());
+            self.claimable.push(lease);
         } else if died && !lease.is_expired(now) {
             self.died.push(Lease {
                 expires_at: now,
                 ..lease.clone()
             });
         } else {
-            self.held.push((lease.clone(), key.clone()));
+            self.held.push((lease, key));
         }
     }
 
-    fn sort_ticket(&mut self, ticket: &Ticket, key: &ResourceKey, asked: &Acquire, now: Timestamp) {
+    fn sort_ticket(
+        &mut self,
+        ticket: &'a Ticket,
+        key: &'a ResourceKey,
+        asked: &Acquire,
+        now: Timestamp,
+    ) {
         if ticket.is_lapsed(now) {
             self.gone.insert(ticket.no);
         } else if asked.dead.contains(&ticket.owner.session) {
@@ -227,9 +236,9 @@ impl Front {
             && ticket.urgency == Urgency::Batch
             && ticket.bypassed < BYPASS_MAX
         {
-            self.passed.push(ticket.clone());
+            self.passed.push(ticket);
         } else {
-            self.waiting.push((ticket.clone(), key.clone()));
+            self.waiting.push((ticket, key));
         }
     }
 
@@ -255,7 +264,7 @@ impl Front {
             let key = lease.keys().next()?;
             Some(holder(lease, key, now))
         });
-        let waiting = self.waiting.iter().map(|(ticket, key)| Blocker {
+        let waiting = self.waiting.iter().map(|&(ticket, key)| Blocker {
             key: key.clone(),
             owner: ticket.owner.clone(),
             token: None,
@@ -295,7 +304,7 @@ fn wait(
     rows: &RowSet,
     asked: &Acquire,
     queued: Option<&Ticket>,
-    front: &Front,
+    front: &Front<'_>,
     clock: StoreClock,
 ) -> Result<Decision, Need> {
     let mut changes = front.housekeeping();
@@ -349,9 +358,9 @@ fn wait(
     })
 }
 
-impl Front {
+impl<'a> Front<'a> {
     /// Whom the request waits for, and through what.
-    fn obstacles(&self) -> Vec<deadlock::Obstacle> {
+    fn obstacles(&self) -> Vec<deadlock::Obstacle<'a>> {
         let held = self
             .held
             .iter()
@@ -359,7 +368,7 @@ impl Front {
         let waiting = self
             .waiting
             .iter()
-            .map(|(ticket, _)| deadlock::Obstacle::Ticket(ticket.clone()));
+            .map(|(ticket, _)| deadlock::Obstacle::Ticket(ticket));
         held.chain(waiting).collect()
     }
 }
@@ -367,7 +376,7 @@ impl Front {
 /// Waiters that this one's leaving the queue without a grant may serve.
 fn wake_behind(rows: &RowSet, leaving: Option<&Ticket>, now: Timestamp) -> Result<Vec<Wake>, Need> {
     match leaving {
-        Some(ticket) => ending::waiters_to_wake(rows, &ticket.wants, &[ticket.no], now, |_| false),
+        Some(ticket) => ending::waiters_to_wake(rows, &*ticket.wants, &[ticket.no], now, |_| false),
         None => Ok(Vec::new()),
     }
 }
@@ -405,7 +414,7 @@ fn grant(
     rows: &RowSet,
     asked: &Acquire,
     queued: Option<&Ticket>,
-    front: &Front,
+    front: &Front<'_>,
     clock: StoreClock,
 ) -> Result<Decision, Need> {
     let meta = rows.meta()?;
@@ -426,7 +435,7 @@ fn grant(
         };
         changes.extend(ending::end_rows(victim, end, clock.wall_ms));
     }
-    for ticket in &front.passed {
+    for &ticket in &front.passed {
         let bypassed = ticket.bypassed + 1;
         changes.push(Change::PutTicket(Ticket {
             bypassed,
@@ -476,17 +485,12 @@ fn wake_after_grant(
     rows: &RowSet,
     asked: &Acquire,
     own: Option<TicketNo>,
-    front: &Front,
+    front: &Front<'_>,
     now: Timestamp,
 ) -> Result<Vec<Wake>, Need> {
-    let freed: Vec<Want> = front
-        .claimable
-        .iter()
-        .flat_map(|lease| lease.wants.iter().cloned())
-        .collect();
-    let own: Vec<TicketNo> = own.into_iter().collect();
+    let freed = front.claimable.iter().flat_map(|lease| &*lease.wants);
     let blocked = |ticket: &Ticket| ticket.wants.iter().any(|want| contests(&asked.wants, want));
-    ending::waiters_to_wake(rows, &freed, &own, now, blocked)
+    ending::waiters_to_wake(rows, freed, own.as_slice(), now, blocked)
 }
 
 /// Waiters whose wait this grant may have made part of a circle: waiting is
@@ -497,7 +501,7 @@ fn wake_to_find_circles(
     rows: &RowSet,
     asked: &Acquire,
     own: Option<TicketNo>,
-    front: &Front,
+    front: &Front<'_>,
     now: Timestamp,
 ) -> Result<Vec<Wake>, Need> {
     let mut held_up: Vec<(TicketNo, &[Want])> = Vec::new();

@@ -11,7 +11,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::acquire::{class_of, end_conditions};
+use super::acquire::{class_of, end_refused};
 use super::command::{FinishCommit, ItemEnd};
 use super::counter::{Count, Counter};
 use super::decide::{StoreClock, earlier_answer};
@@ -21,7 +21,7 @@ use super::query::{Need, RowSet};
 use super::row::{Answered, CommitIntent, CommitItem, Lease, LeaseEnd, OUTSIDE, Version};
 use crate::id::{AgentId, ContentHash, OpId, Token};
 use crate::reply::{Receipt, SwapConflict};
-use crate::resource::{Extent, Scope};
+use crate::resource::{Extent, ResourceKey, Scope};
 
 impl CommitItem {
     /// The place of the item in the tree of keys.
@@ -65,16 +65,9 @@ pub(super) fn begin(
     }
     // Whoever holds the latches of a lease is alone in it, so another commit
     // that is open under it was left by a process that died.
-    let (keys, open) = end_conditions(rows, core::slice::from_ref(standing))?;
-    if !open.is_empty() {
-        let latched = keys.iter().all(|key| intent.latches.contains(key));
-        return Ok(Decision::unchanged(if latched {
-            Outcome::NeedRecovery(open)
-        } else {
-            Outcome::NeedLatches {
-                keys: keys.into_iter().collect(),
-            }
-        }));
+    let is_latched = |key: &ResourceKey| intent.latches.contains(key);
+    if let Some(refusal) = end_refused(rows, core::iter::once(standing), is_latched)? {
+        return Ok(Decision::unchanged(refusal));
     }
     Ok(Decision {
         outcome: Outcome::Begun,
@@ -134,7 +127,7 @@ pub(super) fn finish(
     if let Some(lease) = lease.filter(|_| intent.release) {
         changes.extend(end_rows(lease, LeaseEnd::Released, clock.wall_ms));
         changes.push(Change::Add(Count::one(Counter::Released, class)));
-        wake = waiters_to_wake(rows, &lease.wants, &[], clock.now, |_| false)?;
+        wake = waiters_to_wake(rows, &*lease.wants, &[], clock.now, |_| false)?;
     }
     Ok(Decision {
         outcome: Outcome::Finished { receipt, wake },

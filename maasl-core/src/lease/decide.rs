@@ -95,7 +95,7 @@ fn cancel(rows: &RowSet, no: TicketNo, clock: StoreClock) -> Result<Decision, Ne
     let Some(ticket) = rows.ticket(no)? else {
         return Ok(Decision::unchanged(Outcome::Done { wake: Vec::new() }));
     };
-    let wake = ending::waiters_to_wake(rows, &ticket.wants, &[no], clock.now, |_| false)?;
+    let wake = ending::waiters_to_wake(rows, &*ticket.wants, &[no], clock.now, |_| false)?;
     Ok(Decision {
         outcome: Outcome::Done { wake },
         changes: [Change::DeleteTicket(no)].into(),

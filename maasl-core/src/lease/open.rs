@@ -15,7 +15,6 @@ use super::outcome::{Change, Decision, Outcome};
 use super::query::{Need, Query, RowSet};
 use super::row::{Lease, Meta};
 use crate::id::{SessionId, TicketNo, Token};
-use crate::resource::Want;
 use crate::time::Timestamp;
 
 /// Decides [`super::Command::Open`].
@@ -114,13 +113,11 @@ fn forget(
     let numbers: Vec<TicketNo> = gone.iter().map(|ticket| ticket.no).collect();
     let leases = rows.leases(Query::AllLeases)?.iter();
     let orphaned = leases.filter(|lease| is_gone(&lease.owner.session));
-    let freed: Vec<Want> = gone
+    let freed = gone
         .iter()
         .flat_map(|ticket| ticket.wants.iter())
-        .chain(orphaned.flat_map(|lease| lease.wants.iter()))
-        .cloned()
-        .collect();
-    let wake = waiters_to_wake(rows, &freed, &numbers, now, |_| false)?;
+        .chain(orphaned.flat_map(|lease| lease.wants.iter()));
+    let wake = waiters_to_wake(rows, freed, &numbers, now, |_| false)?;
     let sessions = rows.sessions(Query::AllSessions)?.iter();
     let closed = sessions.filter(|session| is_gone(&session.id));
     let changes = closed

@@ -98,7 +98,7 @@ impl Lease {
     }
 
     /// The keys whose latches stand for this grant.
-    pub fn keys(&self) -> impl Iterator<Item = &ResourceKey> {
+    pub fn keys(&self) -> impl Iterator<Item = &ResourceKey> + Clone {
         self.wants.iter().map(|want| &want.extent.key)
     }
 
