@@ -7,6 +7,7 @@
 //! another asks for the latches first. Leaves to others: taking latches, settling
 //! open commits, finding dead sessions, sleeping.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -540,11 +541,11 @@ fn grant_record(asked: &Acquire, lease: &Lease, wall_ms: u64) -> Option<Change> 
         ttl_ms: lease.ttl_ms,
         waited_ms: asked.waited_us / 1000,
     };
-    Some(Change::PutAnswered(Answered {
+    Some(Change::PutAnswered(Box::new(Answered {
         request,
         receipt,
         wall_ms,
-    }))
+    })))
 }
 
 fn new_lease(asked: &Acquire, token: Token, clock: StoreClock) -> Lease {

@@ -7,6 +7,7 @@
 //! finished once, whoever does it. Leaves to others: the swap itself, and the
 //! latches.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -71,7 +72,7 @@ pub(super) fn begin(
     }
     Ok(Decision {
         outcome: Outcome::Begun,
-        changes: [Change::PutIntent(intent.clone())].into(),
+        changes: [Change::PutIntent(Box::new(intent.clone()))].into(),
     })
 }
 
@@ -96,7 +97,7 @@ pub(super) fn turn_back(rows: &RowSet, op: &OpId) -> Result<Decision, Need> {
     };
     Ok(Decision {
         outcome: Outcome::Done { wake: Vec::new() },
-        changes: [Change::PutIntent(intent)].into(),
+        changes: [Change::PutIntent(Box::new(intent))].into(),
     })
 }
 
@@ -149,11 +150,11 @@ fn answer_record(
     });
     let request = intent.request.clone().filter(|_| !undone)?;
     let receipt = receipt.clone();
-    Some(Change::PutAnswered(Answered {
+    Some(Change::PutAnswered(Box::new(Answered {
         request,
         receipt,
         wall_ms,
-    }))
+    })))
 }
 
 /// Adds to the history of one file: first what had come from outside since the

@@ -5,6 +5,7 @@
 //! what is unrelated. Leaves to others: atomicity between threads (the memory
 //! store of `maasl-node`) and loss (the simulator).
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -65,7 +66,7 @@ impl MemoryRows {
             Query::LeasesOf(owner) => {
                 Rows::Leases(self.leases_by(self.reservations.get(owner).into_iter().flatten()))
             }
-            Query::Ended(id) => Rows::Ended(self.ended.get(id).cloned()),
+            Query::Ended(id) => Rows::Ended(self.ended.get(id).cloned().map(Box::new)),
             Query::Ticket(no) => Rows::Tickets(self.tickets_by([no])),
             Query::AllTickets => Rows::Tickets(self.tickets.values().cloned().collect()),
             Query::TicketsOverlapping(extent) => {
@@ -83,8 +84,8 @@ impl MemoryRows {
                 Rows::Intents(open.cloned().collect())
             }
             Query::AllIntents => Rows::Intents(self.intents.values().cloned().collect()),
-            Query::Version(path) => Rows::Version(self.history(path).last().cloned()),
-            Query::Answered(key) => Rows::Answered(self.answered.get(key).cloned()),
+            Query::Version(path) => Rows::Version(self.history(path).last().cloned().map(Box::new)),
+            Query::Answered(key) => Rows::Answered(self.answered.get(key).cloned().map(Box::new)),
             Query::AllSessions => Rows::Sessions(self.sessions.values().cloned().collect()),
         }
     }
@@ -107,7 +108,7 @@ impl MemoryRows {
             Change::PutTicket(ticket) => self.put_ticket(ticket),
             Change::DeleteTicket(no) => self.delete_ticket(no),
             Change::PutIntent(intent) => {
-                self.intents.insert(intent.op.clone(), intent);
+                self.intents.insert(intent.op.clone(), *intent);
             }
             Change::DeleteIntent(op) => {
                 self.intents.remove(&op);
@@ -119,7 +120,8 @@ impl MemoryRows {
                     .push(version);
             }
             Change::PutAnswered(answered) => {
-                self.answered.insert(answered.request.key.clone(), answered);
+                let key = answered.request.key.clone();
+                self.answered.insert(key, *answered);
             }
             Change::Add(Count { counter, class, by }) => {
                 let value = self.counters.entry((counter, class)).or_default();
