@@ -35,6 +35,7 @@ pub struct MemoryRows {
     ticket_keys: KeyIndex<TicketNo>,
     ticket_owners: BTreeMap<Owner, BTreeSet<TicketNo>>,
     intents: BTreeMap<OpId, CommitIntent>,
+    intent_tokens: BTreeMap<Token, BTreeSet<OpId>>,
     versions: BTreeMap<String, Vec<Version>>,
     answered: BTreeMap<String, Answered>,
     sessions: BTreeMap<SessionId, Session>,
@@ -77,10 +78,8 @@ impl MemoryRows {
             }
             Query::Intent(op) => Rows::Intents(self.intents.get(op).cloned().into_iter().collect()),
             Query::IntentsOf(token) => {
-                let open = self
-                    .intents
-                    .values()
-                    .filter(|intent| intent.token == *token);
+                let open = self.intent_tokens.get(token).into_iter().flatten();
+                let open = open.filter_map(|op| self.intents.get(op));
                 Rows::Intents(open.cloned().collect())
             }
             Query::AllIntents => Rows::Intents(self.intents.values().cloned().collect()),
@@ -107,12 +106,8 @@ impl MemoryRows {
             }
             Change::PutTicket(ticket) => self.put_ticket(ticket),
             Change::DeleteTicket(no) => self.delete_ticket(no),
-            Change::PutIntent(intent) => {
-                self.intents.insert(intent.op.clone(), *intent);
-            }
-            Change::DeleteIntent(op) => {
-                self.intents.remove(&op);
-            }
+            Change::PutIntent(intent) => self.put_intent(*intent),
+            Change::DeleteIntent(op) => self.delete_intent(&op),
             Change::PutVersion(version) => {
                 self.versions
                     .entry(version.path.clone())
@@ -204,6 +199,20 @@ impl MemoryRows {
         };
         remove_from(&mut self.ticket_owners, &ticket.owner, &no);
         self.ticket_keys.remove(&ticket.wants, no);
+    }
+
+    fn put_intent(&mut self, intent: CommitIntent) {
+        self.intent_tokens
+            .entry(intent.token)
+            .or_default()
+            .insert(intent.op.clone());
+        self.intents.insert(intent.op.clone(), intent);
+    }
+
+    fn delete_intent(&mut self, op: &OpId) {
+        if let Some(intent) = self.intents.remove(op) {
+            remove_from(&mut self.intent_tokens, &intent.token, op);
+        }
     }
 }
 
