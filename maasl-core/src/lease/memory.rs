@@ -225,56 +225,73 @@ fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, va
     }
 }
 
-/// Rows by the keys they are about.
+/// Rows by the keys they are about. Subtrees stand apart, so that where there is
+/// none the ancestors of a key need not be looked at.
 #[derive(Clone, Debug)]
 struct KeyIndex<R> {
-    by_key: BTreeMap<ResourceKey, BTreeMap<R, Scope>>,
+    exact: BTreeMap<ResourceKey, Vec<R>>,
+    subtrees: BTreeMap<ResourceKey, Vec<R>>,
 }
 
 impl<R> Default for KeyIndex<R> {
     fn default() -> Self {
         Self {
-            by_key: BTreeMap::new(),
+            exact: BTreeMap::new(),
+            subtrees: BTreeMap::new(),
         }
     }
 }
 
 impl<R: Copy + Ord> KeyIndex<R> {
     fn insert(&mut self, wants: &[Want], row: R) {
-        for want in wants {
-            let rows = self.by_key.entry(want.extent.key.clone()).or_default();
-            rows.insert(row, want.extent.scope);
-        }
-    }
-
-    fn remove(&mut self, wants: &[Want], row: R) {
-        for want in wants {
-            let Some(rows) = self.by_key.get_mut(&want.extent.key) else {
-                continue;
-            };
-            rows.remove(&row);
-            if rows.is_empty() {
-                self.by_key.remove(&want.extent.key);
+        for Want { extent, .. } in wants {
+            let rows = self.of(extent.scope).entry(extent.key.clone()).or_default();
+            if !rows.contains(&row) {
+                rows.push(row);
             }
         }
     }
 
-    fn overlapping(&self, extent: &Extent) -> BTreeSet<R> {
-        let exact = self.by_key.get(&extent.key).into_iter().flatten();
-        let mut found: BTreeSet<R> = exact.map(|(row, _)| *row).collect();
-        for ancestor in extent.key.ancestors() {
-            let above = self.by_key.get(ancestor).into_iter().flatten();
-            let reaching = above.filter(|(_, scope)| **scope == Scope::Subtree);
-            found.extend(reaching.map(|(row, _)| *row));
+    fn remove(&mut self, wants: &[Want], row: R) {
+        for Want { extent, .. } in wants {
+            let index = self.of(extent.scope);
+            let Some(rows) = index.get_mut(&extent.key) else {
+                continue;
+            };
+            rows.retain(|other| *other != row);
+            if rows.is_empty() {
+                index.remove(&extent.key);
+            }
         }
-        if extent.scope == Scope::Subtree {
-            let (low, high) = extent.key.range_below();
-            let below = self.by_key.range::<str, _>((
-                Bound::Included(low.as_str()),
-                Bound::Excluded(high.as_str()),
-            ));
-            found.extend(below.flat_map(|(_, rows)| rows.keys().copied()));
+    }
+
+    fn of(&mut self, scope: Scope) -> &mut BTreeMap<ResourceKey, Vec<R>> {
+        match scope {
+            Scope::Exact => &mut self.exact,
+            Scope::Subtree => &mut self.subtrees,
         }
+    }
+
+    /// The rows that overlap `extent`, each once and in order.
+    fn overlapping(&self, extent: &Extent) -> Vec<R> {
+        let mut found = Vec::new();
+        for index in [&self.exact, &self.subtrees] {
+            found.extend(index.get(&extent.key).into_iter().flatten());
+            if extent.scope == Scope::Subtree {
+                let (low, high) = extent.key.range_below();
+                let below = (
+                    Bound::Included(low.as_str()),
+                    Bound::Excluded(high.as_str()),
+                );
+                found.extend(index.range::<str, _>(below).flat_map(|(_, rows)| rows));
+            }
+        }
+        if !self.subtrees.is_empty() {
+            let above = extent.key.ancestors();
+            found.extend(above.filter_map(|key| self.subtrees.get(key)).flatten());
+        }
+        found.sort_unstable();
+        found.dedup();
         found
     }
 }
