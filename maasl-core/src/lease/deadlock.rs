@@ -31,7 +31,7 @@ impl<'a> Obstacle<'a> {
     /// The obstacle that a lease is; nothing for a lease its call will return
     /// without waiting for anybody.
     pub(super) fn of_lease(lease: &'a Lease) -> Option<Self> {
-        (lease.kind == LeaseKind::Reservation).then(|| Self::Reservation(&lease.owner))
+        (lease.kind == LeaseKind::Reservation).then_some(Self::Reservation(&lease.owner))
     }
 }
 
