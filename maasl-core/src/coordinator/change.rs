@@ -226,11 +226,11 @@ async fn take(cx: &Cx, call: &Call, ops: &[FileOp]) -> Result<Result<Right, Rece
         .collect();
     let max_wait_ms = call.max_wait_ms.unwrap_or(policy.max_wait_ms(call.urgency));
     let wanted = Wanted {
-        wants: crate::resource::canonical(keys),
+        wants: crate::resource::canonical(keys).into(),
         kind: LeaseKind::Call,
         ttl_ms: policy.lease_ttl_ms,
         lock_delay_ms: policy.lock_delay_ms,
-        purpose: ops.first().map(|op| op.name().to_string()),
+        purpose: ops.first().map(|op| op.name().into()),
         urgency: call.urgency,
         max_wait_ms: max_wait_ms.min(config.limits.max_wait_ms),
         request: None,

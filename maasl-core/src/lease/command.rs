@@ -6,6 +6,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -148,7 +149,7 @@ pub struct Acquire {
     /// Who asks.
     pub owner: Owner,
     /// For what, in canonical order.
-    pub wants: Vec<Want>,
+    pub wants: Arc<[Want]>,
     /// For a call or across calls.
     pub kind: LeaseKind,
     /// How long the lease protects without renewal.
@@ -156,7 +157,7 @@ pub struct Acquire {
     /// How long the resource stays closed after an unclean end of this lease.
     pub lock_delay_ms: u64,
     /// What the holder says it is doing.
-    pub purpose: Option<String>,
+    pub purpose: Option<Arc<str>>,
     /// Interactive or batch.
     pub urgency: Urgency,
     /// How long to queue from now on; zero refuses at once.

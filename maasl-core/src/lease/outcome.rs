@@ -4,7 +4,9 @@
 //! no change but counters and the queue's own rows. Leaves to others: applying
 //! the changes in one transaction (a store).
 
+use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -42,7 +44,7 @@ pub struct Blocker {
     /// When the lease ends unless renewed, or when the waiter gives up.
     pub expires_in_ms: u64,
     /// What the holder says it is doing.
-    pub purpose: Option<String>,
+    pub purpose: Option<Arc<str>>,
 }
 
 /// The answer to a command.
@@ -192,7 +194,8 @@ pub struct Snapshot {
     pub sessions: Vec<Session>,
 }
 
-/// One change of a row.
+/// One change of a row. The largest rows are boxed, so that a list of the usual
+/// changes is short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Writes the row about the store.
@@ -212,13 +215,13 @@ pub enum Change {
     /// Removes a ticket and its keys.
     DeleteTicket(TicketNo),
     /// Writes an open intent.
-    PutIntent(CommitIntent),
+    PutIntent(Box<CommitIntent>),
     /// Removes an intent.
     DeleteIntent(OpId),
     /// Adds a version to the history of a path.
     PutVersion(Version),
     /// Remembers an answer.
-    PutAnswered(Answered),
+    PutAnswered(Box<Answered>),
     /// Adds to a counter.
     Add(Count),
 }

@@ -168,7 +168,7 @@ fn delete_ticket(db: &Connection, no: TicketNo) -> Result<(), StoreError> {
     };
     let gone: Ticket = parse(&gone)?;
     let sql = "DELETE FROM ticket_key WHERE key = ?1 AND row = ?2";
-    for want in &gone.wants {
+    for want in gone.wants.iter() {
         run(db, sql, (want.extent.key.as_str(), no.0))?;
     }
     Ok(())

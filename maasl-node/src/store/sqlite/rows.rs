@@ -60,7 +60,7 @@ pub(super) fn load(db: &Connection, query: &Query) -> Result<Rows, StoreError> {
             Rows::Intents(bodies(db, sql, [token.number()])?)
         }
         Query::AllIntents => Rows::Intents(bodies(db, "SELECT body FROM intent ORDER BY op", [])?),
-        Query::Version(path) => Rows::Version(history(db, path, 1)?.pop()),
+        Query::Version(path) => Rows::Version(history(db, path, 1)?.pop().map(Box::new)),
         Query::Answered(key) => {
             let sql = "SELECT body FROM answered WHERE key = ?1";
             Rows::Answered(bodies(db, sql, [key.as_str()])?.pop())
@@ -160,7 +160,7 @@ fn overlapping<T: DeserializeOwned>(
     if reaching {
         let mut above = db.prepare_cached(overlap.above)?;
         for ancestor in extent.key.ancestors() {
-            collect(&mut above, [ancestor.as_str()], &mut found)?;
+            collect(&mut above, [ancestor], &mut found)?;
         }
     }
     if extent.scope == Scope::Subtree {
