@@ -125,6 +125,11 @@ impl MemoryRows {
         }
     }
 
+    /// The leases there are, expired ones too, by token.
+    pub fn leases(&self) -> impl Iterator<Item = &Lease> {
+        self.leases.values()
+    }
+
     /// The versions known of `path`, oldest first.
     #[must_use]
     pub fn history(&self, path: &str) -> &[Version] {

@@ -3,7 +3,7 @@
 //! Owns: nothing; it looks at the rows. Promises: every committed state that
 //! granted something is looked at. Leaves to others: when grants end.
 
-use maasl_core::lease::{Outcome, Query, Rows};
+use maasl_core::lease::Outcome;
 
 use super::grants::Granted;
 use super::{Breach, Judge};
@@ -23,13 +23,10 @@ impl Judge for Exclusion {
         else {
             return Ok(());
         };
-        let Rows::Leases(leases) = ground.rows.load(&Query::AllLeases) else {
-            unreachable!("leases were asked for");
-        };
         let granted = Granted::of(lease);
-        let others = leases.iter().filter(|other| other.token != lease.token);
-        for other in others.map(Granted::of) {
-            if granted.excludes(&other) {
+        let others = ground.rows.leases();
+        for other in others.filter(|other| other.token != lease.token) {
+            if granted.excludes(&Granted::of(other)) {
                 let message = format!(
                     "tokens {} and {} are granted at the same time on {}",
                     other.token, granted.token, lease.wants[0].extent.key

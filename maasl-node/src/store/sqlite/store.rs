@@ -35,9 +35,10 @@ pub(super) const DATABASE: &str = "maasl.db";
 const LOG: &str = "maasl.db-wal";
 
 /// Sequences covered by one raise of the floor. Each opening leaves the rest of
-/// a block unused, so a block is small; each block costs a sync, so it is not
-/// tiny.
-const BLOCK: u64 = 1024;
+/// a block unused, so a block is small: 2^37 sequences are 16 million blocks.
+/// Each block costs a sync that a turn waits for, so it is not tiny: under steady
+/// contention one lasts for seconds.
+const BLOCK: u64 = 8192;
 
 /// What acknowledged commits survive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
