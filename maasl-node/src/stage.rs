@@ -16,6 +16,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, OnceLock};
 
 use maasl_core::id::{ContentHash, SessionId};
 use parking_lot::Mutex;
@@ -34,6 +35,8 @@ pub struct Stage {
     path: PathBuf,
     dir: OwnedFd,
     durable: bool,
+    /// The session of this process, and its folder.
+    own: OnceLock<(SessionId, Arc<OwnedFd>)>,
     syncs: Mutex<BTreeMap<String, Sync>>,
 }
 
@@ -48,7 +51,7 @@ enum Sync {
 #[derive(Debug)]
 pub struct StagedName {
     /// The folder.
-    pub dir: OwnedFd,
+    pub dir: Arc<OwnedFd>,
     /// The name in it.
     pub name: String,
 }
@@ -61,16 +64,27 @@ impl Stage {
             path,
             dir,
             durable,
+            own: OnceLock::new(),
             syncs: Mutex::default(),
         }
     }
 
-    /// Makes the folder of a session, unless it is there already.
+    /// Makes the folder of this process's session, unless it is there already,
+    /// and keeps it open.
     pub fn open_session(&self, session: &SessionId) -> io::Result<()> {
         match rustix::fs::mkdirat(&self.dir, session.as_str(), Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(error) => Err(error.into()),
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
         }
+        let dir = self.open_folder(session.as_str())?;
+        self.own.get_or_init(|| (session.clone(), Arc::new(dir)));
+        Ok(())
+    }
+
+    fn open_folder(&self, session: &str) -> io::Result<OwnedFd> {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.dir, session, flags, Mode::empty());
+        Ok(opened?)
     }
 
     /// Finds a staged name of any session.
@@ -78,8 +92,10 @@ impl Stage {
         let (session, name) = stage
             .split_once('/')
             .ok_or_else(|| io::Error::other("a staged name has a session and a name"))?;
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = rustix::fs::openat(&self.dir, session, flags, Mode::empty())?;
+        let dir = match self.own.get() {
+            Some((own, dir)) if own.as_str() == session => Arc::clone(dir),
+            _ => Arc::new(self.open_folder(session)?),
+        };
         Ok(StagedName {
             dir,
             name: name.to_owned(),
