@@ -209,8 +209,20 @@ pub(super) fn earlier_answer(answered: Option<&Answered>, request: &RequestKey) 
 }
 
 fn recall(rows: &RowSet, request: &RequestKey) -> Result<Decision, Need> {
-    let known = earlier_answer(rows.answered(&request.key)?, request);
-    Ok(Decision::unchanged(known.unwrap_or(Outcome::NotAnswered)))
+    if let Some(known) = earlier_answer(rows.answered(&request.key)?, request) {
+        return Ok(Decision::unchanged(known));
+    }
+    let open = rows.intents(Query::AllIntents)?.iter();
+    let open = open.filter(|intent| {
+        let under = intent.request.as_ref();
+        under.is_some_and(|under| under.key == request.key)
+    });
+    let open: Vec<_> = open.cloned().collect();
+    Ok(Decision::unchanged(if open.is_empty() {
+        Outcome::NotAnswered
+    } else {
+        Outcome::NeedRecovery(open)
+    }))
 }
 
 fn tally(counts: &[Count]) -> Decision {

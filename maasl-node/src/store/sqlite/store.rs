@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use maasl_core::id::Token;
-use maasl_core::lease::command::Open;
+use maasl_core::lease::command::{Open, SyncNeed};
 use maasl_core::lease::{self, Command, Meta, Outcome, Session, Version};
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
@@ -267,8 +267,12 @@ impl Store for SqliteStore {
                 outcome => break outcome,
             }
         };
-        if self.options.durability == Durability::Power && must_be_durable(command, &outcome) {
-            self.log.sync()?;
+        if self.options.durability == Durability::Power {
+            match sync_need(command, &outcome) {
+                SyncNeed::First => self.log.sync()?,
+                SyncNeed::Soon => self.log.sync_soon(),
+                SyncNeed::None => {}
+            }
         }
         Ok(outcome)
     }
@@ -296,11 +300,11 @@ impl Store for SqliteStore {
     }
 }
 
-/// Whether the caller may act on this answer only once it survives a power cut.
-/// An answer given before may come from a process that died before its sync.
-fn must_be_durable(command: &Command, outcome: &Outcome) -> bool {
+/// When this answer must survive a power cut. An answer given before may come
+/// from a process that died before its sync.
+fn sync_need(command: &Command, outcome: &Outcome) -> SyncNeed {
     match outcome {
-        Outcome::Answered(_) => true,
+        Outcome::Answered(_) => SyncNeed::First,
         Outcome::Queued { .. }
         | Outcome::Busy { .. }
         | Outcome::Deadlock { .. }
@@ -311,7 +315,7 @@ fn must_be_durable(command: &Command, outcome: &Outcome) -> bool {
         | Outcome::Lost { .. }
         | Outcome::NotCovered { .. }
         | Outcome::KeyMismatch
-        | Outcome::NotAnswered => false,
+        | Outcome::NotAnswered => SyncNeed::None,
         Outcome::Opened(_)
         | Outcome::Done { .. }
         | Outcome::Granted { .. }
@@ -322,7 +326,7 @@ fn must_be_durable(command: &Command, outcome: &Outcome) -> bool {
         | Outcome::Released { .. }
         | Outcome::Revoked { .. }
         | Outcome::Inspected(_)
-        | Outcome::Snapshot(_) => command.must_be_durable(),
+        | Outcome::Snapshot(_) => command.sync_need(),
     }
 }
 
