@@ -223,6 +223,7 @@ impl<'p> World<'p> {
             Event::StoreArrival(process, incarnation, step, command) => {
                 self.remote_command(process, incarnation, step, &command);
             }
+            Event::SyncSoon => self.store.sync(),
             Event::Strike(fault) => self.strike(fault),
             Event::Relief(relief) => self.relieve(relief),
             Event::Quiet => self.calm(),

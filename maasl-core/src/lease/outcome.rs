@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{OpId, Owner, SessionId, TicketNo, Token};
+use crate::lease::command::{Command, SyncNeed};
 use crate::lease::counter::Count;
 use crate::lease::row::{
     Answered, CommitIntent, EndedLease, Lease, Meta, Session, Ticket, Version,
@@ -164,6 +165,39 @@ pub enum Outcome {
     Inspected(Inspected),
     /// The state of everything.
     Snapshot(Snapshot),
+}
+
+impl Outcome {
+    /// When this answer to `command` must survive a power cut. An answer given
+    /// before may come from a process that died before its sync.
+    #[must_use]
+    pub fn sync_need(&self, command: &Command) -> SyncNeed {
+        match self {
+            Self::Answered(_) => SyncNeed::First,
+            Self::Queued { .. }
+            | Self::Busy { .. }
+            | Self::Deadlock { .. }
+            | Self::LimitReached { .. }
+            | Self::NeedLatches { .. }
+            | Self::NeedRecovery(_)
+            | Self::NeedReserve(_)
+            | Self::Lost { .. }
+            | Self::NotCovered { .. }
+            | Self::KeyMismatch
+            | Self::NotAnswered => SyncNeed::None,
+            Self::Opened(_)
+            | Self::Done { .. }
+            | Self::Granted { .. }
+            | Self::Held { .. }
+            | Self::Begun
+            | Self::Finished { .. }
+            | Self::UnknownOp(_)
+            | Self::Released { .. }
+            | Self::Revoked { .. }
+            | Self::Inspected(_)
+            | Self::Snapshot(_) => command.sync_need(),
+        }
+    }
 }
 
 /// The state of one resource.

@@ -101,14 +101,16 @@ impl Store {
         loop {
             let outcome = self.apply(command, clock);
             let Outcome::NeedReserve(token) = outcome else {
-                if command.must_be_durable() {
-                    self.sync();
-                }
                 return outcome;
             };
             let through = self.raise_floor(token);
             self.apply(&Command::Reserve(through), clock);
         }
+    }
+
+    /// Whether anything can be lost at all.
+    pub(crate) fn can_lose(&self) -> bool {
+        self.shadow.is_some()
     }
 
     /// Brings every commit to the device.

@@ -268,7 +268,7 @@ impl Store for SqliteStore {
             }
         };
         if self.options.durability == Durability::Power {
-            match sync_need(command, &outcome) {
+            match outcome.sync_need(command) {
                 SyncNeed::First => self.log.sync()?,
                 SyncNeed::Soon => self.log.sync_soon(),
                 SyncNeed::None => {}
@@ -297,36 +297,6 @@ impl Store for SqliteStore {
             changes::forget_before(db, wall_ms)?;
             Ok(((), true))
         })
-    }
-}
-
-/// When this answer must survive a power cut. An answer given before may come
-/// from a process that died before its sync.
-fn sync_need(command: &Command, outcome: &Outcome) -> SyncNeed {
-    match outcome {
-        Outcome::Answered(_) => SyncNeed::First,
-        Outcome::Queued { .. }
-        | Outcome::Busy { .. }
-        | Outcome::Deadlock { .. }
-        | Outcome::LimitReached { .. }
-        | Outcome::NeedLatches { .. }
-        | Outcome::NeedRecovery(_)
-        | Outcome::NeedReserve(_)
-        | Outcome::Lost { .. }
-        | Outcome::NotCovered { .. }
-        | Outcome::KeyMismatch
-        | Outcome::NotAnswered => SyncNeed::None,
-        Outcome::Opened(_)
-        | Outcome::Done { .. }
-        | Outcome::Granted { .. }
-        | Outcome::Held { .. }
-        | Outcome::Begun
-        | Outcome::Finished { .. }
-        | Outcome::UnknownOp(_)
-        | Outcome::Released { .. }
-        | Outcome::Revoked { .. }
-        | Outcome::Inspected(_)
-        | Outcome::Snapshot(_) => command.sync_need(),
     }
 }
 
