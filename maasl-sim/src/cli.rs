@@ -6,6 +6,7 @@
 //! command does (the module of its name).
 
 mod campaign;
+mod determinism;
 mod input;
 pub mod output;
 mod run;
@@ -58,6 +59,11 @@ enum Command {
     Run(run::Arguments),
     /// Run many seeds of scenarios
     Campaign(campaign::Arguments),
+    /// Run the same seeds in two processes and compare
+    CheckDeterminism(determinism::Arguments),
+    /// Print the digest of every seed
+    #[command(hide = true)]
+    Digests(determinism::DigestArguments),
 }
 
 /// Runs the program.
@@ -76,6 +82,8 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(arguments) => run::run(&arguments, &output),
         Command::Campaign(arguments) => campaign::run(&arguments, &output),
+        Command::CheckDeterminism(arguments) => determinism::check(&arguments, &output),
+        Command::Digests(arguments) => determinism::digests(&arguments, &output),
     };
     match done {
         Ok(Verdict::Held) => ExitCode::SUCCESS,
