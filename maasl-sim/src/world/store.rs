@@ -16,6 +16,9 @@ use super::clock::Clock;
 /// Wall clock at the start of a world: 2026-01-01, milliseconds since 1970.
 const ORIGIN_WALL_MS: u64 = 1_767_225_600_000;
 
+/// A store that is opened goes on at a sequence of the millisecond, at least.
+const SEQUENCES_PER_MS: u64 = 1_000;
+
 /// Commits that can be taken back by putting an old copy in place.
 const COPIES_MAX: usize = 256;
 
@@ -77,7 +80,7 @@ impl Store {
     /// Opens the store for a process; with what command.
     pub(crate) fn open(&mut self, session: &SessionId, world_ns: u64) -> (Command, Outcome) {
         let clock = self.clock(world_ns);
-        let floor = self.floor_at_opening();
+        let floor = self.floor_at_opening(clock.wall_ms);
         let open = Command::Open(Open {
             store: "store".into(),
             boot: format!("boot-{}", self.boots),
@@ -163,11 +166,15 @@ impl Store {
         outcome
     }
 
-    fn floor_at_opening(&self) -> Token {
+    /// As `maasl-node` reckons it: by database, floor file and wall clock. The
+    /// clock is all that is left where both of the others are old copies.
+    fn floor_at_opening(&self, wall_ms: u64) -> Token {
         let known = self.meta().map(|meta| meta.reserved_through);
+        let by_clock = Token::new(1, (wall_ms - ORIGIN_WALL_MS) * SEQUENCES_PER_MS);
         known
             .unwrap_or_default()
             .max(self.floor.unwrap_or_default())
+            .max(by_clock.expect("a world ends within a quarter day"))
     }
 
     fn raise_floor(&mut self, token: Token) -> Token {
