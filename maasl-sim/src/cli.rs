@@ -7,9 +7,12 @@
 
 mod campaign;
 mod determinism;
+mod diff;
 mod input;
 pub mod output;
+mod replay;
 mod run;
+mod shrink;
 
 use std::process::ExitCode;
 
@@ -64,6 +67,12 @@ enum Command {
     /// Print the digest of every seed
     #[command(hide = true)]
     Digests(determinism::DigestArguments),
+    /// Run a trace again and compare, record by record
+    Replay(replay::Arguments),
+    /// Show where two traces part
+    Diff(diff::Arguments),
+    /// Cut a failing plan down to what makes it fail
+    Shrink(shrink::Arguments),
 }
 
 /// Runs the program.
@@ -84,6 +93,9 @@ pub fn main() -> ExitCode {
         Command::Campaign(arguments) => campaign::run(&arguments, &output),
         Command::CheckDeterminism(arguments) => determinism::check(&arguments, &output),
         Command::Digests(arguments) => determinism::digests(&arguments, &output),
+        Command::Replay(arguments) => replay::run(&arguments, &output),
+        Command::Diff(arguments) => diff::run(&arguments, &output),
+        Command::Shrink(arguments) => shrink::run(&arguments, &output),
     };
     match done {
         Ok(Verdict::Held) => ExitCode::SUCCESS,

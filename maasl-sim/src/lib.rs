@@ -8,8 +8,15 @@
 pub mod campaign;
 pub mod checks;
 pub mod cli;
+pub mod difference;
+pub mod names;
 pub mod observe;
 pub mod plan;
 pub mod promise;
 pub mod record;
+pub mod replay;
+pub mod shrink;
+pub mod trace;
+#[cfg(test)]
+mod trial;
 pub mod world;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use super::output::Output;
 use super::{CliError, Verdict, input};
+use crate::names::Names;
+use crate::trace::Trace;
 use crate::world::World;
 
 /// Arguments of `run`.
@@ -17,13 +19,23 @@ pub(super) struct Arguments {
     /// Show every record
     #[arg(long)]
     records: bool,
+    /// Keep the run in this file
+    #[arg(long)]
+    trace: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, CliError> {
     let plan = input::plan(&arguments.file)?;
-    let finished = World::new(&plan, arguments.records).run();
-    for record in &finished.kept {
-        output.line(&format!("{record:?}"));
+    let keep = arguments.records || arguments.trace.is_some();
+    let finished = World::new(&plan, keep).run();
+    if arguments.records {
+        let names = Names::of(&plan);
+        for record in &finished.kept {
+            output.line(&names.line(&record.into()));
+        }
+    }
+    if let Some(path) = &arguments.trace {
+        input::write_trace(path, &Trace::of(&plan, &finished))?;
     }
     output.line(&format!(
         "{}: {} records, {} core steps, {} ms simulated, digest {}",

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use maasl_core::id::{SessionId, Token};
 use maasl_core::lease::command::Open;
 use maasl_core::lease::{Command, MemoryRows, Meta, Outcome, Query, Rows, Session, StoreClock};
+use maasl_core::time::Timestamp;
 
 use super::clock::Clock;
 
@@ -71,6 +72,11 @@ impl Store {
             now: self.clock.read(world_ns),
             wall_ms: ORIGIN_WALL_MS + world_ns / 1_000_000,
         }
+    }
+
+    /// When the store's clock will read `time`, as things stand.
+    pub(crate) fn instant_of(&self, time: Timestamp, world_ns: u64) -> Option<u64> {
+        self.clock.instant_of(time, world_ns)
     }
 
     pub(crate) fn step_clock(&mut self, by_ms: i64, world_ns: u64) {
