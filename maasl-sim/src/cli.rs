@@ -5,6 +5,8 @@
 //! decide; 64 and above mean wrong usage or files. Leaves to others: what each
 //! command does (the module of its name).
 
+mod campaign;
+mod determinism;
 mod diff;
 mod input;
 pub mod output;
@@ -59,6 +61,13 @@ struct Arguments {
 enum Command {
     /// Run one scenario with one seed, or a plan
     Run(run::Arguments),
+    /// Run many seeds of scenarios
+    Campaign(campaign::Arguments),
+    /// Run the same seeds in two processes and compare
+    CheckDeterminism(determinism::Arguments),
+    /// Print the digest of every seed
+    #[command(hide = true)]
+    Digests(determinism::DigestArguments),
     /// Run a trace again and compare, record by record
     Replay(replay::Arguments),
     /// Show where two traces part
@@ -84,6 +93,9 @@ pub fn main() -> ExitCode {
     let output = Output::standard();
     let done = match arguments.command {
         Command::Run(arguments) => run::run(&arguments, &output),
+        Command::Campaign(arguments) => campaign::run(&arguments, &output),
+        Command::CheckDeterminism(arguments) => determinism::check(&arguments, &output),
+        Command::Digests(arguments) => determinism::digests(&arguments, &output),
         Command::Replay(arguments) => replay::run(&arguments, &output),
         Command::Diff(arguments) => diff::run(&arguments, &output),
         Command::Shrink(arguments) => shrink::run(&arguments, &output),

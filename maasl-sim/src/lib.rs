@@ -5,6 +5,7 @@
 //! Promises: a run follows from its plan alone. Leaves to others: real processes,
 //! files and databases (`maasl-node`, `maasl-mcp`).
 
+pub mod campaign;
 pub mod checks;
 pub mod cli;
 pub mod difference;

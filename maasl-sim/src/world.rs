@@ -132,7 +132,7 @@ impl<'p> World<'p> {
             agent_names: plan.agents.iter().map(|one| one.name.clone()).collect(),
             next_request: 1,
             quiet: false,
-            judges: Judges::of(&plan.promises),
+            judges: Judges::of(plan),
             breach: None,
             observer: None,
             recorder: Recorder::new(keep_records),
@@ -253,7 +253,7 @@ impl<'p> World<'p> {
             Event::Start(process) => self.start(process),
             Event::Resume(process) => self.resume(process),
             Event::Turn(agent) => self.turn(agent),
-            Event::Patience(agent, request, attempt) => self.lose_patience(agent, request, attempt),
+            Event::Patience(agent) => self.check_patience(agent),
             Event::Disconnected(agent, request, attempt) => {
                 self.lose_patience(agent, request, attempt);
             }
@@ -263,6 +263,7 @@ impl<'p> World<'p> {
             Event::StoreArrival(process, incarnation, step, command) => {
                 self.remote_command(process, incarnation, step, &command);
             }
+            Event::SyncSoon => self.store.sync(),
             Event::Strike(fault) => self.strike(fault),
             Event::Relief(relief) => self.relieve(relief),
             Event::Quiet => self.calm(),

@@ -18,6 +18,38 @@ pub(super) fn plan(path: &Path) -> Result<Plan, CliError> {
     Ok(plan)
 }
 
+/// Where plans come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// A plan, which is the same for every seed.
+    Plan(Box<Plan>),
+}
+
+impl Source {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Plan(plan) => &plan.scenario,
+        }
+    }
+
+    pub(super) fn sometimes(&self) -> &[String] {
+        match self {
+            Self::Plan(_) => &[],
+        }
+    }
+
+    pub(super) fn plan(&self, _seed: u64) -> Plan {
+        match self {
+            Self::Plan(plan) => (**plan).clone(),
+        }
+    }
+}
+
+/// Reads a plan or a scenario.
+pub(super) fn source(path: &Path) -> Result<Source, CliError> {
+    plan(path).map(Box::new).map(Source::Plan)
+}
+
 /// Reads a trace.
 pub(super) fn trace(path: &Path) -> Result<Trace, CliError> {
     let bytes = std::fs::read(path).map_err(|error| wrong(path, &error.to_string()))?;

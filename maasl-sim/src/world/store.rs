@@ -17,6 +17,9 @@ use super::clock::Clock;
 /// Wall clock at the start of a world: 2026-01-01, milliseconds since 1970.
 const ORIGIN_WALL_MS: u64 = 1_767_225_600_000;
 
+/// A store that is opened goes on at a sequence of the millisecond, at least.
+const SEQUENCES_PER_MS: u64 = 1_000;
+
 /// Commits that can be taken back by putting an old copy in place.
 const COPIES_MAX: usize = 256;
 
@@ -83,7 +86,7 @@ impl Store {
     /// Opens the store for a process; with what command.
     pub(crate) fn open(&mut self, session: &SessionId, world_ns: u64) -> (Command, Outcome) {
         let clock = self.clock(world_ns);
-        let floor = self.floor_at_opening();
+        let floor = self.floor_at_opening(clock.wall_ms);
         let open = Command::Open(Open {
             store: "store".into(),
             boot: format!("boot-{}", self.boots),
@@ -107,14 +110,16 @@ impl Store {
         loop {
             let outcome = self.apply(command, clock);
             let Outcome::NeedReserve(token) = outcome else {
-                if command.must_be_durable() {
-                    self.sync();
-                }
                 return outcome;
             };
             let through = self.raise_floor(token);
             self.apply(&Command::Reserve(through), clock);
         }
+    }
+
+    /// Whether anything can be lost at all.
+    pub(crate) fn can_lose(&self) -> bool {
+        self.shadow.is_some()
     }
 
     /// Brings every commit to the device.
@@ -167,11 +172,15 @@ impl Store {
         outcome
     }
 
-    fn floor_at_opening(&self) -> Token {
+    /// As `maasl-node` reckons it: by database, floor file and wall clock. The
+    /// clock is all that is left where both of the others are old copies.
+    fn floor_at_opening(&self, wall_ms: u64) -> Token {
         let known = self.meta().map(|meta| meta.reserved_through);
+        let by_clock = Token::new(1, (wall_ms - ORIGIN_WALL_MS) * SEQUENCES_PER_MS);
         known
             .unwrap_or_default()
             .max(self.floor.unwrap_or_default())
+            .max(by_clock.expect("a world ends within a quarter day"))
     }
 
     fn raise_floor(&mut self, token: Token) -> Token {

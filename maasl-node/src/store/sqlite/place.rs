@@ -63,12 +63,12 @@ mod tests {
 
     fn meta(generation: u64, next_sequence: u64, reserved: u64) -> Meta {
         Meta {
-            store: String::new(),
+            store: "".into(),
             generation,
             next_sequence,
             reserved_through: Token::new(generation, reserved).unwrap(),
             next_ticket: 1,
-            boot: String::new(),
+            boot: "".into(),
         }
     }
 
