@@ -9,12 +9,14 @@ use std::collections::VecDeque;
 
 use maasl_core::id::{SessionId, Token};
 use maasl_core::lease::command::Open;
+use maasl_core::lease::place::floor_by_clock;
 use maasl_core::lease::{Command, MemoryRows, Meta, Outcome, Query, Rows, Session, StoreClock};
 
 use super::clock::Clock;
 
-/// Wall clock at the start of a world: 2026-01-01, milliseconds since 1970.
-const ORIGIN_WALL_MS: u64 = 1_767_225_600_000;
+/// Wall clock at the start of a world: 2026-07-01, milliseconds since 1970. It
+/// is later than the origin of tokens, as every real one is.
+const ORIGIN_WALL_MS: u64 = 1_782_864_000_000;
 
 /// Commits that can be taken back by putting an old copy in place.
 const COPIES_MAX: usize = 256;
@@ -77,7 +79,7 @@ impl Store {
     /// Opens the store for a process; with what command.
     pub(crate) fn open(&mut self, session: &SessionId, world_ns: u64) -> (Command, Outcome) {
         let clock = self.clock(world_ns);
-        let floor = self.floor_at_opening();
+        let floor = self.floor_at_opening(clock.wall_ms);
         let open = Command::Open(Open {
             store: "store".into(),
             boot: format!("boot-{}", self.boots),
@@ -161,11 +163,13 @@ impl Store {
         outcome
     }
 
-    fn floor_at_opening(&self) -> Token {
+    /// As the node's store has it; its floor file is never damaged here.
+    fn floor_at_opening(&self, wall_ms: u64) -> Token {
         let known = self.meta().map(|meta| meta.reserved_through);
-        known
+        let recorded = known
             .unwrap_or_default()
-            .max(self.floor.unwrap_or_default())
+            .max(self.floor.unwrap_or_default());
+        recorded.max(floor_by_clock(wall_ms))
     }
 
     fn raise_floor(&mut self, token: Token) -> Token {
