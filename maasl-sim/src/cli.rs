@@ -5,9 +5,13 @@
 //! decide; 64 and above mean wrong usage or files. Leaves to others: what each
 //! command does (the module of its name).
 
+mod explain;
 mod input;
+mod list;
 pub mod output;
+mod plan;
 mod run;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -55,6 +59,14 @@ struct Arguments {
 enum Command {
     /// Run one scenario with one seed, or a plan
     Run(run::Arguments),
+    /// Print the plan that a scenario and a seed come to
+    Plan(plan::Arguments),
+    /// Say whether scenario files can be used
+    Validate(validate::Arguments),
+    /// List the scenarios of a folder
+    List(list::Arguments),
+    /// Tell what a scenario is about, in plain words
+    Explain(explain::Arguments),
 }
 
 /// Runs the program.
@@ -72,6 +84,10 @@ pub fn main() -> ExitCode {
     let output = Output::standard();
     let done = match arguments.command {
         Command::Run(arguments) => run::run(&arguments, &output),
+        Command::Plan(arguments) => plan::run(&arguments, &output),
+        Command::Validate(arguments) => validate::run(&arguments, &output),
+        Command::List(arguments) => list::run(&arguments, &output),
+        Command::Explain(arguments) => explain::run(&arguments, &output),
     };
     match done {
         Ok(Verdict::Held) => ExitCode::SUCCESS,

@@ -7,9 +7,12 @@
 
 pub mod checks;
 pub mod cli;
+pub mod draw;
 pub mod observe;
 pub mod plan;
 pub mod promise;
 pub mod record;
 pub mod rng;
+pub mod scenario;
+pub mod tell;
 pub mod world;

@@ -1,18 +1,83 @@
 //! Files given on the command line.
 //!
-//! Owns: reading them. Promises: an error names the file, and the line where
-//! there is one. Leaves to others: what they mean.
+//! Owns: reading them, and telling plans from scenarios. Promises: an error names
+//! the file, and the line where there is one. Leaves to others: what they mean.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::CliError;
+use crate::draw;
 use crate::plan::Plan;
+use crate::scenario::{self, Scenario};
 
-/// Reads a plan.
-pub(super) fn plan(path: &Path) -> Result<Plan, CliError> {
+/// What a file holds.
+#[derive(Debug)]
+pub(super) enum Given {
+    /// Every choice is made.
+    Plan(Box<Plan>),
+    /// Choices are left to a seed.
+    Scenario(Box<Scenario>),
+}
+
+/// Reads a plan or a scenario: only plans say of which version they are.
+pub(super) fn given(path: &Path) -> Result<Given, CliError> {
+    let text = text(path)?;
+    let is_plan =
+        toml::from_str::<toml::Table>(&text).is_ok_and(|table| table.contains_key("plan_version"));
+    if is_plan {
+        return Ok(Given::Plan(Box::new(plan_of(path, &text)?)));
+    }
+    Ok(Given::Scenario(Box::new(scenario_of(path, &text)?)))
+}
+
+/// Reads a scenario.
+pub(super) fn scenario(path: &Path) -> Result<Scenario, CliError> {
+    scenario_of(path, &text(path)?)
+}
+
+/// The plan of a scenario under a seed.
+pub(super) fn drawn(scenario: &Scenario, seed: u64) -> Result<Plan, CliError> {
+    if i64::try_from(seed).is_err() {
+        let message = format!(
+            "seed {seed} is too large; at most {} can be written",
+            i64::MAX
+        );
+        return Err(CliError::Usage(message));
+    }
+    Ok(draw::plan(scenario, seed))
+}
+
+/// The scenario files of a folder, in order.
+pub(super) fn scenarios_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let named =
+        |error: &dyn std::fmt::Display| CliError::File(format!("{}: {error}", folder.display()));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| named(&error))? {
+        let path = entry.map_err(|error| named(&error))?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn text(path: &Path) -> Result<String, CliError> {
+    let read = std::fs::read_to_string(path);
+    read.map_err(|error| CliError::File(format!("{}: {error}", path.display())))
+}
+
+fn scenario_of(path: &Path, text: &str) -> Result<Scenario, CliError> {
+    let read = scenario::parse(&path.display().to_string(), text);
+    read.map_err(|error| CliError::File(error.to_string()))
+}
+
+fn plan_of(path: &Path, text: &str) -> Result<Plan, CliError> {
     let named = |message: String| CliError::File(format!("{}: {message}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
-    let plan: Plan = toml::from_str(&text).map_err(|error| named(error.to_string()))?;
+    let plan: Plan = toml::from_str(text).map_err(|error| named(error.to_string()))?;
     plan.validate().map_err(|error| named(error.to_string()))?;
     Ok(plan)
 }

@@ -5,37 +5,72 @@
 
 use std::path::PathBuf;
 
+use super::input::{self, Given};
 use super::output::Output;
-use super::{CliError, Verdict, input};
-use crate::world::World;
+use super::{CliError, Verdict};
+use crate::plan::Plan;
+use crate::scenario::Expect;
+use crate::world::{Finished, World};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A plan
+    /// A scenario or a plan
     file: PathBuf,
+    /// What decides everything a scenario leaves open
+    #[arg(long)]
+    seed: Option<u64>,
     /// Show every record
     #[arg(long)]
     records: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, CliError> {
-    let plan = input::plan(&arguments.file)?;
+    let (plan, expect) = match (input::given(&arguments.file)?, arguments.seed) {
+        (Given::Plan(_), Some(_)) => {
+            let message = "a plan leaves nothing to a seed; run it without --seed";
+            return Err(CliError::Usage(message.into()));
+        }
+        (Given::Plan(plan), None) => (*plan, None),
+        (Given::Scenario(scenario), seed) => {
+            let plan = input::drawn(&scenario, seed.unwrap_or(0))?;
+            (plan, Some(scenario.expect))
+        }
+    };
     let finished = World::new(&plan, arguments.records).run();
+    show(&plan, &finished, output);
+    let missed = expect.map_or(Vec::new(), |expect: Expect| expect.missed(&finished));
+    for one in &missed {
+        output.line(&format!("not as expected: {one}"));
+    }
+    if finished.breach.is_none() && missed.is_empty() {
+        return Ok(Verdict::Held);
+    }
+    let seed = arguments
+        .seed
+        .map_or(String::new(), |seed| format!(" --seed {seed}"));
+    output.line(&format!(
+        "repeat: maasl-sim run {}{seed}",
+        arguments.file.display()
+    ));
+    Ok(Verdict::Broken)
+}
+
+fn show(plan: &Plan, finished: &Finished, output: &Output) {
     for record in &finished.kept {
         output.line(&format!("{record:?}"));
     }
     output.line(&format!(
-        "{}: {} records, {} core steps, {} ms simulated, digest {}",
+        "{} seed {}: {} calls succeeded, {} records, {} core steps, {} ms simulated, digest {}",
         plan.scenario,
+        plan.seed,
+        finished.successful_calls,
         finished.records,
         finished.core_steps,
         finished.elapsed_ms,
         maasl_core::id::hex(&finished.digest[..8])
     ));
-    let Some(breach) = finished.breach else {
-        return Ok(Verdict::Held);
-    };
-    output.line(&breach.to_string());
-    Ok(Verdict::Broken)
+    if let Some(breach) = &finished.breach {
+        output.line(&breach.to_string());
+    }
 }
