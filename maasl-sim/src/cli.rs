@@ -8,12 +8,16 @@
 mod campaign;
 mod determinism;
 mod diff;
+mod explain;
 mod input;
+mod list;
 pub mod output;
+mod plan;
 mod replay;
 mod run;
 mod shrink;
 mod timeline;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -76,6 +80,14 @@ enum Command {
     Shrink(shrink::Arguments),
     /// Show a trace as lanes over time
     Timeline(timeline::Arguments),
+    /// Print the plan that a scenario and a seed come to
+    Plan(plan::Arguments),
+    /// Say whether scenario files can be used
+    Validate(validate::Arguments),
+    /// List the scenarios of a folder
+    List(list::Arguments),
+    /// Tell what a scenario is about, in plain words
+    Explain(explain::Arguments),
 }
 
 /// Runs the program.
@@ -100,6 +112,10 @@ pub fn main() -> ExitCode {
         Command::Diff(arguments) => diff::run(&arguments, &output),
         Command::Shrink(arguments) => shrink::run(&arguments, &output),
         Command::Timeline(arguments) => timeline::run(&arguments, &output),
+        Command::Plan(arguments) => plan::run(&arguments, &output),
+        Command::Validate(arguments) => validate::run(&arguments, &output),
+        Command::List(arguments) => list::run(&arguments, &output),
+        Command::Explain(arguments) => explain::run(&arguments, &output),
     };
     match done {
         Ok(Verdict::Held) => ExitCode::SUCCESS,

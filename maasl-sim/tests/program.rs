@@ -49,6 +49,11 @@ fn a_run_is_kept_repeated_compared_cut_down_and_shown() {
     );
     assert!(shrunk.contains("12 events cut down to 2"), "{shrunk}");
     says(folder, 0, &["run", "a.min.toml"]);
+    let story = std::fs::read_to_string(folder.join("a.min.toml")).unwrap();
+    assert!(
+        story.starts_with("# contended, seed 7: some agent is told"),
+        "{story}"
+    );
     says(folder, 0, &["replay", "a.min.trace"]);
     let differs = says(folder, 1, &["diff", "a.trace", "a.min.trace"]);
     assert!(differs.contains("ann was told"), "{differs}");

@@ -18,6 +18,7 @@ pub mod command;
 pub mod counter;
 pub mod memory;
 pub mod outcome;
+pub mod place;
 pub mod query;
 pub mod row;
 

@@ -9,16 +9,15 @@ use std::collections::VecDeque;
 
 use maasl_core::id::{SessionId, Token};
 use maasl_core::lease::command::Open;
+use maasl_core::lease::place::floor_by_clock;
 use maasl_core::lease::{Command, MemoryRows, Meta, Outcome, Query, Rows, Session, StoreClock};
 use maasl_core::time::Timestamp;
 
 use super::clock::Clock;
 
-/// Wall clock at the start of a world: 2026-01-01, milliseconds since 1970.
-const ORIGIN_WALL_MS: u64 = 1_767_225_600_000;
-
-/// A store that is opened goes on at a sequence of the millisecond, at least.
-const SEQUENCES_PER_MS: u64 = 1_000;
+/// Wall clock at the start of a world: 2026-07-01, milliseconds since 1970. It
+/// is later than the origin of tokens, as every real one is.
+const ORIGIN_WALL_MS: u64 = 1_782_864_000_000;
 
 /// Commits that can be taken back by putting an old copy in place.
 const COPIES_MAX: usize = 256;
@@ -172,15 +171,13 @@ impl Store {
         outcome
     }
 
-    /// As `maasl-node` reckons it: by database, floor file and wall clock. The
-    /// clock is all that is left where both of the others are old copies.
+    /// As the node's store has it; its floor file is never damaged here.
     fn floor_at_opening(&self, wall_ms: u64) -> Token {
         let known = self.meta().map(|meta| meta.reserved_through);
-        let by_clock = Token::new(1, (wall_ms - ORIGIN_WALL_MS) * SEQUENCES_PER_MS);
-        known
+        let recorded = known
             .unwrap_or_default()
-            .max(self.floor.unwrap_or_default())
-            .max(by_clock.expect("a world ends within a quarter day"))
+            .max(self.floor.unwrap_or_default());
+        recorded.max(floor_by_clock(wall_ms))
     }
 
     fn raise_floor(&mut self, token: Token) -> Token {

@@ -5,27 +5,14 @@
 //! file is intact, the first token is above every token issued before; if
 //! neither is, or both are an older copy, it is so as long as the wall clock was
 //! not set back and the store had seen at most four boots a day. Leaves to
-//! others: reading and writing either.
+//! others: reading and writing either, and the clock's own part
+//! (`maasl_core::lease::place`).
 
 use maasl_core::id::Token;
 use maasl_core::lease::Meta;
+use maasl_core::lease::place::floor_by_clock;
 
 use super::floor::Reading;
-
-/// 2026-01-01 00:00 UTC, milliseconds since 1970.
-const ORIGIN_WALL_MS: u64 = 1_767_225_600_000;
-
-/// A store made from nothing starts in a generation of the quarter day it is
-/// made in, so it is above one made in an earlier quarter day and deleted, as
-/// long as that one had seen fewer boots than quarter days.
-const QUARTER_DAY_MS: u64 = 6 * 60 * 60 * 1000;
-
-/// Within a quarter day it starts in a sequence of the millisecond: above one
-/// that was deleted unless that had issued a million tokens a second.
-const SEQUENCES_PER_MS: u64 = 1000;
-
-/// A wall clock far in the future must not use up the generations.
-const PLACED_GENERATION_MAX: u64 = Token::GENERATION_MAX / 2;
 
 /// Tokens up to this one may have been issued, as far as anyone can tell. The
 /// clock counts in any case: a copy of the whole state directory brings back an
@@ -45,19 +32,15 @@ pub(super) fn floor_at_opening(known: Option<&Meta>, file: Reading, wall_ms: u64
             Token::new(meta.generation + 1, meta.next_sequence).unwrap_or_default()
         }
     };
-    recorded.max(from_clock(wall_ms))
-}
-
-fn from_clock(wall_ms: u64) -> Token {
-    let age_ms = wall_ms.saturating_sub(ORIGIN_WALL_MS);
-    let generation = (1 + age_ms / QUARTER_DAY_MS).min(PLACED_GENERATION_MAX);
-    let sequence = age_ms % QUARTER_DAY_MS * SEQUENCES_PER_MS;
-    Token::new(generation, sequence).expect("both are bounded below the limits")
+    recorded.max(floor_by_clock(wall_ms))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use maasl_core::lease::place::{
+        PLACE_ORIGIN_WALL_MS as ORIGIN_WALL_MS, PLACED_GENERATION_MAX, QUARTER_DAY_MS,
+    };
 
     const NOW: u64 = ORIGIN_WALL_MS + 1_000 * QUARTER_DAY_MS + 7;
 
