@@ -16,6 +16,7 @@ mod open;
 
 pub mod command;
 pub mod counter;
+pub mod floor;
 pub mod memory;
 pub mod outcome;
 pub mod query;

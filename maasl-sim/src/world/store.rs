@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use maasl_core::id::{SessionId, Token};
 use maasl_core::lease::command::Open;
+use maasl_core::lease::floor::{self, Reading};
 use maasl_core::lease::{Command, MemoryRows, Meta, Outcome, Query, Rows, Session, StoreClock};
 
 use super::clock::Clock;
@@ -45,6 +46,7 @@ pub(crate) struct Store {
     floor: Option<Token>,
     floor_before: Option<Token>,
     floor_block: u64,
+    wall_ahead_ms: i64,
     clock: Clock,
     boots: u32,
 }
@@ -58,6 +60,7 @@ impl Store {
             floor: None,
             floor_before: None,
             floor_block,
+            wall_ahead_ms: 0,
             clock: Clock::new(1_000_000_000, 0),
             boots: 1,
         }
@@ -66,7 +69,8 @@ impl Store {
     pub(crate) fn clock(&self, world_ns: u64) -> StoreClock {
         StoreClock {
             now: self.clock.read(world_ns),
-            wall_ms: ORIGIN_WALL_MS + world_ns / 1_000_000,
+            wall_ms: (ORIGIN_WALL_MS + world_ns / 1_000_000)
+                .saturating_add_signed(self.wall_ahead_ms),
         }
     }
 
@@ -74,10 +78,15 @@ impl Store {
         self.clock.step(by_ms, world_ns);
     }
 
+    pub(crate) fn step_wall_clock(&mut self, by_ms: i64) {
+        self.wall_ahead_ms = self.wall_ahead_ms.saturating_add(by_ms);
+    }
+
     /// Opens the store for a process; with what command.
     pub(crate) fn open(&mut self, session: &SessionId, world_ns: u64) -> (Command, Outcome) {
         let clock = self.clock(world_ns);
-        let floor = self.floor_at_opening();
+        let file = self.floor.map_or(Reading::Missing, Reading::Through);
+        let floor = floor::at_opening(self.meta().as_ref(), file, clock.wall_ms);
         let open = Command::Open(Open {
             store: "store".into(),
             boot: format!("boot-{}", self.boots),
@@ -161,18 +170,8 @@ impl Store {
         outcome
     }
 
-    fn floor_at_opening(&self) -> Token {
-        let known = self.meta().map(|meta| meta.reserved_through);
-        known
-            .unwrap_or_default()
-            .max(self.floor.unwrap_or_default())
-    }
-
     fn raise_floor(&mut self, token: Token) -> Token {
-        let last = token.sequence().saturating_add(self.floor_block);
-        let last = last.min(Token::SEQUENCE_MAX);
-        let through = Token::new(token.generation(), last);
-        let through = through.expect("the generation of a token, and a bounded sequence");
+        let through = floor::raised_for(token, self.floor_block);
         self.floor_before = self.floor;
         self.floor = self.floor.max(Some(through));
         through
