@@ -17,8 +17,9 @@ use super::decide::{StoreClock, earlier_answer};
 use super::outcome::{Blocker, Change, Decision, Outcome, Wake};
 use super::query::{Need, Query, RowSet};
 use super::row::{Answered, CommitIntent, Lease, LeaseEnd, LeaseKind, Meta, Ticket};
-use super::{deadlock, ending};
+use super::{deadlock, ending, planted};
 use crate::id::{Owner, SessionId, TicketNo, Token};
+use crate::mutant::{Mutant, is_active};
 use crate::policy::Urgency;
 use crate::reply::Receipt;
 use crate::resource::{ResourceKey, Want};
@@ -35,10 +36,17 @@ pub(super) fn acquire(rows: &RowSet, asked: &Acquire, clock: StoreClock) -> Resu
     let queued = own_ticket(rows, asked, clock.now)?;
     let front = Front::of(rows, asked, queued.map(|ticket| ticket.no), clock.now)?;
     if !front.is_clear() {
+        if is_active(Mutant::PartialSetKept)
+            && let Some(part) = planted::free_part(asked, front.held.iter().map(|(lease, _)| lease))
+        {
+            return grant(rows, &part, queued, &front, clock);
+        }
         return wait(rows, asked, queued, &front, clock);
     }
     let (keys, intents) = end_conditions(rows, &front.claimable)?;
-    if !keys.iter().all(|key| asked.latched.contains(key)) {
+    let latched = is_active(Mutant::TakeoverWithoutLatch)
+        || keys.iter().all(|key| asked.latched.contains(key));
+    if !latched {
         return Ok(Decision::unchanged(Outcome::NeedLatches {
             keys: keys.into_iter().collect(),
         }));
@@ -92,7 +100,9 @@ pub(super) fn end_conditions(
         keys.extend(lease.keys().cloned());
         for intent in rows.intents(Query::IntentsOf(lease.token))? {
             keys.extend(intent.latches.iter().cloned());
-            open.push(intent.clone());
+            if !is_active(Mutant::OpenIntentsNotSettled) {
+                open.push(intent.clone());
+            }
         }
     }
     Ok((keys, open))
@@ -108,7 +118,9 @@ fn answered_before(
     {
         return Ok(Some(outcome));
     }
-    if let Some(lease) = rows.lease(&asked.lease)? {
+    if !is_active(Mutant::DuplicateAcquireGrantsTwice)
+        && let Some(lease) = rows.lease(&asked.lease)?
+    {
         let lease = lease.clone();
         return Ok(Some(if lease.is_expired(now) {
             Outcome::Lost {
@@ -163,9 +175,9 @@ impl Front {
         };
         let mut leases = BTreeMap::new();
         let mut tickets = BTreeMap::new();
-        for want in &asked.wants {
+        for want in planted::looked_at(&asked.wants) {
             for lease in rows.leases(Query::LeasesOverlapping(want.extent.clone()))? {
-                if contests(&lease.wants, want) {
+                if contests(&lease.wants, want) && !planted::is_twice(lease, asked) {
                     leases
                         .entry(lease.token)
                         .or_insert((lease, &want.extent.key));
@@ -175,7 +187,11 @@ impl Front {
                 if ticket.lease == asked.lease && ticket.is_lapsed(now) {
                     front.gone.insert(ticket.no);
                 }
-                let ahead = own.is_none_or(|own| ticket.no < own);
+                let ahead = if is_active(Mutant::NewestWaiterFirst) {
+                    own.is_some_and(|own| ticket.no > own)
+                } else {
+                    own.is_none_or(|own| ticket.no < own)
+                };
                 if ahead && contests(&ticket.wants, want) {
                     tickets
                         .entry(ticket.no)
@@ -313,7 +329,9 @@ fn wait(
             changes,
         });
     }
-    if let Some(circle) = deadlock::circle(rows, asked, queued, front.obstacles(), clock.now)? {
+    if !is_active(Mutant::CircleNotSeen)
+        && let Some(circle) = deadlock::circle(rows, asked, queued, front.obstacles(), clock.now)?
+    {
         changes.extend(queued.map(|ticket| Change::DeleteTicket(ticket.no)));
         changes.push(Change::Add(Count::one(Counter::DeadlocksRefused, class)));
         return Ok(Decision {
@@ -408,7 +426,10 @@ fn grant(
     clock: StoreClock,
 ) -> Result<Decision, Need> {
     let meta = rows.meta()?;
-    let token = next_token(meta);
+    let token = match front.claimable.first() {
+        Some(victim) if is_active(Mutant::TakeoverKeepsToken) => victim.token,
+        _ => next_token(meta),
+    };
     if token > meta.reserved_through {
         return Ok(Decision::unchanged(Outcome::NeedReserve(token)));
     }

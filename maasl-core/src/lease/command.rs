@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{AgentId, ContentHash, LeaseId, OpId, Owner, SessionId, TicketNo, Token};
 use crate::lease::counter::Count;
 use crate::lease::row::{CommitIntent, LeaseKind, RequestKey, Session, Target};
+use crate::mutant::{Mutant, is_active};
 use crate::policy::Urgency;
 use crate::resource::{ResourceKey, Want};
 
@@ -104,7 +105,9 @@ impl Command {
     #[must_use]
     pub fn must_be_durable(&self) -> bool {
         match self {
-            Self::BeginCommit(intent) => intent.items.len() > 1,
+            Self::BeginCommit(intent) => {
+                intent.items.len() > 1 && !is_active(Mutant::IntentNotDurable)
+            }
             Self::TurnBack(_) | Self::FinishCommit(_) | Self::Revoke(_) => true,
             Self::Acquire(acquire) => acquire.request.is_some(),
             Self::Open(_)

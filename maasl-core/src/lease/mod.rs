@@ -13,6 +13,7 @@ mod deadlock;
 mod decide;
 mod ending;
 mod open;
+mod planted;
 
 pub mod command;
 pub mod counter;
