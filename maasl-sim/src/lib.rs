@@ -11,4 +11,5 @@ pub mod observe;
 pub mod plan;
 pub mod promise;
 pub mod record;
+pub mod rng;
 pub mod world;
