@@ -9,6 +9,7 @@ mod grants;
 mod i1_fencing;
 mod i2_tokens;
 mod i3_exclusion;
+mod i3_terms;
 
 use core::fmt;
 
@@ -65,7 +66,7 @@ impl Judges {
     /// The judges of these promises.
     pub(crate) fn of(promises: &[Promise]) -> Self {
         Self {
-            judges: promises.iter().filter_map(|one| judge_of(*one)).collect(),
+            judges: promises.iter().flat_map(|one| judges_of(*one)).collect(),
         }
     }
 
@@ -81,13 +82,16 @@ impl Judges {
     }
 }
 
-/// The judge of a promise; none of its own where others judge it under faults.
-fn judge_of(promise: Promise) -> Option<Box<dyn Judge>> {
+/// The judges of a promise; none of its own where others judge it under faults.
+fn judges_of(promise: Promise) -> Vec<Box<dyn Judge>> {
     match promise {
-        Promise::I1 => Some(Box::<i1_fencing::Fencing>::default()),
-        Promise::I2 => Some(Box::<i2_tokens::Tokens>::default()),
-        Promise::I3 => Some(Box::<i3_exclusion::Exclusion>::default()),
+        Promise::I1 => vec![Box::<i1_fencing::Fencing>::default()],
+        Promise::I2 => vec![Box::<i2_tokens::Tokens>::default()],
+        Promise::I3 => vec![
+            Box::<i3_exclusion::Exclusion>::default(),
+            Box::<i3_terms::Terms>::default(),
+        ],
         // No clock may break the others: whoever steps a clock is judged by them.
-        Promise::I4 | Promise::I5 | Promise::I6 | Promise::I7 | Promise::I8 => None,
+        Promise::I4 | Promise::I5 | Promise::I6 | Promise::I7 | Promise::I8 => Vec::new(),
     }
 }

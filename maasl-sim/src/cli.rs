@@ -6,6 +6,8 @@
 //! command does (the module of its name).
 
 mod input;
+#[cfg(feature = "mutants")]
+mod mutants;
 pub mod output;
 mod run;
 
@@ -55,6 +57,9 @@ struct Arguments {
 enum Command {
     /// Run one scenario with one seed, or a plan
     Run(run::Arguments),
+    /// Plant each known bug and see which judge reports it
+    #[cfg(feature = "mutants")]
+    Mutants(mutants::Arguments),
 }
 
 /// Runs the program.
@@ -72,6 +77,8 @@ pub fn main() -> ExitCode {
     let output = Output::standard();
     let done = match arguments.command {
         Command::Run(arguments) => run::run(&arguments, &output),
+        #[cfg(feature = "mutants")]
+        Command::Mutants(arguments) => mutants::run(&arguments, &output),
     };
     match done {
         Ok(Verdict::Held) => ExitCode::SUCCESS,

@@ -7,6 +7,8 @@
 
 pub mod checks;
 pub mod cli;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod observe;
 pub mod plan;
 pub mod promise;

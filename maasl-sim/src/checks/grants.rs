@@ -31,6 +31,14 @@ impl Granted {
         }
     }
 
+    /// What a request would hold.
+    pub(super) fn wanted(wants: &[Want]) -> Self {
+        Self {
+            token: Token::default(),
+            wants: wants.iter().map(Held::of).collect(),
+        }
+    }
+
     /// Whether both cannot stand side by side.
     pub(super) fn excludes(&self, other: &Self) -> bool {
         self.wants.iter().any(|one| {

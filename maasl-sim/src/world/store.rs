@@ -11,6 +11,7 @@ use maasl_core::id::{SessionId, Token};
 use maasl_core::lease::command::Open;
 use maasl_core::lease::floor::{self, Reading};
 use maasl_core::lease::{Command, MemoryRows, Meta, Outcome, Query, Rows, Session, StoreClock};
+use maasl_core::mutant::{Mutant, is_active};
 
 use super::clock::Clock;
 
@@ -45,6 +46,8 @@ pub(crate) struct Store {
     shadow: Option<Shadow>,
     floor: Option<Token>,
     floor_before: Option<Token>,
+    /// What only a planted bug keeps back.
+    floor_late: Option<Token>,
     floor_block: u64,
     wall_ahead_ms: i64,
     clock: Clock,
@@ -59,6 +62,7 @@ impl Store {
             shadow: can_lose.then(Shadow::default),
             floor: None,
             floor_before: None,
+            floor_late: None,
             floor_block,
             wall_ahead_ms: 0,
             clock: Clock::new(1_000_000_000, 0),
@@ -105,8 +109,7 @@ impl Store {
     }
 
     /// Executes a command, making room for tokens where it needs that.
-    pub(crate) fn transact(&mut self, command: &Command, world_ns: u64) -> Outcome {
-        let clock = self.clock(world_ns);
+    pub(crate) fn transact(&mut self, command: &Command, clock: StoreClock) -> Outcome {
         loop {
             let outcome = self.apply(command, clock);
             let Outcome::NeedReserve(token) = outcome else {
@@ -173,7 +176,13 @@ impl Store {
     fn raise_floor(&mut self, token: Token) -> Token {
         let through = floor::raised_for(token, self.floor_block);
         self.floor_before = self.floor;
-        self.floor = self.floor.max(Some(through));
+        let late = self.floor_late.replace(through);
+        let written = if is_active(Mutant::TokenVisibleBeforeDurable) {
+            late
+        } else {
+            Some(through)
+        };
+        self.floor = self.floor.max(written);
         through
     }
 }
