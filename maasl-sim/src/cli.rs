@@ -9,6 +9,8 @@ mod campaign;
 mod determinism;
 mod diff;
 mod input;
+#[cfg(feature = "mutants")]
+mod mutants;
 pub mod output;
 mod replay;
 mod run;
@@ -73,6 +75,9 @@ enum Command {
     Diff(diff::Arguments),
     /// Cut a failing plan down to what makes it fail
     Shrink(shrink::Arguments),
+    /// Plant each known bug and see which judge reports it
+    #[cfg(feature = "mutants")]
+    Mutants(mutants::Arguments),
 }
 
 /// Runs the program.
@@ -96,6 +101,8 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments, &output),
         Command::Diff(arguments) => diff::run(&arguments, &output),
         Command::Shrink(arguments) => shrink::run(&arguments, &output),
+        #[cfg(feature = "mutants")]
+        Command::Mutants(arguments) => mutants::run(&arguments, &output),
     };
     match done {
         Ok(Verdict::Held) => ExitCode::SUCCESS,

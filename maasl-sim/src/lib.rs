@@ -9,12 +9,15 @@ pub mod campaign;
 pub mod checks;
 pub mod cli;
 pub mod difference;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod names;
 pub mod observe;
 pub mod plan;
 pub mod promise;
 pub mod record;
 pub mod replay;
+pub mod rng;
 pub mod shrink;
 pub mod trace;
 #[cfg(test)]

@@ -13,9 +13,11 @@ mod deadlock;
 mod decide;
 mod ending;
 mod open;
+mod planted;
 
 pub mod command;
 pub mod counter;
+pub mod floor;
 pub mod memory;
 pub mod outcome;
 pub mod query;
