@@ -1,7 +1,7 @@
 //! Numbers that a seed decides.
 //!
 //! Owns: the generator and the streams of draws. Promises: xoshiro256++ (Blackman
-//! and Vigna, 2021) seeded by `SplitMix64` (Steele, Lea and Flood, 2014), the same
+//! and Vigna, 2021) seeded by SplitMix64 (Steele, Lea and Flood, 2014), the same
 //! on every machine and in every version; integers only, each in a range as
 //! likely as the others. Leaves to others: what is drawn (`draw`).
 //!
@@ -11,16 +11,16 @@
 
 /// The generator that spreads a seed over the state of another.
 #[derive(Clone, Debug)]
-struct `SplitMix64`(u64);
+struct SplitMix64(u64);
 
-impl `SplitMix64` {
+impl SplitMix64 {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 }
 
-/// The finaliser of `SplitMix64`.
+/// The finaliser of SplitMix64.
 fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -37,7 +37,7 @@ impl Stream {
     /// The stream of this name under this seed.
     #[must_use]
     pub fn of(seed: u64, names: &[&str]) -> Self {
-        let mut key = `SplitMix64`(seed);
+        let mut key = SplitMix64(seed);
         for name in names {
             // The length goes in too: ("ab", "c") is not ("a", "bc").
             key.0 = key.next() ^ name.len() as u64;
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn splitmix64_gives_its_published_numbers() {
-        let mut generator = `SplitMix64`(1_234_567);
+        let mut generator = SplitMix64(1_234_567);
         let published = [
             6_457_827_717_110_365_317,
             3_203_168_211_198_807_973,
