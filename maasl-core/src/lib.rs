@@ -12,6 +12,7 @@ pub mod config;
 pub mod coordinator;
 pub mod id;
 pub mod lease;
+pub mod mutant;
 pub mod path;
 pub mod policy;
 pub mod refusal;

@@ -16,6 +16,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mutant::{Mutant, is_active};
+
 /// The canonical name of a protected thing: `<prefix>:<path>`, where the path is
 /// `/`-separated and may be empty for everything under the prefix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -163,6 +165,9 @@ impl Want {
     /// Whether both cannot be granted at once to different holders.
     #[must_use]
     pub fn conflicts(&self, other: &Self) -> bool {
+        if is_active(Mutant::SharedConflictsWithNothing) && self.mode != other.mode {
+            return false;
+        }
         (self.mode == Mode::Exclusive || other.mode == Mode::Exclusive)
             && self.extent.overlaps(&other.extent)
     }

@@ -10,6 +10,7 @@ mod grants;
 mod i1_fencing;
 mod i2_tokens;
 mod i3_exclusion;
+mod i3_terms;
 mod i4_seen;
 mod i5_durable;
 mod i6_once;
@@ -119,7 +120,10 @@ fn judges_of(promise: Promise, plan: &Plan) -> Vec<Box<dyn Judge>> {
     match promise {
         Promise::I1 => vec![Box::<i1_fencing::Fencing>::default()],
         Promise::I2 => vec![Box::<i2_tokens::Tokens>::default()],
-        Promise::I3 => vec![Box::<i3_exclusion::Exclusion>::default()],
+        Promise::I3 => vec![
+            Box::<i3_exclusion::Exclusion>::default(),
+            Box::<i3_terms::Terms>::default(),
+        ],
         Promise::I4 => vec![Box::<i4_seen::Seen>::default()],
         Promise::I5 => vec![Box::<i5_durable::Durable>::default()],
         Promise::I6 => vec![Box::<i6_once::Once>::default()],

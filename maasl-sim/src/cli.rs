@@ -11,6 +11,8 @@ mod diff;
 mod explain;
 mod input;
 mod list;
+#[cfg(feature = "mutants")]
+mod mutants;
 pub mod output;
 mod plan;
 mod replay;
@@ -88,6 +90,9 @@ enum Command {
     List(list::Arguments),
     /// Tell what a scenario is about, in plain words
     Explain(explain::Arguments),
+    /// Plant each known bug and see which judge reports it
+    #[cfg(feature = "mutants")]
+    Mutants(mutants::Arguments),
 }
 
 /// Runs the program.
@@ -116,6 +121,8 @@ pub fn main() -> ExitCode {
         Command::Validate(arguments) => validate::run(&arguments, &output),
         Command::List(arguments) => list::run(&arguments, &output),
         Command::Explain(arguments) => explain::run(&arguments, &output),
+        #[cfg(feature = "mutants")]
+        Command::Mutants(arguments) => mutants::run(&arguments, &output),
     };
     match done {
         Ok(Verdict::Held) => ExitCode::SUCCESS,

@@ -10,6 +10,8 @@ pub mod checks;
 pub mod cli;
 pub mod difference;
 pub mod draw;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod names;
 pub mod observe;
 pub mod plan;

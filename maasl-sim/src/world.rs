@@ -114,7 +114,8 @@ impl<'p> World<'p> {
             let ahead_ns = (1 << 40) + process.clock_ahead_us * NS_PER_US;
             Server::new(clock::Clock::new(ahead_ns, process.drift_ppm))
         });
-        let floor_block = plan.settings.floor_block.unwrap_or(1024);
+        let floor_block = plan.settings.floor_block;
+        let floor_block = floor_block.unwrap_or(maasl_core::lease::floor::BLOCK);
         let mut world = Self {
             config,
             now_ns: 0,

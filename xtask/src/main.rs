@@ -46,7 +46,7 @@ enum Job {
     Doc,
     /// Check licences, sources and banned crates with cargo-deny
     Deny,
-    /// Prove that the core builds where the standard library does not exist
+    /// Prove that the core builds without the standard library and planted bugs
     Purity,
     /// Check the house rules that no other tool checks
     Tidy,
@@ -63,7 +63,7 @@ impl Job {
             Self::Lint => vec![checks::LINT],
             Self::Doc => vec![checks::DOC],
             Self::Deny => vec![checks::DENY],
-            Self::Purity => vec![purity::FEATURES, purity::BUILD],
+            Self::Purity => vec![purity::FEATURES, purity::MUTANTS, purity::BUILD],
             Self::Tidy => vec![tidy::TIDY],
             Self::Bench => vec![
                 benches::CRITERION,

@@ -1,8 +1,9 @@
-//! The proof that the core needs no standard library.
+//! The proof that the core needs no standard library, and holds no planted bug.
 //!
-//! Owns: two independent checks of `maasl-core`. Promises: if both pass, no
-//! clock, file, socket, thread or randomly seeded map can be named there or in
-//! anything it is built from. Leaves to others: what the core then does.
+//! Owns: three independent checks of `maasl-core`. Promises: if the first two
+//! pass, no clock, file, socket, thread or randomly seeded map can be named there
+//! or in anything it is built from; if the third passes, no default build of any
+//! crate has its planted bugs. Leaves to others: what the core then does.
 //!
 //! The first reads the dependency tree, for every platform, and names the crate
 //! that asks for `std`. The second compiles the core against a copy of this
@@ -25,6 +26,14 @@ pub(crate) const BUILD: Step = Step {
     name: "purity: build",
     run: build,
 };
+
+pub(crate) const MUTANTS: Step = Step {
+    name: "purity: mutants",
+    run: mutants,
+};
+
+/// The feature of the core that plants bugs in it.
+const PLANTED: &str = "mutants";
 
 /// The crates of the standard library that `no_std` code may use.
 const ALLOWED: [&str; 3] = ["core", "alloc", "compiler_builtins"];
@@ -58,6 +67,33 @@ fn std_features(tree: &str) -> Vec<String> {
         if features.split(',').any(|feature| feature == "std") {
             faults.push(format!("{package}: switch its `std` feature off"));
         }
+    }
+    faults.sort();
+    faults.dedup();
+    faults
+}
+
+fn mutants(workspace: &Workspace) -> Outcome {
+    let args = ["tree", "--workspace", "-e", "normal,build,dev"];
+    let shape = ["--prefix", "none", "--no-dedupe", "-f", "{p}|{f}"];
+    match read(workspace.cargo(&[&args[..], &shape].concat())) {
+        Ok(tree) => Outcome::from_faults("no planted bugs by default", &planted(&tree)),
+        Err(error) => Outcome::Failed(error),
+    }
+}
+
+/// Picks the crates with planted bugs from lines of `name version|feature,…`. A
+/// tree without the core proves nothing.
+fn planted(tree: &str) -> Vec<String> {
+    let lines = || tree.lines().filter_map(|line| line.rsplit_once('|'));
+    let ours = lines().filter(|(package, features)| {
+        package.starts_with("maasl-") && features.split(',').any(|one| one == PLANTED)
+    });
+    let mut faults: Vec<String> = ours
+        .map(|(package, _)| format!("{package}: `{PLANTED}` is on without being asked for"))
+        .collect();
+    if !lines().any(|(package, _)| package.starts_with("maasl-core ")) {
+        faults.push("maasl-core is not in the dependency tree".to_owned());
     }
     faults.sort();
     faults.dedup();
@@ -138,6 +174,19 @@ mod tests {
     #[test]
     fn a_feature_that_only_sounds_like_std_is_allowed() {
         assert!(std_features("a v1.0.0|default,std_detect,no-std\nb v1.0.0|\n").is_empty());
+    }
+
+    #[test]
+    fn a_planted_bug_is_found_wherever_it_is_switched_on() {
+        let clean = "maasl-mcp v0.1.0 (/a)|\nmaasl-core v0.1.0 (/b)|\n";
+        assert!(planted(clean).is_empty());
+        let on = "maasl-mcp v0.1.0 (/a)|\nmaasl-core v0.1.0 (/b)|mutants\n";
+        let fault = "maasl-core v0.1.0 (/b): `mutants` is on without being asked for";
+        assert_eq!(planted(on), [fault]);
+        assert_eq!(
+            planted("serde v1.0.0|alloc\n"),
+            ["maasl-core is not in the dependency tree"]
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::shared::Held;
 use crate::id::{LeaseId, SessionId, TicketNo};
 use crate::lease::command::{Acquire, Release};
 use crate::lease::{Blocker, Command, Count, Counter, Lease, LeaseKind, Outcome, RequestKey};
+use crate::mutant::{Mutant, is_active};
 use crate::policy::Urgency;
 use crate::refusal::{Busy, LostLease, Refusal};
 use crate::reply::Receipt;
@@ -179,7 +180,12 @@ impl Attempt<'_> {
         let cx = self.cx;
         let waited_ms = cx.now().ms_since(self.started);
         let drift_ppm = cx.config().clock_drift_ppm;
-        let mut held = Held::new(lease.clone(), self.sent, drift_ppm, self.wanted.keep);
+        let sent = if is_active(Mutant::DeadlineFromReply) {
+            cx.now()
+        } else {
+            self.sent
+        };
+        let mut held = Held::new(lease.clone(), sent, drift_ppm, self.wanted.keep);
         if lease.kind == LeaseKind::Call {
             held.users = 1;
         }
@@ -205,7 +211,7 @@ impl Attempt<'_> {
         self.drop_latches().await?;
         let sessions = self.unknown_sessions(&blockers);
         let dead = self.cx.probe(sessions).await?;
-        if !dead.is_empty() {
+        if !dead.is_empty() && !is_active(Mutant::WaiterLostOnCrash) {
             self.command.dead.extend(dead);
             return Ok(());
         }
@@ -221,8 +227,13 @@ impl Attempt<'_> {
             waited_ms: now.ms_since(self.started),
             allowed_ms: self.wanted.max_wait_ms,
         });
-        let look_again = now.plus_ms(retry_in_ms.clamp(1, PROBE_INTERVAL_MS));
-        match self.cx.wait(ticket, look_again.min(deadline)).await {
+        let look_again = if is_active(Mutant::LostWakeUp) {
+            now.plus_ms(3_600_000)
+        } else {
+            now.plus_ms(retry_in_ms.clamp(1, PROBE_INTERVAL_MS))
+                .min(deadline)
+        };
+        match self.cx.wait(ticket, look_again).await {
             super::call::WaitEnd::Cancelled => Err(Refusal::Cancelled),
             super::call::WaitEnd::Rung | super::call::WaitEnd::Deadline => Ok(()),
         }

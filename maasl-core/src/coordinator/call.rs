@@ -22,6 +22,7 @@ use super::shared::Shared;
 use crate::config::Config;
 use crate::id::{AgentId, ContentHash, Entropy, Owner, SessionId, TicketNo};
 use crate::lease::{Command, Outcome, Wake};
+use crate::mutant::{Mutant, is_active};
 use crate::refusal::{Busy, Process, Refusal};
 use crate::time::Timestamp;
 
@@ -350,11 +351,11 @@ impl Cx {
     /// the queue and those behind them are rung. A ring that fails costs the
     /// waiter time, not correctness: it looks by itself now and then.
     pub(super) async fn ring(&self, mut wake: Vec<Wake>) {
-        while !wake.is_empty() {
+        while !wake.is_empty() && !is_active(Mutant::LostWakeUp) {
             let Ok(Done::Dead(dead)) = self.effect(Effect::Ring(wake)).await else {
                 return;
             };
-            if dead.is_empty() {
+            if dead.is_empty() || is_active(Mutant::WaiterLostOnCrash) {
                 return;
             }
             let sweep = Command::Sweep(crate::lease::command::Sweep { dead });

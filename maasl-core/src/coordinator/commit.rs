@@ -21,6 +21,7 @@ use super::settle;
 use crate::id::{ContentHash, OpId};
 use crate::lease::command::{FinishCommit, ItemEnd};
 use crate::lease::{Command, CommitIntent, CommitItem, Lease, Outcome, RequestKey, Wake};
+use crate::mutant::{Mutant, is_active};
 use crate::refusal::{Refusal, Stale, StaleReason};
 use crate::reply::Receipt;
 use crate::resource::ResourceKey;
@@ -97,6 +98,11 @@ pub(super) async fn commit(
         release: right.own,
         turned_back: false,
     };
+    let early = if is_active(Mutant::IntentAfterSwap) {
+        Some(swap_all(cx, &intent).await?)
+    } else {
+        None
+    };
     match begin(cx, &intent).await {
         Ok(None) => *begun = true,
         Ok(Some(instead)) => return Ok((instead, Vec::new())),
@@ -106,7 +112,11 @@ pub(super) async fn commit(
             return Err(refusal);
         }
     }
-    match swap_all(cx, &intent).await? {
+    let met = match early {
+        Some(met) => met,
+        None => swap_all(cx, &intent).await?,
+    };
+    match met {
         None => take_effect(cx, &intent).await,
         Some(foreign) => undo(cx, &intent, foreign).await,
     }
@@ -166,7 +176,11 @@ pub(super) struct Foreign {
 async fn swap_all(cx: &Cx, intent: &CommitIntent) -> Result<Option<Foreign>, Refusal> {
     for (index, item) in intent.items.iter().enumerate() {
         let (found, swapped) = match cx.swap(Effect::Swap(item.clone())).await? {
-            Swapped::Displaced(found) if found == item.old => continue,
+            Swapped::Displaced(found)
+                if is_active(Mutant::SwapConflictNotTakenBack) || found == item.old =>
+            {
+                continue;
+            }
             Swapped::Displaced(found) => (found, true),
             Swapped::Occupied(found) => (found, false),
             Swapped::Vanished => (None, false),
@@ -199,6 +213,10 @@ pub(super) async fn keep_displaced(cx: &Cx, items: &[CommitItem]) -> Result<(), 
     for item in items {
         if let Some(content) = item.old {
             let stage = item.stage.clone();
+            if is_active(Mutant::DisplacedDropped) {
+                cx.perform(Effect::Discard(Vec::from([stage]))).await?;
+                continue;
+            }
             cx.perform(Effect::Keep { stage, content }).await?;
         }
     }
@@ -207,7 +225,7 @@ pub(super) async fn keep_displaced(cx: &Cx, items: &[CommitItem]) -> Result<(), 
 
 pub(super) async fn sync_names(cx: &Cx, items: &[CommitItem]) -> Result<(), Refusal> {
     let paths: Vec<String> = items.iter().map(|item| item.path.clone()).collect();
-    if paths.is_empty() {
+    if paths.is_empty() || is_active(Mutant::NamesNotSynced) {
         return Ok(());
     }
     cx.perform(Effect::SyncNames(paths)).await
@@ -256,7 +274,8 @@ async fn undo(
         } else {
             ItemEnd::Undone
         };
-        if index < foreign.index || (conflicting && foreign.swapped) {
+        let before = index < foreign.index && !is_active(Mutant::SetNotTakenBack);
+        if before || (conflicting && foreign.swapped) {
             if let Some(later) = swap_back(cx, item, displaced, conflicting).await? {
                 end = later;
                 kept &= !conflicting;

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 
 use super::io::{FileOp, OnStale};
 use crate::id::ContentHash;
+use crate::mutant::{Mutant, is_active};
 use crate::refusal::{Refusal, Stale, StaleReason};
 use crate::reply::FileChanged;
 use crate::text::hunk::Hunk;
@@ -221,6 +222,9 @@ impl Planner<'_> {
             .now(path)
             .expect("a vanished file is stale for another reason");
         match merge3(kept, &wanted.bytes, &theirs.bytes) {
+            Merge::Clean { .. } if is_active(Mutant::MergeTakesOneSide) => {
+                Ok(wanted.bytes.to_vec())
+            }
             Merge::Clean { bytes } => Ok(bytes),
             Merge::Conflict { hunks, .. } => Err(refuse(StaleReason::Conflicting, hunks)),
             Merge::Binary | Merge::TooLarge => Err(refuse(StaleReason::Conflicting, Vec::new())),
@@ -359,7 +363,11 @@ impl Planner<'_> {
         let expected = base.or_else(|| self.seen(path));
         match (expected, self.now(path)) {
             (None, None) => Ok(()),
-            (Some(expected), Some(now)) if expected == now.hash => Ok(()),
+            (Some(expected), Some(now))
+                if is_active(Mutant::HashNotChecked) || expected == now.hash =>
+            {
+                Ok(())
+            }
             (Some(_), None) => Err(self.gone(path, base)),
             (_, Some(_)) => Err(self.changed(path, expected)),
         }

@@ -17,6 +17,7 @@ use super::io::{Effect, Event, Swapped};
 use crate::id::{ContentHash, SessionId, Token};
 use crate::lease::command::{FinishCommit, ItemEnd};
 use crate::lease::{Command, CommitIntent, CommitItem, Outcome};
+use crate::mutant::{Mutant, is_active};
 use crate::refusal::Refusal;
 use crate::resource::ResourceKey;
 
@@ -89,7 +90,8 @@ pub(super) async fn settle_if_dead(cx: &Cx, intents: Vec<CommitIntent>) -> Resul
 async fn settle(cx: &Cx, intent: &CommitIntent) -> Result<(), Refusal> {
     let mut exceptions = BTreeMap::new();
     for item in &intent.items {
-        let end = settle_item(cx, item, intent.turned_back).await?;
+        let back = intent.turned_back || is_active(Mutant::RecoveryRollsBack);
+        let end = settle_item(cx, item, back).await?;
         if let Some(end) = end {
             exceptions.insert(item.path.clone(), end);
         }

@@ -19,8 +19,9 @@ use super::decide::{StoreClock, earlier_answer};
 use super::outcome::{Blocker, Change, Decision, Outcome, Wake};
 use super::query::{Need, Query, RowSet};
 use super::row::{Answered, Lease, LeaseEnd, LeaseKind, Meta, Ticket};
-use super::{deadlock, ending};
+use super::{deadlock, ending, planted};
 use crate::id::{Owner, SessionId, TicketNo, Token};
+use crate::mutant::{Mutant, is_active};
 use crate::policy::Urgency;
 use crate::reply::Receipt;
 use crate::resource::{ResourceKey, Want};
@@ -37,9 +38,16 @@ pub(super) fn acquire(rows: &RowSet, asked: &Acquire, clock: StoreClock) -> Resu
     let queued = own_ticket(rows, asked, clock.now)?;
     let front = Front::of(rows, asked, queued.map(|ticket| ticket.no), clock.now)?;
     if !front.is_clear() {
+        if is_active(Mutant::PartialSetKept)
+            && let Some(part) =
+                planted::free_part(asked, front.held.iter().map(|(lease, _)| *lease))
+        {
+            return grant(rows, &part, queued, &front, clock);
+        }
         return wait(rows, asked, queued, &front, clock);
     }
-    let is_latched = |key: &ResourceKey| asked.latched.contains(key);
+    let is_latched =
+        |key: &ResourceKey| is_active(Mutant::TakeoverWithoutLatch) || asked.latched.contains(key);
     if let Some(refusal) = end_refused(rows, front.claimable.iter().copied(), is_latched)? {
         return Ok(Decision::unchanged(refusal));
     }
@@ -87,7 +95,9 @@ pub(super) fn end_refused<'a>(
 ) -> Result<Option<Outcome>, Need> {
     let mut open = Vec::new();
     for lease in leases.clone() {
-        open.extend(rows.intents(Query::IntentsOf(lease.token))?);
+        if !is_active(Mutant::OpenIntentsNotSettled) {
+            open.extend(rows.intents(Query::IntentsOf(lease.token))?);
+        }
     }
     let held = leases.flat_map(Lease::keys);
     let needed = held.chain(open.iter().flat_map(|intent| &intent.latches));
@@ -113,7 +123,9 @@ fn answered_before(
     {
         return Ok(Some(outcome));
     }
-    if let Some(lease) = rows.lease(&asked.lease)? {
+    if !is_active(Mutant::DuplicateAcquireGrantsTwice)
+        && let Some(lease) = rows.lease(&asked.lease)?
+    {
         let lease = lease.clone();
         return Ok(Some(if lease.is_expired(now) {
             Outcome::Lost {
@@ -168,9 +180,9 @@ impl<'a> Front<'a> {
         };
         let mut leases = BTreeMap::new();
         let mut tickets = BTreeMap::new();
-        for want in asked.wants.iter() {
+        for want in planted::looked_at(&asked.wants) {
             for lease in rows.leases(Query::LeasesOverlapping(want.extent.clone()))? {
-                if contests(&lease.wants, want) {
+                if contests(&lease.wants, want) && !planted::is_twice(lease, asked) {
                     leases
                         .entry(lease.token)
                         .or_insert((lease, &want.extent.key));
@@ -180,7 +192,11 @@ impl<'a> Front<'a> {
                 if ticket.lease == asked.lease && ticket.is_lapsed(now) {
                     front.gone.insert(ticket.no);
                 }
-                let ahead = own.is_none_or(|own| ticket.no < own);
+                let ahead = if is_active(Mutant::NewestWaiterFirst) {
+                    own.is_some_and(|own| ticket.no > own)
+                } else {
+                    own.is_none_or(|own| ticket.no < own)
+                };
                 if ahead && contests(&ticket.wants, want) {
                     tickets
                         .entry(ticket.no)
@@ -324,7 +340,9 @@ fn wait(
             changes,
         });
     }
-    if let Some(circle) = deadlock::circle(rows, asked, queued, front.obstacles(), clock.now)? {
+    if !is_active(Mutant::CircleNotSeen)
+        && let Some(circle) = deadlock::circle(rows, asked, queued, front.obstacles(), clock.now)?
+    {
         changes.extend(queued.map(|ticket| Change::DeleteTicket(ticket.no)));
         changes.push(Change::Add(Count::one(Counter::DeadlocksRefused, class)));
         return Ok(Decision {
@@ -419,7 +437,10 @@ fn grant(
     clock: StoreClock,
 ) -> Result<Decision, Need> {
     let meta = rows.meta()?;
-    let token = next_token(meta);
+    let token = match front.claimable.first() {
+        Some(victim) if is_active(Mutant::TakeoverKeepsToken) => victim.token,
+        _ => next_token(meta),
+    };
     if token > meta.reserved_through {
         return Ok(Decision::unchanged(Outcome::NeedReserve(token)));
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{AgentId, ContentHash, LeaseId, OpId, Owner, SessionId, TicketNo, Token};
 use crate::lease::counter::Count;
 use crate::lease::row::{CommitIntent, LeaseKind, RequestKey, Session, Target};
+use crate::mutant::{Mutant, is_active};
 use crate::policy::Urgency;
 use crate::resource::{ResourceKey, Want};
 
@@ -107,6 +108,7 @@ impl Command {
     #[must_use]
     pub fn sync_need(&self) -> SyncNeed {
         match self {
+            Self::BeginCommit(_) if is_active(Mutant::IntentNotDurable) => SyncNeed::None,
             Self::FinishCommit(finish)
                 if finish.exceptions.is_empty() && finish.recovered_by.is_none() =>
             {

@@ -21,6 +21,7 @@ use super::outcome::{Change, Decision, Outcome};
 use super::query::{Need, RowSet};
 use super::row::{Answered, CommitIntent, CommitItem, Lease, LeaseEnd, OUTSIDE, Version};
 use crate::id::{AgentId, ContentHash, OpId, Token};
+use crate::mutant::{Mutant, is_active};
 use crate::reply::{Receipt, SwapConflict};
 use crate::resource::{Extent, ResourceKey, Scope};
 
@@ -50,8 +51,14 @@ pub(super) fn begin(
         return Ok(Decision::unchanged(Outcome::Begun));
     }
     let lease = rows.lease(&intent.lease)?;
-    let standing = lease.filter(|row| row.token == intent.token && !row.is_expired(clock.now));
+    let standing = lease.filter(|row| {
+        row.token == intent.token
+            && (is_active(Mutant::FenceIgnoresExpiry) || !row.is_expired(clock.now))
+    });
     let Some(standing) = standing else {
+        if is_active(Mutant::FenceIgnoresToken) {
+            return Ok(begun(intent));
+        }
         return lost(rows, &intent.lease, lease, Counter::FenceRejections);
     };
     assert_latched(standing, intent);
@@ -70,10 +77,14 @@ pub(super) fn begin(
     if let Some(refusal) = end_refused(rows, core::iter::once(standing), is_latched)? {
         return Ok(Decision::unchanged(refusal));
     }
-    Ok(Decision {
+    Ok(begun(intent))
+}
+
+fn begun(intent: &CommitIntent) -> Decision {
+    Decision {
         outcome: Outcome::Begun,
         changes: [Change::PutIntent(Box::new(intent.clone()))].into(),
-    })
+    }
 }
 
 /// A commit outside its latches could land after a newer grant, so a caller that
@@ -148,7 +159,8 @@ fn answer_record(
         ItemEnd::Undone => true,
         ItemEnd::Conflict { outside_stands, .. } => *outside_stands,
     });
-    let request = intent.request.clone().filter(|_| !undone)?;
+    let recorded = !undone && !is_active(Mutant::AnswerNotRecorded);
+    let request = intent.request.clone().filter(|_| recorded)?;
     let receipt = receipt.clone();
     Some(Change::PutAnswered(Box::new(Answered {
         request,

@@ -15,17 +15,20 @@ use super::command::{Release, Revoke};
 use super::counter::{Count, Counter};
 use super::decide::StoreClock;
 use super::outcome::{Change, Decision, Outcome, Wake};
+use super::planted::any_lease;
 use super::query::{Need, Query, RowSet};
 use super::row::{EndedLease, Lease, LeaseEnd, Ticket};
 use crate::id::{LeaseId, TicketNo};
+use crate::mutant::{Mutant, is_active};
 use crate::policy::Urgency;
 use crate::resource::{ResourceKey, Want};
 use crate::time::Timestamp;
 
 /// Decides [`super::Command::Renew`].
 pub(super) fn renew(rows: &RowSet, id: &LeaseId, clock: StoreClock) -> Result<Decision, Need> {
-    match rows.lease(id)? {
-        Some(lease) if !lease.is_expired(clock.now) => {
+    let lease = rows.lease(id)?.or(any_lease(rows, Mutant::RenewByAnother)?);
+    match lease {
+        Some(lease) if is_active(Mutant::RenewAfterExpiry) || !lease.is_expired(clock.now) => {
             let lease = Lease {
                 expires_at: clock.now.plus_ms(lease.ttl_ms),
                 ..lease.clone()
@@ -64,7 +67,8 @@ pub(super) fn lost(
 
 /// Decides [`super::Command::Release`].
 pub(super) fn release(rows: &RowSet, asked: &Release, clock: StoreClock) -> Result<Decision, Need> {
-    let Some(lease) = rows.lease(&asked.lease)? else {
+    let lease = rows.lease(&asked.lease)?;
+    let Some(lease) = lease.or(any_lease(rows, Mutant::OldReleaseFreesNew)?) else {
         return lost(rows, &asked.lease, None, Counter::LostLeases);
     };
     let is_latched = |key: &ResourceKey| asked.latched.contains(key);
@@ -89,6 +93,11 @@ pub(super) fn release(rows: &RowSet, asked: &Release, clock: StoreClock) -> Resu
         class_of(&lease.wants),
     )));
     changes.extend(asked.counts.iter().cloned().map(Change::Add));
+    if is_active(Mutant::ReleaseByAnother) {
+        let all = rows.leases(Query::AllLeases)?.iter();
+        let ours = all.filter(|other| other.owner.session == lease.owner.session);
+        changes.extend(ours.map(|other| Change::DeleteLease(other.token)));
+    }
     let held_ms = clock.now.ms_since(lease.granted_at);
     Ok(Decision {
         outcome: Outcome::Released { held_ms, wake },
@@ -115,7 +124,9 @@ pub(super) fn expire(rows: &RowSet, id: &LeaseId, clock: StoreClock) -> Result<D
 /// Decides [`super::Command::Revoke`].
 pub(super) fn revoke(rows: &RowSet, asked: &Revoke, clock: StoreClock) -> Result<Decision, Need> {
     let victims = rows.leases(Query::LeasesOverlapping(asked.target.clone()))?;
-    let is_latched = |key: &ResourceKey| asked.latched.contains(key);
+    let is_latched = |key: &ResourceKey| {
+        is_active(Mutant::ForeignReleaseWithoutLatch) || asked.latched.contains(key)
+    };
     if let Some(refusal) = end_refused(rows, victims.iter(), is_latched)? {
         return Ok(Decision::unchanged(refusal));
     }

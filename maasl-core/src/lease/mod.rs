@@ -13,12 +13,13 @@ mod deadlock;
 mod decide;
 mod ending;
 mod open;
+mod planted;
 
 pub mod command;
 pub mod counter;
+pub mod floor;
 pub mod memory;
 pub mod outcome;
-pub mod place;
 pub mod query;
 pub mod row;
 

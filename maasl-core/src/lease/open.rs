@@ -15,6 +15,7 @@ use super::outcome::{Change, Decision, Outcome};
 use super::query::{Need, Query, RowSet};
 use super::row::{Lease, Meta};
 use crate::id::{SessionId, TicketNo, Token};
+use crate::mutant::{Mutant, is_active};
 use crate::time::Timestamp;
 
 /// Decides [`super::Command::Open`].
@@ -22,11 +23,19 @@ pub(super) fn open(rows: &RowSet, asked: &Open, clock: StoreClock) -> Result<Dec
     let known = rows.meta_row(Query::Meta)?;
     let mut meta = known.clone().unwrap_or_else(|| first_meta(asked));
     let mut changes = Vec::new();
-    meta.generation = meta.generation.max(asked.floor.generation());
-    if asked.floor > Token::default() {
+    let floor = if is_active(Mutant::FloorIgnored) {
+        Token::default()
+    } else {
+        asked.floor
+    };
+    meta.generation = meta.generation.max(floor.generation());
+    if floor > Token::default() {
         // A store that was copied back has forgotten tokens it issued; all of
         // them are at or below the floor.
-        meta.next_sequence = meta.next_sequence.max(asked.floor.sequence() + 1);
+        meta.next_sequence = meta.next_sequence.max(floor.sequence() + 1);
+    }
+    if is_active(Mutant::TokenResetOnRestart) {
+        meta.next_sequence = 1;
     }
     if *meta.boot != *asked.boot {
         meta.generation += 1;

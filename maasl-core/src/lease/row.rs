@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AgentId, ContentHash, LeaseId, OpId, Owner, SessionId, TicketNo, Token};
+use crate::mutant::{Mutant, is_active};
 use crate::policy::Urgency;
 use crate::reply::Receipt;
 use crate::resource::{Extent, ResourceKey, Want};
@@ -88,12 +89,15 @@ impl Lease {
     /// Whether the grant is over by time.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
-        now >= self.expires_at
+        now >= self.expires_at && !(is_active(Mutant::ExpiryOneLate) && now == self.expires_at)
     }
 
     /// When another may take it over, if nobody renews or ends it first.
     #[must_use]
     pub fn claimable_at(&self) -> Timestamp {
+        if is_active(Mutant::LockDelayIgnored) {
+            return self.expires_at;
+        }
         self.expires_at.plus_ms(self.lock_delay_ms)
     }
 

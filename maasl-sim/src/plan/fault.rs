@@ -152,6 +152,11 @@ pub enum FaultKind {
         /// By how much; backward if negative.
         by_ms: i64,
     },
+    /// The wall clock is set.
+    WallClockStep {
+        /// By how much; backward if negative.
+        by_ms: i64,
+    },
     /// A message arrives late.
     Delay {
         /// Of which process.

@@ -155,6 +155,7 @@ impl FaultKind {
             Self::PowerCut { .. }
             | Self::Suspend { .. }
             | Self::StoreClockStep { .. }
+            | Self::WallClockStep { .. }
             | Self::StoreBusy { .. }
             | Self::StoreSlow { .. }
             | Self::StoreFull { .. }

@@ -6,7 +6,8 @@
 
 use maasl_core::coordinator::io::{Done, Effect, Event as CoreEvent, Input, StepId, StoreFault};
 use maasl_core::lease::command::SyncNeed;
-use maasl_core::lease::{Command, CommitItem, Outcome, Wake};
+use maasl_core::lease::{Command, CommitItem, Outcome, StoreClock, Wake};
+use maasl_core::mutant::{Mutant, is_active};
 use maasl_core::refusal::Process as Inside;
 use std::collections::BTreeSet;
 
@@ -226,7 +227,15 @@ impl World<'_> {
             return Err(StoreFault::Failed(words.into()));
         }
         let clock = self.store.clock(self.now_ns);
-        let outcome = self.store.transact(command, self.now_ns);
+        let judged_by = StoreClock {
+            now: if is_active(Mutant::ExpiryOnHoldersClock) {
+                self.servers[usize::from(process.0)].clock.read(self.now_ns)
+            } else {
+                clock.now
+            },
+            ..clock
+        };
+        let outcome = self.store.transact(command, judged_by);
         self.core_steps += 1;
         self.record(
             Kind::Command,

@@ -9,15 +9,15 @@ use std::collections::VecDeque;
 
 use maasl_core::id::{SessionId, Token};
 use maasl_core::lease::command::Open;
-use maasl_core::lease::place::floor_by_clock;
+use maasl_core::lease::floor::{self, Reading};
 use maasl_core::lease::{Command, MemoryRows, Meta, Outcome, Query, Rows, Session, StoreClock};
+use maasl_core::mutant::{Mutant, is_active};
 use maasl_core::time::Timestamp;
 
 use super::clock::Clock;
 
-/// Wall clock at the start of a world: 2026-07-01, milliseconds since 1970. It
-/// is later than the origin of tokens, as every real one is.
-const ORIGIN_WALL_MS: u64 = 1_782_864_000_000;
+/// Wall clock at the start of a world: 2026-01-01, milliseconds since 1970.
+const ORIGIN_WALL_MS: u64 = 1_767_225_600_000;
 
 /// Commits that can be taken back by putting an old copy in place.
 const COPIES_MAX: usize = 256;
@@ -47,7 +47,10 @@ pub(crate) struct Store {
     shadow: Option<Shadow>,
     floor: Option<Token>,
     floor_before: Option<Token>,
+    /// What only a planted bug keeps back.
+    floor_late: Option<Token>,
     floor_block: u64,
+    wall_ahead_ms: i64,
     clock: Clock,
     boots: u32,
 }
@@ -60,7 +63,9 @@ impl Store {
             shadow: can_lose.then(Shadow::default),
             floor: None,
             floor_before: None,
+            floor_late: None,
             floor_block,
+            wall_ahead_ms: 0,
             clock: Clock::new(1_000_000_000, 0),
             boots: 1,
         }
@@ -69,7 +74,8 @@ impl Store {
     pub(crate) fn clock(&self, world_ns: u64) -> StoreClock {
         StoreClock {
             now: self.clock.read(world_ns),
-            wall_ms: ORIGIN_WALL_MS + world_ns / 1_000_000,
+            wall_ms: (ORIGIN_WALL_MS + world_ns / 1_000_000)
+                .saturating_add_signed(self.wall_ahead_ms),
         }
     }
 
@@ -82,10 +88,15 @@ impl Store {
         self.clock.step(by_ms, world_ns);
     }
 
+    pub(crate) fn step_wall_clock(&mut self, by_ms: i64) {
+        self.wall_ahead_ms = self.wall_ahead_ms.saturating_add(by_ms);
+    }
+
     /// Opens the store for a process; with what command.
     pub(crate) fn open(&mut self, session: &SessionId, world_ns: u64) -> (Command, Outcome) {
         let clock = self.clock(world_ns);
-        let floor = self.floor_at_opening(clock.wall_ms);
+        let file = self.floor.map_or(Reading::Missing, Reading::Through);
+        let floor = floor::at_opening(self.meta().as_ref(), file, clock.wall_ms);
         let open = Command::Open(Open {
             store: "store".into(),
             boot: format!("boot-{}", self.boots),
@@ -104,8 +115,7 @@ impl Store {
     }
 
     /// Executes a command, making room for tokens where it needs that.
-    pub(crate) fn transact(&mut self, command: &Command, world_ns: u64) -> Outcome {
-        let clock = self.clock(world_ns);
+    pub(crate) fn transact(&mut self, command: &Command, clock: StoreClock) -> Outcome {
         loop {
             let outcome = self.apply(command, clock);
             let Outcome::NeedReserve(token) = outcome else {
@@ -171,22 +181,16 @@ impl Store {
         outcome
     }
 
-    /// As the node's store has it; its floor file is never damaged here.
-    fn floor_at_opening(&self, wall_ms: u64) -> Token {
-        let known = self.meta().map(|meta| meta.reserved_through);
-        let recorded = known
-            .unwrap_or_default()
-            .max(self.floor.unwrap_or_default());
-        recorded.max(floor_by_clock(wall_ms))
-    }
-
     fn raise_floor(&mut self, token: Token) -> Token {
-        let last = token.sequence().saturating_add(self.floor_block);
-        let last = last.min(Token::SEQUENCE_MAX);
-        let through = Token::new(token.generation(), last);
-        let through = through.expect("the generation of a token, and a bounded sequence");
+        let through = floor::raised_for(token, self.floor_block);
         self.floor_before = self.floor;
-        self.floor = self.floor.max(Some(through));
+        let late = self.floor_late.replace(through);
+        let written = if is_active(Mutant::TokenVisibleBeforeDurable) {
+            late
+        } else {
+            Some(through)
+        };
+        self.floor = self.floor.max(written);
         through
     }
 }

@@ -95,6 +95,7 @@ impl World<'_> {
                 self.relieve_in(*for_ms, Relief::Clock(process));
             }
             FaultKind::StoreClockStep { by_ms } => self.store.step_clock(*by_ms, now_ns),
+            FaultKind::WallClockStep { by_ms } => self.store.step_wall_clock(*by_ms),
             FaultKind::StoreBusy { for_ms } => {
                 self.gate.shut = true;
                 self.relieve_in(*for_ms, Relief::Gate);

@@ -15,6 +15,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use maasl_core::id::{ContentHash, Token, hex};
+use maasl_core::lease::floor::Reading;
 
 use super::identity::refuse_foreign;
 use crate::store::StoreError;
@@ -26,17 +27,6 @@ const PLACES: [u64; 2] = [0, 4096];
 
 /// `floor <20 digits> <16 hexadecimal digits>` and the end of the line.
 const LINE_BYTES: usize = 6 + 20 + 1 + 16 + 1;
-
-/// What the file says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
-    /// There is none, or nothing was written yet.
-    Missing,
-    /// Tokens up to this one may have been issued.
-    Through(Token),
-    /// It holds something, and no line of it can be trusted.
-    Damaged,
-}
 
 /// The floor file of one store.
 pub(super) struct Floor {

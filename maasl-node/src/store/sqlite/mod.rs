@@ -14,7 +14,6 @@ mod floor;
 mod gate;
 mod holder;
 mod identity;
-mod place;
 mod rows;
 mod schema;
 mod store;

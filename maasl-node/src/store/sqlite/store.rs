@@ -20,11 +20,11 @@ use rusqlite::Connection;
 use super::changes::{self, Seen};
 use super::checkpoint::Checkpointer;
 use super::connection::{self, Transaction};
-use super::floor::{Floor, Reading};
+use super::floor::Floor;
 use super::gate::Gate;
 use super::identity::{self, Pinned};
 use super::sync::LogSync;
-use super::{place, rows, schema};
+use super::{rows, schema};
 use crate::state_dir::StateDir;
 use crate::store::{Clock, Counters, GateHolder, Store, StoreError, clock};
 
@@ -33,12 +33,6 @@ const SQLITE_MIN: i32 = 3_051_003;
 
 pub(super) const DATABASE: &str = "maasl.db";
 const LOG: &str = "maasl.db-wal";
-
-/// Sequences covered by one raise of the floor. Each opening leaves the rest of
-/// a block unused, so a block is small: 2^37 sequences are 16 million blocks.
-/// Each block costs a sync that a turn waits for, so it is not tiny: under steady
-/// contention one lasts for seconds.
-const BLOCK: u64 = 8192;
 
 /// What acknowledged commits survive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,8 +126,8 @@ impl SqliteStore {
         let known = self.read(rows::meta)?;
         let file = self.floor.read()?;
         let wall_ms = (self.options.clock)().wall_ms;
-        let floor = place::floor_at_opening(known.as_ref(), file, wall_ms);
-        if file == Reading::Damaged {
+        let floor = lease::floor::at_opening(known.as_ref(), file, wall_ms);
+        if file == lease::floor::Reading::Damaged {
             tracing::warn!("the token floor was damaged; tokens go on in a new generation");
             self.floor.raise(floor)?;
         }
@@ -213,12 +207,7 @@ impl SqliteStore {
 
     /// Lets tokens from `token` on be issued: first the floor, then the row.
     fn reserve(&self, token: Token) -> Result<(), StoreError> {
-        let last = token
-            .sequence()
-            .saturating_add(BLOCK)
-            .min(Token::SEQUENCE_MAX);
-        let through = Token::new(token.generation(), last);
-        let through = through.expect("the generation of a token, and a bounded sequence");
+        let through = lease::floor::raised_for(token, lease::floor::BLOCK);
         self.floor.raise(through)?;
         self.write(&Command::Reserve(through)).map(drop)
     }

@@ -1,0 +1,187 @@
+//! Bugs planted on purpose, so that the judges of the simulator can be judged.
+//!
+//! Owns: the list of planted bugs and which of them is awake. Promises: without
+//! the feature `mutants` none can be, and the compiler removes every site; with
+//! it, at most one is, for the whole process. Leaves to others: the sites, one
+//! line each where the bug belongs, and finding the bug (`maasl-sim`).
+
+macro_rules! mutants {
+    ($($(#[doc = $words:literal])+ $mutant:ident = $name:literal,)+) => {
+        /// A planted bug.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Mutant {
+            $($(#[doc = $words])+ $mutant,)+
+        }
+
+        impl Mutant {
+            /// All of them, in the order of the promises they threaten first.
+            pub const ALL: &'static [Self] = &[$(Self::$mutant,)+];
+
+            /// Its name on a command line.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$mutant => $name,)+
+                }
+            }
+
+            /// What it does, in one line.
+            #[must_use]
+            pub const fn words(self) -> &'static str {
+                match self {
+                    $(Self::$mutant => concat!($($words),+).trim_ascii(),)+
+                }
+            }
+        }
+    };
+}
+
+mutants! {
+    /// A commit is begun without a look at the lease's row and its token.
+    FenceIgnoresToken = "fence-ignores-token",
+    /// A commit is begun under a lease that has expired.
+    FenceIgnoresExpiry = "fence-ignores-expiry",
+    /// A change is committed without taking its latches.
+    CommitWithoutLatch = "commit-without-latch",
+    /// An expired lease is taken over without its latches.
+    TakeoverWithoutLatch = "takeover-without-latch",
+    /// A lease of somebody else is ended by decision without its latches.
+    ForeignReleaseWithoutLatch = "foreign-release-without-latch",
+    /// Open commits are not settled before their lease ends.
+    OpenIntentsNotSettled = "open-intents-not-settled",
+    /// The files are swapped before the intent is recorded.
+    IntentAfterSwap = "intent-after-swap",
+    /// A lease is over only after its last instant, `>` for `>=`.
+    ExpiryOneLate = "expiry-one-late",
+    /// A lease can be renewed after it expired.
+    RenewAfterExpiry = "renew-after-expiry",
+    /// Renewing a lease that is over extends whichever lease stands.
+    RenewByAnother = "renew-by-another",
+
+    /// Every opening of the store counts tokens from the first again.
+    TokenResetOnRestart = "token-reset-on-restart",
+    /// Tokens are issued before the floor that covers them is on the disk.
+    TokenVisibleBeforeDurable = "token-visible-before-durable",
+    /// Opening a store goes by the database alone, which may be an old copy.
+    FloorIgnored = "floor-ignored",
+    /// Whoever takes a lease over gets the token of its victim.
+    TakeoverKeepsToken = "takeover-keeps-token",
+
+    /// Expiry is judged by the clock of the process that asks, not the store's.
+    ExpiryOnHoldersClock = "expiry-on-holders-clock",
+    /// Returning a lease ends every lease of the same process.
+    ReleaseByAnother = "release-by-another",
+    /// Returning a lease that is over ends whichever lease stands.
+    OldReleaseFreesNew = "old-release-frees-new",
+    /// Only the first resource of a set is looked at before it is granted.
+    OnlyFirstOfSetChecked = "only-first-of-set-checked",
+    /// Of a set that cannot be granted whole, what is free is granted.
+    PartialSetKept = "partial-set-kept",
+    /// A request for a lease that arrives twice is granted twice.
+    DuplicateAcquireGrantsTwice = "duplicate-acquire-grants-twice",
+    /// A lease can be taken over as soon as it expired, whatever its lock-delay.
+    LockDelayIgnored = "lock-delay-ignored",
+    /// Readers conflict with nobody.
+    SharedConflictsWithNothing = "shared-conflicts-with-nothing",
+
+    /// A write is not compared with what its author had seen.
+    HashNotChecked = "hash-not-checked",
+    /// What a swap displaced is thrown away.
+    DisplacedDropped = "displaced-dropped",
+    /// A swap that displaced somebody else's content is left as it is.
+    SwapConflictNotTakenBack = "swap-conflict-not-taken-back",
+    /// A merge takes the writer's side alone.
+    MergeTakesOneSide = "merge-takes-one-side",
+
+    /// Recovery undoes a commit that had passed its commit point.
+    RecoveryRollsBack = "recovery-rolls-back",
+    /// The intent of a set is not on the disk when its first file is swapped.
+    IntentNotDurable = "intent-not-durable",
+    /// A commit is acknowledged before the names of its files are on the disk.
+    NamesNotSynced = "names-not-synced",
+    /// A set that meets a foreign change keeps the files swapped before it.
+    SetNotTakenBack = "set-not-taken-back",
+
+    /// The answer to a change is not recorded under its idempotency key.
+    AnswerNotRecorded = "answer-not-recorded",
+
+    /// The newest of several waiters is served first.
+    NewestWaiterFirst = "newest-waiter-first",
+    /// A dead holder or waiter is taken for a live one.
+    WaiterLostOnCrash = "waiter-lost-on-crash",
+    /// A release wakes nobody, and a waiter looks again only in an hour.
+    LostWakeUp = "lost-wake-up",
+    /// Nobody looks whether a wait closes a circle.
+    CircleNotSeen = "circle-not-seen",
+
+    /// A holder counts its lease from the reply, not from the request.
+    DeadlineFromReply = "deadline-from-reply",
+}
+
+impl Mutant {
+    /// The one with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|mutant| mutant.name() == name)
+    }
+}
+
+/// Whether this bug is awake.
+#[cfg(not(feature = "mutants"))]
+#[must_use]
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "a site must cost nothing in any build of the product"
+)]
+pub const fn is_active(_: Mutant) -> bool {
+    false
+}
+
+#[cfg(feature = "mutants")]
+pub use self::planted::{is_active, plant};
+
+#[cfg(feature = "mutants")]
+mod planted {
+    use core::sync::atomic::{AtomicU8, Ordering};
+
+    use super::Mutant;
+
+    const NONE: u8 = u8::MAX;
+
+    static PLANTED: AtomicU8 = AtomicU8::new(NONE);
+
+    /// Wakes one bug in this process, or puts all to sleep.
+    pub fn plant(mutant: Option<Mutant>) {
+        let number = mutant.map_or(NONE, |mutant| mutant as u8);
+        PLANTED.store(number, Ordering::Relaxed);
+    }
+
+    /// Whether this bug is awake.
+    #[must_use]
+    pub fn is_active(mutant: Mutant) -> bool {
+        PLANTED.load(Ordering::Relaxed) == mutant as u8
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutant_is_found_by_its_name_and_says_what_it_does() {
+        for mutant in Mutant::ALL {
+            assert_eq!(Mutant::named(mutant.name()), Some(*mutant));
+            assert!(mutant.words().ends_with('.'), "{mutant:?}");
+        }
+        assert_eq!(Mutant::named("no-such-bug"), None);
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    #[test]
+    fn nothing_is_awake_in_the_product() {
+        assert!(Mutant::ALL.iter().all(|mutant| !is_active(*mutant)));
+    }
+}

@@ -1,0 +1,223 @@
+//! I3 and I1 by what was answered: a lease is somebody's from its grant to its
+//! end, and nobody else's.
+//!
+//! Owns: what every holder was told of its lease, timed by the store's clock.
+//! Promises: goes by commands and answers alone and never looks at a row, so it
+//! also sees a row that went too early. Leaves to others: what a holder believes
+//! by its own clock (I8), and the rows (`i3_exclusion`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use maasl_core::id::{LeaseId, OpId, SessionId, Token};
+use maasl_core::lease::command::Acquire;
+use maasl_core::lease::{Command, CommitIntent, Lease, Outcome};
+use maasl_core::time::Timestamp;
+
+use super::grants::Granted;
+use super::{Breach, Judge};
+use crate::observe::{Ground, Observation};
+use crate::promise::Promise;
+
+/// A lease as its holder was told of it.
+#[derive(Debug)]
+struct Term {
+    token: Token,
+    session: SessionId,
+    granted: Granted,
+    ttl_ms: u64,
+    lock_delay_ms: u64,
+    expires_at: Timestamp,
+}
+
+/// An open commit: under which lease, and whether it returns it.
+#[derive(Debug)]
+struct Open {
+    lease: LeaseId,
+    release: bool,
+}
+
+/// The judge.
+#[derive(Debug, Default)]
+pub(super) struct Terms {
+    by_lease: BTreeMap<LeaseId, Term>,
+    open: BTreeMap<OpId, Open>,
+    dead: BTreeSet<SessionId>,
+    boot: Option<String>,
+    /// Leases granted before a loss: the store may have forgotten how they went
+    /// on, and nothing is known of them.
+    lost: bool,
+}
+
+impl Judge for Terms {
+    fn observe(&mut self, seen: &Observation<'_>, _: &Ground<'_>) -> Result<(), Breach> {
+        match seen {
+            Observation::Transacted {
+                command,
+                outcome,
+                clock,
+                ..
+            } => self.transacted(command, outcome, clock.now),
+            Observation::Died { session, .. } => {
+                self.dead.insert((*session).clone());
+                Ok(())
+            }
+            Observation::PowerCut | Observation::Restored => {
+                self.by_lease.clear();
+                self.open.clear();
+                self.lost = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Terms {
+    fn transacted(
+        &mut self,
+        command: &Command,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Result<(), Breach> {
+        if let Command::Acquire(asked) = command {
+            self.found_dead(asked, now)?;
+        }
+        match (command, outcome) {
+            (_, Outcome::Opened(meta)) => self.opened(&meta.boot, now),
+            (Command::Acquire(asked), Outcome::Granted { lease, .. }) => {
+                return self.granted(asked, lease, now);
+            }
+            (Command::Renew(id), Outcome::Held { .. }) => {
+                let term = self.live(id, now, "renewed-after-its-end", Promise::I3)?;
+                if let Some(term) = term {
+                    term.expires_at = now.plus_ms(term.ttl_ms);
+                }
+            }
+            (Command::Expire(id), Outcome::Done { .. }) => {
+                if let Some(term) = self.by_lease.get_mut(id) {
+                    term.expires_at = term.expires_at.min(now);
+                }
+            }
+            (Command::Release(asked), Outcome::Released { .. }) => {
+                self.live(&asked.lease, now, "returned-after-its-end", Promise::I3)?;
+                self.by_lease.remove(&asked.lease);
+            }
+            (Command::Revoke(_), Outcome::Revoked { leases, .. }) => {
+                let ended = |term: &Term| leases.iter().any(|one| one.token == term.token);
+                self.by_lease.retain(|_, term| !ended(term));
+            }
+            (Command::BeginCommit(intent), Outcome::Begun) => return self.begun(intent, now),
+            (Command::FinishCommit(asked), Outcome::Finished { .. }) => {
+                let open = self.open.remove(&asked.op);
+                if let Some(open) = open.filter(|open| open.release) {
+                    self.by_lease.remove(&open.lease);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Times of another boot compare with nothing: its leases have run out.
+    fn opened(&mut self, boot: &str, now: Timestamp) {
+        if self.boot.as_deref().is_some_and(|known| known != boot) {
+            for term in self.by_lease.values_mut() {
+                term.expires_at = now;
+            }
+        }
+        self.boot = Some(boot.to_owned());
+    }
+
+    /// A lease of the dead runs out when somebody who wants it finds out.
+    fn found_dead(&mut self, asked: &Acquire, now: Timestamp) -> Result<(), Breach> {
+        if let Some(living) = asked.dead.difference(&self.dead).next() {
+            let message = format!("{living} was taken for dead and lives");
+            return Err(Breach::new(Promise::I3, "living-taken-for-dead", message));
+        }
+        let wanted = Granted::wanted(&asked.wants);
+        for term in self.by_lease.values_mut() {
+            if asked.dead.contains(&term.session) && term.granted.excludes(&wanted) {
+                term.expires_at = term.expires_at.min(now);
+            }
+        }
+        Ok(())
+    }
+
+    fn granted(&mut self, asked: &Acquire, lease: &Lease, now: Timestamp) -> Result<(), Breach> {
+        let known = self.by_lease.get(&lease.id);
+        if known.is_some_and(|known| known.token == lease.token) {
+            return Ok(());
+        }
+        if known.is_some() {
+            let message = format!("one request was granted again as token {}", lease.token);
+            return Err(Breach::new(Promise::I3, "granted-twice", message));
+        }
+        if lease.wants != asked.wants {
+            let (got, of) = (lease.wants.len(), asked.wants.len());
+            let message = format!("token {} covers {got} of {of} resources", lease.token);
+            return Err(Breach::new(Promise::I3, "granted-in-part", message));
+        }
+        let granted = Granted::of(lease);
+        self.ends_only_what_is_over(&granted, now)?;
+        let term = Term {
+            token: lease.token,
+            session: lease.owner.session.clone(),
+            granted,
+            ttl_ms: lease.ttl_ms,
+            lock_delay_ms: lease.lock_delay_ms,
+            expires_at: now.plus_ms(lease.ttl_ms),
+        };
+        self.by_lease.insert(lease.id.clone(), term);
+        Ok(())
+    }
+
+    fn ends_only_what_is_over(&mut self, granted: &Granted, now: Timestamp) -> Result<(), Breach> {
+        let others = self.by_lease.values();
+        for other in others.filter(|term| term.granted.excludes(granted)) {
+            let (new, old) = (granted.token, other.token);
+            if now < other.expires_at {
+                let message = format!("token {new} was granted while {old} was held");
+                return Err(Breach::new(Promise::I3, "granted-while-held", message));
+            }
+            if now < other.expires_at.plus_ms(other.lock_delay_ms) {
+                let message = format!("token {new} was granted in the lock-delay of {old}");
+                return Err(Breach::new(Promise::I3, "lock-delay", message));
+            }
+        }
+        self.by_lease
+            .retain(|_, term| !term.granted.excludes(granted));
+        Ok(())
+    }
+
+    fn begun(&mut self, intent: &CommitIntent, now: Timestamp) -> Result<(), Breach> {
+        if self.open.contains_key(&intent.op) {
+            return Ok(());
+        }
+        self.live(&intent.lease, now, "commit-after-its-end", Promise::I1)?;
+        let open = Open {
+            lease: intent.lease.clone(),
+            release: intent.release,
+        };
+        self.open.insert(intent.op.clone(), open);
+        Ok(())
+    }
+
+    /// The term of a lease that must stand; nothing where a loss hides it.
+    fn live(
+        &mut self,
+        id: &LeaseId,
+        now: Timestamp,
+        site: &'static str,
+        promise: Promise,
+    ) -> Result<Option<&mut Term>, Breach> {
+        match self.by_lease.get_mut(id) {
+            Some(term) if now < term.expires_at => Ok(Some(term)),
+            Some(term) => {
+                let message = format!("token {} had expired", term.token);
+                Err(Breach::new(promise, site, message))
+            }
+            None if self.lost => Ok(None),
+            None => Err(Breach::new(promise, site, "the lease was over")),
+        }
+    }
+}
