@@ -151,6 +151,7 @@ fn tell_store_and_disk(fault: &FaultKind, f: &mut fmt::Formatter<'_>) -> fmt::Re
         FaultKind::StoreClockStep { by_ms } => {
             write!(f, "step the clock of the store by {by_ms} ms")
         }
+        FaultKind::WallClockStep { by_ms } => write!(f, "set the wall clock by {by_ms} ms"),
         FaultKind::StoreBusy { for_ms } => write!(f, "shut the gate of the store for {for_ms} ms"),
         FaultKind::StoreSlow { by_us, for_ms } => {
             write!(f, "slow the store by {by_us} us for {for_ms} ms")
