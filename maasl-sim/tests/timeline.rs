@@ -97,6 +97,22 @@ fn silences_and_faults_last_as_long_as_the_plan_says() {
 }
 
 #[test]
+fn a_belief_dies_with_its_process_and_the_grant_does_not() {
+    let mut plan = contended();
+    let kill = r#"
+        when = { process = "west", step = "stage", side = "before" }
+        what = { kind = "kill", process = "west", restart_after_ms = 100 }
+    "#;
+    plan.faults = vec![toml::from_str(kill).unwrap()];
+    let timeline = Timeline::of(&plan);
+    let mut beliefs = timeline.beliefs.iter();
+    let belief = beliefs.find(|one| one.end == "its process died").unwrap();
+    let mut grants = timeline.grants.iter();
+    let grant = grants.find(|one| one.token == belief.token).unwrap();
+    assert!(belief.to.ns < grant.to.ns);
+}
+
+#[test]
 fn looking_changes_no_record() {
     let plan = frozen();
     let timeline = Timeline::of(&plan);

@@ -130,8 +130,12 @@ impl Spans {
             let belief = &mut self.beliefs[at];
             let ran_out = belief.expires_ns.filter(|until| *until <= now.ns);
             belief.to = ran_out.map_or(now, |ns| Instant { step: before, ns });
+            let process = belief.process.and_then(|no| processes.get(no));
+            let is_dead = process.is_some_and(|process| process.life == Life::Dead);
             let end = if ran_out.is_some() {
                 "ran out by the holder's clock"
+            } else if is_dead {
+                "its process died"
             } else {
                 "the holder let go"
             };
