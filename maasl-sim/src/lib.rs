@@ -7,6 +7,7 @@
 
 pub mod checks;
 pub mod cli;
+pub mod linear;
 pub mod observe;
 pub mod plan;
 pub mod promise;

@@ -158,7 +158,8 @@ impl Durable {
         ground: &Ground<'_>,
     ) -> Result<(), Breach> {
         match (command, outcome) {
-            (Command::BeginCommit(intent), Outcome::Begun) => {
+            // Where the device did not keep what was staged, nothing follows.
+            (Command::BeginCommit(intent), Outcome::Begun) if is_staged(&intent.items, ground) => {
                 self.open.insert(intent.op.clone(), intent.items.clone());
             }
             (Command::FinishCommit(finish), Outcome::Finished { receipt, .. }) => {
@@ -303,6 +304,13 @@ fn judge_file(path: &str, chain: &Chain, held: Option<ContentHash>) -> Result<()
             format!("{path} holds {name}, which nobody ever put there"),
         ),
     })
+}
+
+/// Whether every staged name holds what is to be placed.
+fn is_staged(items: &[CommitItem], ground: &Ground<'_>) -> bool {
+    items
+        .iter()
+        .all(|item| item.new.is_none() || ground.disk.hash_staged(&item.stage) == item.new)
 }
 
 /// Nobody else is about these files: they are under the latches of the commit.

@@ -50,6 +50,8 @@ pub(crate) struct Store {
     floor_block: u64,
     clock: Clock,
     boots: u32,
+    /// Whether somebody opened it since the machine started.
+    is_open: bool,
 }
 
 impl Store {
@@ -63,7 +65,13 @@ impl Store {
             floor_block,
             clock: Clock::new(1_000_000_000, 0),
             boots: 1,
+            is_open: false,
         }
+    }
+
+    /// Whether it takes commands: not after a power cut, until it is opened.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open
     }
 
     pub(crate) fn clock(&self, world_ns: u64) -> StoreClock {
@@ -94,6 +102,7 @@ impl Store {
             }),
         });
         let outcome = self.apply(&open, clock);
+        self.is_open = true;
         self.sync();
         (open, outcome)
     }
@@ -131,6 +140,7 @@ impl Store {
         let length = shadow.log.len().min(shadow.synced + kept as usize);
         self.rows = shadow.rewind(length);
         self.boots += 1;
+        self.is_open = false;
     }
 
     /// Puts a copy in place that lacks the newest commits.
