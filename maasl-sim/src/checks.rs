@@ -5,15 +5,25 @@
 //! and by the state of store and disk. Leaves to others: the promises' words
 //! (`docs/invariants.md`).
 
+mod contents;
 mod grants;
 mod i1_fencing;
 mod i2_tokens;
 mod i3_exclusion;
 mod i3_terms;
+mod i4_seen;
+mod i5_durable;
+mod i6_once;
+mod i7_order;
+mod i7_served;
+mod i8_clocks;
+#[cfg(test)]
+mod scene;
 
 use core::fmt;
 
 use crate::observe::{Ground, Observation};
+use crate::plan::Plan;
 use crate::promise::Promise;
 
 /// A promise that was broken.
@@ -60,13 +70,25 @@ pub(crate) trait Judge: fmt::Debug {
 #[derive(Debug)]
 pub(crate) struct Judges {
     judges: Vec<Box<dyn Judge>>,
+    only_clocks: bool,
 }
 
 impl Judges {
-    /// The judges of these promises.
-    pub(crate) fn of(promises: &[Promise]) -> Self {
+    /// The judges of the promises of a plan.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let mut promises = plan.promises.clone();
+        if promises.contains(&Promise::I8) {
+            // No clock may break the others, so all of them are judged.
+            promises.extend(Promise::ALL.iter().filter(|one| **one < Promise::I7));
+        }
+        promises.sort_unstable();
+        promises.dedup();
         Self {
-            judges: promises.iter().flat_map(|one| judges_of(*one)).collect(),
+            judges: promises
+                .iter()
+                .flat_map(|one| judges_of(*one, plan))
+                .collect(),
+            only_clocks: i8_clocks::only_clocks(plan),
         }
     }
 
@@ -76,14 +98,25 @@ impl Judges {
         seen: &Observation<'_>,
         ground: &Ground<'_>,
     ) -> Result<(), Breach> {
-        self.judges
+        let judged = self
+            .judges
             .iter_mut()
-            .try_for_each(|judge| judge.observe(seen, ground))
+            .try_for_each(|judge| judge.observe(seen, ground));
+        judged.map_err(|breach| self.with_clocks(breach))
+    }
+
+    fn with_clocks(&self, mut breach: Breach) -> Breach {
+        if self.only_clocks && breach.promise != Promise::I7 {
+            breach
+                .message
+                .push_str("; nothing but clocks went wrong, so I8 is broken too");
+        }
+        breach
     }
 }
 
-/// The judges of a promise; none of its own where others judge it under faults.
-fn judges_of(promise: Promise) -> Vec<Box<dyn Judge>> {
+/// The judges of one promise.
+fn judges_of(promise: Promise, plan: &Plan) -> Vec<Box<dyn Judge>> {
     match promise {
         Promise::I1 => vec![Box::<i1_fencing::Fencing>::default()],
         Promise::I2 => vec![Box::<i2_tokens::Tokens>::default()],
@@ -91,7 +124,13 @@ fn judges_of(promise: Promise) -> Vec<Box<dyn Judge>> {
             Box::<i3_exclusion::Exclusion>::default(),
             Box::<i3_terms::Terms>::default(),
         ],
-        // No clock may break the others: whoever steps a clock is judged by them.
-        Promise::I4 | Promise::I5 | Promise::I6 | Promise::I7 | Promise::I8 => Vec::new(),
+        Promise::I4 => vec![Box::<i4_seen::Seen>::default()],
+        Promise::I5 => vec![Box::<i5_durable::Durable>::default()],
+        Promise::I6 => vec![Box::<i6_once::Once>::default()],
+        Promise::I7 => vec![
+            Box::<i7_order::Order>::default(),
+            Box::new(i7_served::Served::of(plan)),
+        ],
+        Promise::I8 => Vec::new(),
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod checks;
 pub mod cli;
+pub mod linear;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod observe;

@@ -126,7 +126,7 @@ impl<'p> World<'p> {
             agent_names: plan.agents.iter().map(|one| one.name.clone()).collect(),
             next_request: 1,
             quiet: false,
-            judges: Judges::of(&plan.promises),
+            judges: Judges::of(plan),
             breach: None,
             recorder: Recorder::new(keep_records),
             core_steps: 0,

@@ -5,7 +5,7 @@
 //! others: what follows from it.
 
 use maasl_core::id::Token;
-use maasl_core::lease::Lease;
+use maasl_core::lease::{Lease, Ticket};
 use maasl_core::resource::{Mode, Scope, Want};
 
 /// A grant, reduced to what matters for others.
@@ -36,6 +36,14 @@ impl Granted {
         Self {
             token: Token::default(),
             wants: wants.iter().map(Held::of).collect(),
+        }
+    }
+
+    /// What a waiter would get; its token is still to come.
+    pub(super) fn waiting(ticket: &Ticket) -> Self {
+        Self {
+            token: Token::default(),
+            wants: ticket.wants.iter().map(Held::of).collect(),
         }
     }
 

@@ -46,3 +46,7 @@ impl Judge for Tokens {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "i2_tokens_tests.rs"]
+mod tests;

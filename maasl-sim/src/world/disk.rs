@@ -9,7 +9,7 @@
 //! without a sync of its names, any subset of the changes may survive, and
 //! content that was not synced may be cut short.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use maasl_core::coordinator::io::Swapped;
@@ -169,17 +169,27 @@ impl Disk {
         }
     }
 
-    /// Brings the changes of these files' names to the device.
+    /// Brings the changes of these files' names to the device, and with them all
+    /// earlier changes of the same names: a journal keeps their order.
     pub(crate) fn sync_names(&mut self, paths: &[String]) {
         let Some(durable) = &mut self.durable else {
             return;
         };
-        let touches = |change: &Change| {
-            let mut names = change.iter().map(|(name, _)| name);
-            names.any(|name| matches!(name, Name::File(path) if paths.contains(path)))
-        };
-        for change in self.unsynced.extract_if(.., |change| touches(change)) {
-            apply(durable, &change);
+        let mut names: BTreeSet<Name> = paths.iter().cloned().map(Name::File).collect();
+        let mut kept = Vec::new();
+        let mut synced = Vec::new();
+        for change in self.unsynced.drain(..).rev() {
+            if change.iter().any(|(name, _)| names.contains(name)) {
+                names.extend(change.iter().map(|(name, _)| name.clone()));
+                synced.push(change);
+            } else {
+                kept.push(change);
+            }
+        }
+        kept.reverse();
+        self.unsynced = kept;
+        for change in synced.iter().rev() {
+            apply(durable, change);
         }
     }
 

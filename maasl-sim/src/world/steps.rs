@@ -66,6 +66,9 @@ impl World<'_> {
         step: StepId,
         command: &Command,
     ) {
+        if !self.store.is_open() {
+            return;
+        }
         let answer = self.execute(process, step, command);
         let at_ns = self.now_ns + self.store_latency_ns(process, step, 1);
         let arrivals = self.server(process).lane(Route::Outcome).arrivals(at_ns);

@@ -1,0 +1,338 @@
+//! I5: what was acknowledged is durable, the rest is whole or absent.
+//!
+//! Owns: the contents that stood in each file, one after the other, and from
+//! which of them on a file may not fall back. Promises: after every power cut,
+//! and at the end, each file holds the newest content that was acknowledged or
+//! one that came after it; a commit ends with all of its files changed or none.
+//! Leaves to others: whether what came after was right to come (I1, I4).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use maasl_core::coordinator::io::{Reply, Swapped};
+use maasl_core::id::{ContentHash, OpId, SessionId};
+use maasl_core::lease::command::ItemEnd;
+use maasl_core::lease::{Command, CommitItem, Outcome, Query, Rows};
+use maasl_core::refusal::Refusal;
+use maasl_core::reply::{FileChanged, Receipt};
+
+use super::{Breach, Judge};
+use crate::observe::{Ground, Observation};
+use crate::promise::Promise;
+
+/// The judge.
+#[derive(Debug, Default)]
+pub(super) struct Durable {
+    begun: bool,
+    files: BTreeMap<String, Chain>,
+    open: BTreeMap<OpId, Vec<CommitItem>>,
+    /// Where in their chains the contents of each finished change stand, by file
+    /// and version.
+    ends: BTreeMap<(String, u64), Vec<(String, usize)>>,
+    /// Files of open commits that somebody outside touched.
+    touched: BTreeSet<String>,
+    /// Contents that were promised to be kept, and those nobody can keep.
+    owed: BTreeSet<ContentHash>,
+    destroyed: BTreeSet<ContentHash>,
+    /// Versions that were acknowledged; nothing once an old copy of the store
+    /// was put back.
+    versions: Option<BTreeMap<(String, u64), Option<ContentHash>>>,
+    dead: BTreeSet<SessionId>,
+    quiet: bool,
+    started_in_quiet: bool,
+}
+
+/// What stood in one file.
+#[derive(Debug, Default)]
+struct Chain {
+    contents: Vec<Option<ContentHash>>,
+    /// The place of the newest content that may not be lost.
+    firm: usize,
+}
+
+impl Chain {
+    fn newest(&self, content: Option<ContentHash>) -> Option<usize> {
+        self.contents.iter().rposition(|one| *one == content)
+    }
+
+    /// The file cannot hold again what lies before the newest acknowledged one.
+    fn allows(&self, content: Option<ContentHash>) -> bool {
+        self.newest(content).is_some_and(|at| at >= self.firm)
+    }
+}
+
+impl Judge for Durable {
+    fn observe(&mut self, seen: &Observation<'_>, ground: &Ground<'_>) -> Result<(), Breach> {
+        if !self.begun {
+            self.begin(ground);
+        }
+        match seen {
+            Observation::Started { .. } => self.started_in_quiet |= self.quiet,
+            Observation::Died { session, .. } => {
+                self.dead.insert((*session).clone());
+            }
+            Observation::Quiet => self.quiet = true,
+            Observation::Swapped {
+                item,
+                swapped: Swapped::Displaced(_),
+                now,
+                ..
+            } => self.chain(&item.path).contents.push(*now),
+            Observation::Outside {
+                path,
+                before,
+                after,
+            } => self.touch(path, *before, *after),
+            Observation::Rotted {
+                path,
+                before,
+                after,
+            } => self.touch(path, Some(*before), Some(*after)),
+            Observation::Transacted {
+                command, outcome, ..
+            } => return self.note_command(command, outcome, ground),
+            Observation::Answered { response, .. } => match &response.result {
+                Ok(Reply::Receipt(Receipt::Changed { files, .. })) => {
+                    for file in files {
+                        self.acknowledge(file);
+                    }
+                }
+                Err(Refusal::StaleVersion(stale)) => {
+                    let kept = stale.kept_version.and_then(|number| {
+                        let mut history = ground.rows.history(&stale.path).iter();
+                        history.find(|version| version.number == number)?.content
+                    });
+                    self.owed.extend(kept);
+                }
+                _ => {}
+            },
+            Observation::PowerCut => return self.judge_cut(ground),
+            Observation::Restored => {
+                self.versions = None;
+                self.open.clear();
+                self.ends.clear();
+            }
+            Observation::Ended { finished } => return self.judge_end(*finished, ground),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Durable {
+    fn begin(&mut self, ground: &Ground<'_>) {
+        self.begun = true;
+        self.versions = Some(BTreeMap::new());
+        for (path, hash) in ground.disk.files() {
+            let chain = Chain {
+                contents: vec![Some(hash)],
+                firm: 0,
+            };
+            self.files.insert(path.into(), chain);
+        }
+    }
+
+    fn chain(&mut self, path: &str) -> &mut Chain {
+        if !self.files.contains_key(path) {
+            let chain = Chain {
+                contents: vec![None],
+                firm: 0,
+            };
+            self.files.insert(path.into(), chain);
+        }
+        self.files.get_mut(path).expect("put just now")
+    }
+
+    fn touch(&mut self, path: &str, before: Option<ContentHash>, after: Option<ContentHash>) {
+        self.chain(path).contents.push(after);
+        self.destroyed.extend(before);
+        let mut open = self.open.values().flatten();
+        if open.any(|item| item.path == path) {
+            self.touched.insert(path.into());
+        }
+    }
+
+    fn note_command(
+        &mut self,
+        command: &Command,
+        outcome: &Outcome,
+        ground: &Ground<'_>,
+    ) -> Result<(), Breach> {
+        match (command, outcome) {
+            // Where the device did not keep what was staged, nothing follows.
+            (Command::BeginCommit(intent), Outcome::Begun) if is_staged(&intent.items, ground) => {
+                self.open.insert(intent.op.clone(), intent.items.clone());
+            }
+            (Command::FinishCommit(finish), Outcome::Finished { receipt, .. }) => {
+                if finish.exceptions.is_empty() {
+                    self.note_ends(receipt);
+                }
+                let Some(items) = self.open.remove(&finish.op) else {
+                    return Ok(());
+                };
+                let met_outside = finish
+                    .exceptions
+                    .values()
+                    .any(|end| matches!(end, ItemEnd::Conflict { .. }));
+                let touched = items.iter().any(|item| self.touched.contains(&item.path));
+                if self.open.is_empty() {
+                    self.touched.clear();
+                }
+                if !met_outside && !touched {
+                    return judge_set(&items, ground);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, file: &FileChanged) {
+        self.owed.extend(file.previous_sha256);
+        if let Some(versions) = &mut self.versions
+            && file.version > 0
+        {
+            versions.insert((file.path.clone(), file.version), file.sha256);
+        }
+        let ends = self.ends.remove(&(file.path.clone(), file.version));
+        for (path, at) in ends.into_iter().flatten() {
+            let chain = self.chain(&path);
+            chain.firm = chain.firm.max(at);
+        }
+    }
+
+    /// Takes note of where the contents of a change stand that just ended.
+    fn note_ends(&mut self, receipt: &Receipt) {
+        let Receipt::Changed { files, .. } = receipt else {
+            return;
+        };
+        for file in files {
+            let source = file.source.as_ref().map(|source| (source, None));
+            let parts = [(&file.path, file.sha256)].into_iter().chain(source);
+            let at = parts.filter_map(|(path, content)| {
+                let at = self.files.get(path)?.newest(content)?;
+                Some((path.clone(), at))
+            });
+            let at = at.collect();
+            self.ends.insert((file.path.clone(), file.version), at);
+        }
+    }
+
+    /// What a power cut left.
+    fn judge_cut(&mut self, ground: &Ground<'_>) -> Result<(), Breach> {
+        for (path, _) in ground.disk.files() {
+            if !self.files.contains_key(path) {
+                let message = format!("{path} came out of nothing in a power cut");
+                return Err(breach("torn", message));
+            }
+        }
+        for (path, chain) in &mut self.files {
+            let held = ground.disk.hash(path);
+            judge_file(path, chain, held)?;
+            if chain.contents.last() != Some(&held) {
+                chain.contents.push(held);
+            }
+        }
+        for ((path, number), content) in self.versions.iter().flatten() {
+            let mut history = ground.rows.history(path).iter();
+            let known = history.find(|version| version.number == *number);
+            if known.is_none_or(|known| known.content != *content) {
+                let message = format!("version {number} of {path} was acknowledged and is gone");
+                return Err(breach("version-lost", message));
+            }
+        }
+        self.judge_owed(ground)
+    }
+
+    fn judge_end(&mut self, finished: bool, ground: &Ground<'_>) -> Result<(), Breach> {
+        for (path, chain) in &self.files {
+            judge_file(path, chain, ground.disk.hash(path))?;
+        }
+        self.judge_owed(ground)?;
+        if !finished || !self.started_in_quiet {
+            return Ok(());
+        }
+        let Rows::Intents(open) = ground.rows.load(&Query::AllIntents) else {
+            unreachable!("intents were asked for");
+        };
+        let left = open
+            .iter()
+            .find(|intent| self.dead.contains(&intent.owner.session));
+        match left {
+            None => Ok(()),
+            Some(intent) => {
+                let message = format!(
+                    "a commit of {} by {}, which is dead, was never settled",
+                    intent.items.first().map_or("nothing", |item| &item.path),
+                    intent.owner.session
+                );
+                Err(breach("unsettled", message))
+            }
+        }
+    }
+
+    fn judge_owed(&self, ground: &Ground<'_>) -> Result<(), Breach> {
+        let lost = self
+            .owed
+            .difference(&self.destroyed)
+            .find(|content| !ground.disk.holds(**content));
+        match lost {
+            None => Ok(()),
+            Some(content) => {
+                let name = maasl_core::id::hex(&content.as_bytes()[..4]);
+                let message = format!("the displaced content {name} was to be kept and is gone");
+                Err(breach("kept-lost", message))
+            }
+        }
+    }
+}
+
+fn judge_file(path: &str, chain: &Chain, held: Option<ContentHash>) -> Result<(), Breach> {
+    if chain.allows(held) {
+        return Ok(());
+    }
+    let name = held.map_or_else(
+        || "nothing".into(),
+        |hash| maasl_core::id::hex(&hash.as_bytes()[..4]),
+    );
+    Err(match chain.newest(held) {
+        Some(_) => breach(
+            "acknowledged-lost",
+            format!("{path} fell back to {name}, which is older than what was acknowledged"),
+        ),
+        None => breach(
+            "torn",
+            format!("{path} holds {name}, which nobody ever put there"),
+        ),
+    })
+}
+
+/// Whether every staged name holds what is to be placed.
+fn is_staged(items: &[CommitItem], ground: &Ground<'_>) -> bool {
+    items
+        .iter()
+        .all(|item| item.new.is_none() || ground.disk.hash_staged(&item.stage) == item.new)
+}
+
+/// Nobody else is about these files: they are under the latches of the commit.
+fn judge_set(items: &[CommitItem], ground: &Ground<'_>) -> Result<(), Breach> {
+    let there = |item: &&CommitItem| ground.disk.hash(&item.path) == item.new;
+    let absent = |item: &&CommitItem| ground.disk.hash(&item.path) == item.old;
+    match (items.iter().find(there), items.iter().find(absent)) {
+        (Some(there), Some(absent)) => {
+            let message = format!(
+                "of one commit {} is changed and {} is not",
+                there.path, absent.path
+            );
+            Err(breach("half-set", message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn breach(site: &'static str, message: String) -> Breach {
+    Breach::new(Promise::I5, site, message)
+}
+
+#[cfg(test)]
+#[path = "i5_durable_tests.rs"]
+mod tests;

@@ -1,0 +1,154 @@
+//! Tests of the judge of I5.
+
+use maasl_core::id::AgentId;
+use maasl_core::lease::command::FinishCommit;
+use maasl_core::lease::outcome::Change;
+use maasl_core::lease::{MemoryRows, Version};
+
+use super::*;
+use crate::checks::scene::{Scene, finish, hash, intent, item, receipt, site, token};
+
+fn begun(files: &[(&str, &str)]) -> (Scene, Durable) {
+    let scene = Scene::new(files);
+    let mut judge = Durable::default();
+    scene.show(&mut judge, &Observation::PowerCut).unwrap();
+    (scene, judge)
+}
+
+fn version(path: &str, number: u64, content: &str) -> Change {
+    Change::PutVersion(Version {
+        path: path.into(),
+        number,
+        content: Some(hash(content)),
+        token: token(1),
+        agent: AgentId::new("ann"),
+        op: "write".into(),
+        wall_ms: 0,
+        size_bytes: 0,
+    })
+}
+
+/// `ann` makes `two` of `one`, is told so, and the displaced content is kept.
+fn acknowledged() -> (Scene, Durable) {
+    let (mut scene, mut judge) = begun(&[("a", "one")]);
+    let item = item("a", Some("one"), Some("two"));
+    let items = core::slice::from_ref(&item);
+    scene.begin(&mut judge, &intent(items)).unwrap();
+    scene.swap(&mut judge, &item, Some("two")).unwrap();
+    scene.disk.keep(&item.stage, hash("one"));
+    scene.rows.apply(version("a", 1, "two"));
+    let receipt = receipt(items, 1);
+    scene.finish(&mut judge, finish(), &receipt).unwrap();
+    scene.answer(&mut judge, 1, &receipt).unwrap();
+    (scene, judge)
+}
+
+fn cut(scene: &Scene, judge: &mut Durable) -> Option<&'static str> {
+    site(scene.show(judge, &Observation::PowerCut))
+}
+
+#[test]
+fn an_acknowledged_content_may_be_followed_and_not_undone() {
+    let (mut scene, mut judge) = acknowledged();
+    assert_eq!(cut(&scene, &mut judge), None);
+    scene.outside(&mut judge, "a", Some("three")).unwrap();
+    assert_eq!(cut(&scene, &mut judge), None);
+    scene.disk.outside("a", Some(b"one".as_slice().into()));
+    assert_eq!(cut(&scene, &mut judge), Some("acknowledged-lost"));
+}
+
+#[test]
+fn what_nobody_put_there_is_torn() {
+    let (mut scene, mut judge) = acknowledged();
+    scene.disk.outside("a", Some(b"tw".as_slice().into()));
+    assert_eq!(cut(&scene, &mut judge), Some("torn"));
+    let (mut scene, mut judge) = acknowledged();
+    scene.disk.outside("b", Some(b"x".as_slice().into()));
+    assert_eq!(cut(&scene, &mut judge), Some("torn"));
+}
+
+#[test]
+fn what_was_not_acknowledged_may_be_gone() {
+    let (mut scene, mut judge) = begun(&[("a", "one")]);
+    let item = item("a", Some("one"), Some("two"));
+    scene.swap(&mut judge, &item, Some("two")).unwrap();
+    scene.disk.outside("a", Some(b"one".as_slice().into()));
+    assert_eq!(cut(&scene, &mut judge), None);
+}
+
+#[test]
+fn an_acknowledged_version_stays_known() {
+    let (mut scene, mut judge) = acknowledged();
+    scene.rows = MemoryRows::default();
+    assert_eq!(cut(&scene, &mut judge), Some("version-lost"));
+    let (mut scene, mut judge) = acknowledged();
+    scene.rows = MemoryRows::default();
+    scene.show(&mut judge, &Observation::Restored).unwrap();
+    assert_eq!(cut(&scene, &mut judge), None);
+}
+
+#[test]
+fn displaced_contents_are_kept() {
+    let (mut scene, mut judge) = acknowledged();
+    assert_eq!(cut(&scene, &mut judge), None);
+    // The same history on a disk that never kept it.
+    scene.disk = Scene::new(&[("a", "two")]).disk;
+    assert_eq!(cut(&scene, &mut judge), Some("kept-lost"));
+}
+
+#[test]
+fn a_set_is_whole_or_absent() {
+    let items = [
+        item("a", Some("one"), Some("two")),
+        item("b", Some("one"), Some("two")),
+    ];
+    let half = |swaps: usize, end: FinishCommit, outside: bool| {
+        let (mut scene, mut judge) = begun(&[("a", "one"), ("b", "one")]);
+        for item in &items {
+            scene
+                .disk
+                .stage(&item.stage, b"two".as_slice().into(), true);
+        }
+        scene.begin(&mut judge, &intent(&items)).unwrap();
+        for item in &items[..swaps] {
+            scene.swap(&mut judge, item, None).unwrap();
+        }
+        if outside {
+            scene.outside(&mut judge, "b", Some("one")).unwrap();
+        }
+        site(scene.finish(&mut judge, end, &receipt(&items, 1)))
+    };
+    assert_eq!(half(2, finish(), false), None);
+    assert_eq!(half(1, finish(), false), Some("half-set"));
+    assert_eq!(half(1, finish(), true), None);
+    let undone = FinishCommit {
+        exceptions: BTreeMap::from([("a".into(), ItemEnd::Undone), ("b".into(), ItemEnd::Undone)]),
+        ..finish()
+    };
+    assert_eq!(half(0, undone.clone(), false), None);
+    assert_eq!(half(1, undone, false), Some("half-set"));
+}
+
+#[test]
+fn the_commits_of_the_dead_are_settled_once_somebody_starts() {
+    let left = |starts: bool| {
+        let (mut scene, mut judge) = begun(&[("a", "one")]);
+        let item = item("a", Some("one"), Some("two"));
+        let intent = intent(core::slice::from_ref(&item));
+        scene.rows.apply(Change::PutIntent(intent.clone()));
+        scene.begin(&mut judge, &intent).unwrap();
+        scene.died(&mut judge, "p-1").unwrap();
+        scene.show(&mut judge, &Observation::Quiet).unwrap();
+        if starts {
+            let session = SessionId::new("p-2");
+            let seen = Observation::Started {
+                process: crate::checks::scene::P,
+                session: &session,
+            };
+            scene.show(&mut judge, &seen).unwrap();
+        }
+        site(scene.show(&mut judge, &Observation::Ended { finished: true }))
+    };
+    assert_eq!(left(true), Some("unsettled"));
+    assert_eq!(left(false), None);
+}

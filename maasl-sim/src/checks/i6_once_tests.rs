@@ -1,0 +1,119 @@
+//! Tests of the judge of I6.
+
+use maasl_core::coordinator::io::Response;
+use maasl_core::id::ContentHash;
+use maasl_core::lease::{CommitIntent, Lease, RequestKey};
+
+use super::*;
+use crate::checks::scene::{
+    ANN, Scene, asking, edit, finish, intent, item, lease, receipt, site, token,
+};
+
+fn request() -> RequestKey {
+    RequestKey {
+        key: "k".into(),
+        fingerprint: ContentHash::of(b"edit"),
+    }
+}
+
+fn asked() -> (Scene, Once) {
+    let (scene, mut judge) = (Scene::new(&[]), Once::default());
+    scene
+        .ask(&mut judge, 1, &edit("a"), Some("k"), &[])
+        .unwrap();
+    (scene, judge)
+}
+
+fn done(scene: &Scene, judge: &mut Once, end: FinishCommit) -> Result<(), Breach> {
+    let intent = CommitIntent {
+        request: Some(request()),
+        ..intent(&[item("a", None, Some("x"))])
+    };
+    scene.begin(judge, &intent)?;
+    scene.finish(judge, end, &intent.receipt)
+}
+
+fn granted(scene: &Scene, judge: &mut Once, lease: &Lease) -> Result<(), Breach> {
+    let mut asking = asking(lease);
+    asking.request = Some(request());
+    let outcome = Outcome::Granted {
+        lease: lease.clone(),
+        taken_over: Vec::new(),
+        wake: Vec::new(),
+    };
+    scene.store(judge, 0, &Command::Acquire(asking), &outcome)
+}
+
+#[test]
+fn one_effect_and_the_same_answer_twice_are_right() {
+    let (scene, mut judge) = asked();
+    done(&scene, &mut judge, finish()).unwrap();
+    let receipt = receipt(&[item("a", None, Some("x"))], 1);
+    scene.answer(&mut judge, 1, &receipt).unwrap();
+    scene.answer(&mut judge, 1, &receipt).unwrap();
+}
+
+#[test]
+fn a_second_effect_is_one_too_many_unless_the_first_was_undone_or_forgotten() {
+    let undone = FinishCommit {
+        exceptions: BTreeMap::from([("a".into(), ItemEnd::Undone)]),
+        ..finish()
+    };
+    let (scene, mut judge) = asked();
+    done(&scene, &mut judge, undone).unwrap();
+    done(&scene, &mut judge, finish()).unwrap();
+    let judged = done(&scene, &mut judge, finish());
+    assert_eq!(site(judged), Some("two-effects"));
+
+    let (scene, mut judge) = asked();
+    done(&scene, &mut judge, finish()).unwrap();
+    scene.show(&mut judge, &Observation::Restored).unwrap();
+    done(&scene, &mut judge, finish()).unwrap();
+}
+
+#[test]
+fn a_second_grant_is_one_too_many() {
+    let (scene, mut judge) = asked();
+    granted(&scene, &mut judge, &lease(1, "a")).unwrap();
+    granted(&scene, &mut judge, &lease(1, "a")).unwrap();
+    let judged = granted(&scene, &mut judge, &lease(2, "a"));
+    assert_eq!(site(judged), Some("two-grants"));
+}
+
+#[test]
+fn another_answer_breaks_it() {
+    let (scene, mut judge) = asked();
+    let first = receipt(&[item("a", None, Some("x"))], 1);
+    let second = receipt(&[item("a", None, Some("y"))], 1);
+    scene.answer(&mut judge, 1, &first).unwrap();
+    let judged = scene.answer(&mut judge, 1, &second);
+    assert_eq!(site(judged), Some("two-answers"));
+}
+
+#[test]
+fn an_answer_tells_what_was_done() {
+    let (scene, mut judge) = asked();
+    done(&scene, &mut judge, finish()).unwrap();
+    let other = Receipt::Changed {
+        files: Vec::new(),
+        token: token(9),
+        waited_ms: 0,
+    };
+    let judged = scene.answer(&mut judge, 1, &other);
+    assert_eq!(site(judged), Some("answer-differs-from-effect"));
+}
+
+#[test]
+fn a_key_is_not_mistaken_for_another_request() {
+    let (scene, mut judge) = asked();
+    let response = Response {
+        result: Err(Refusal::IdempotencyMismatch { key: "k".into() }),
+        lost: Vec::new(),
+    };
+    let seen = Observation::Answered {
+        agent: ANN,
+        request: RequestNo(1),
+        response: &response,
+    };
+    assert_eq!(site(scene.show(&mut judge, &seen)), Some("mismatch"));
+}
