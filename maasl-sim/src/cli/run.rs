@@ -17,10 +17,18 @@ pub(super) struct Arguments {
     /// Show every record
     #[arg(long)]
     records: bool,
+    /// With this planted bug awake
+    #[cfg(feature = "mutants")]
+    #[arg(long)]
+    mutant: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, CliError> {
     let plan = input::plan(&arguments.file)?;
+    #[cfg(feature = "mutants")]
+    if let Some(name) = &arguments.mutant {
+        maasl_core::mutant::plant(Some(super::mutants::named(name)?));
+    }
     let finished = World::new(&plan, arguments.records).run();
     for record in &finished.kept {
         output.line(&format!("{record:?}"));
