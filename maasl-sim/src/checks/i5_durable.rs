@@ -298,11 +298,12 @@ impl Durable {
             unreachable!("intents were asked for");
         };
         let known: BTreeSet<&OpId> = left.iter().map(|intent| &intent.op).collect();
-        for (_, items) in self.open.extract_if(.., |op, _| !known.contains(op)) {
+        for (_, items) in self.open.iter().filter(|(op, _)| !known.contains(op)) {
             if !items.iter().any(|item| self.touched.contains(&item.path)) {
-                judge_set(&items, ground)?;
+                judge_set(items, ground)?;
             }
         }
+        self.open.retain(|op, _| known.contains(op));
         Ok(())
     }
 

@@ -28,6 +28,14 @@ enum Struck {
 
 impl World<'_> {
     pub(super) fn send_command(&mut self, process: ProcessNo, step: StepId, command: Command) {
+        if let Command::BeginCommit(intent) = &command {
+            let clock = self.store.clock(self.now_ns);
+            self.observe(&Observation::Relied {
+                process,
+                intent,
+                clock,
+            });
+        }
         let command = Box::new(command);
         if !self.plan.timing.remote_store {
             self.local_command(process, step, command);
