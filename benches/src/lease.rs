@@ -97,7 +97,7 @@ fn acquire(id: &str, path: &str) -> Command {
             session: SessionId::new("0123456789abcdef"),
             agent: AgentId::new("agent"),
         },
-        wants: vec![Want::exclusive(ResourceKey::new("code", path), "CRIT_CODE")],
+        wants: [Want::exclusive(ResourceKey::new("code", path), "CRIT_CODE")].into(),
         kind: LeaseKind::Call,
         ttl_ms: TTL_MS,
         lock_delay_ms: 0,

@@ -1,11 +1,13 @@
 //! Names of things: agents, sessions, leases, operations, tokens, contents.
 //!
 //! Owns: the newtypes that keep these apart. Promises: identifiers made from
-//! entropy are 128 bits and unguessable as long as the entropy is. Leaves to
-//! others: where entropy comes from (an argument of every call).
+//! entropy are 128 bits and unguessable as long as the entropy is; copies of a
+//! name share its text. Leaves to others: where entropy comes from (an argument
+//! of every call).
 
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
@@ -16,12 +18,12 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Wraps `name` as it is.
             #[must_use]
-            pub fn new(name: impl Into<String>) -> Self {
+            pub fn new(name: impl Into<Arc<str>>) -> Self {
                 Self(name.into())
             }
 
@@ -230,7 +232,7 @@ pub fn hex(bytes: &[u8]) -> String {
 #[must_use]
 pub fn anonymous_agent(client: &str, session: &SessionId) -> AgentId {
     let short: String = session.as_str().chars().take(6).collect();
-    AgentId(format!("{client}#{short}"))
+    AgentId::new(format!("{client}#{short}"))
 }
 
 fn hex_digit(digit: u8) -> Option<u32> {

@@ -9,6 +9,7 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::fmt;
@@ -21,14 +22,14 @@ use crate::mutant::{Mutant, is_active};
 /// `/`-separated and may be empty for everything under the prefix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ResourceKey(String);
+pub struct ResourceKey(Arc<str>);
 
 impl ResourceKey {
     /// The key of `path` under `prefix`. Both are taken as they are: the caller
     /// has folded the path.
     #[must_use]
     pub fn new(prefix: &str, path: &str) -> Self {
-        Self(format!("{prefix}:{path}"))
+        Self(format!("{prefix}:{path}").into())
     }
 
     /// The key as text.
@@ -37,8 +38,8 @@ impl ResourceKey {
         &self.0
     }
 
-    /// The keys this one lies under, nearest first; never itself.
-    pub fn ancestors(&self) -> impl Iterator<Item = Self> + '_ {
+    /// The keys this one lies under, as text, nearest first; never itself.
+    pub fn ancestors(&self) -> impl Iterator<Item = &str> {
         let root = self.root_len();
         let mut end = self.0.len();
         core::iter::from_fn(move || {
@@ -46,14 +47,14 @@ impl ResourceKey {
                 return None;
             }
             end = self.0[root..end].rfind('/').map_or(root, |at| root + at);
-            Some(Self(self.0[..end].into()))
+            Some(&self.0[..end])
         })
     }
 
     /// Whether `other` is this key or lies under it.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        match other.0.strip_prefix(&self.0) {
+        match other.0.strip_prefix(&*self.0) {
             None => false,
             Some(rest) => {
                 rest.is_empty() || rest.starts_with('/') || self.0.len() == self.root_len()
@@ -144,7 +145,7 @@ pub struct Want {
     /// Shared or exclusive.
     pub mode: Mode,
     /// The resource class the want was made under.
-    pub class: String,
+    pub class: Arc<str>,
 }
 
 impl Want {
@@ -230,10 +231,11 @@ mod tests {
 
     #[test]
     fn ancestors_end_at_the_prefix() {
-        let names: Vec<_> = key("a/b/c").ancestors().map(|k| k.to_string()).collect();
+        let deep = key("a/b/c");
+        let names: Vec<_> = deep.ancestors().collect();
         assert_eq!(names, ["code:a/b", "code:a", "code:"]);
         assert_eq!(key("").ancestors().count(), 0);
-        assert_eq!(key("a").ancestors().collect::<Vec<_>>(), [key("")]);
+        assert_eq!(key("a").ancestors().collect::<Vec<_>>(), ["code:"]);
     }
 
     #[test]

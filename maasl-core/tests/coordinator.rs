@@ -18,6 +18,7 @@ mod coordinator {
     mod lease;
     mod outside;
     mod pause;
+    mod power;
     mod success;
     mod wait;
 }

@@ -188,7 +188,7 @@ impl State {
         self.transact(&Command::Acquire(Acquire {
             lease: lease_id((number(i), agent.grants)),
             owner: owner(i),
-            wants: vec![Want::exclusive(key(), "CRIT_CODE")],
+            wants: [Want::exclusive(key(), "CRIT_CODE")].into(),
             kind: LeaseKind::Reservation,
             ttl_ms: TTL_MS,
             lock_delay_ms: 0,

@@ -136,20 +136,28 @@ impl Files {
         like: &str,
         target: &str,
         content: &[u8],
+        at_once: bool,
     ) -> Result<(), FileFault> {
         let at_target = self.existing_parent(target)?;
+        let target_place = at_target.as_ref();
         if like == target {
-            let like = at_target.as_ref();
-            return Ok(self.stage.put(stage, content, like, like)?);
+            let put = self
+                .stage
+                .put(stage, content, target_place, target_place, at_once);
+            return Ok(put?);
         }
         let like = self.existing_parent(like)?;
-        Ok(self
+        let put = self
             .stage
-            .put(stage, content, like.as_ref(), at_target.as_ref())?)
+            .put(stage, content, like.as_ref(), target_place, at_once);
+        Ok(put?)
     }
 
-    /// Makes one change visible.
+    /// Makes one change visible, once its new content is on the disk.
     pub fn swap(&self, item: &CommitItem) -> Result<Swapped, FileFault> {
+        if item.new.is_some() {
+            self.stage.on_disk(&item.stage)?;
+        }
         if item.old.is_none() {
             self.root.create_parents(&RelPath::parse(&item.path)?)?;
         }
@@ -168,9 +176,9 @@ impl Files {
         };
         let staged = self.stage.find(&item.stage)?;
         match (before, after) {
-            (true, true) => self.exchange(&located, &staged, item),
+            (true, true) => exchange(&located, &staged),
             (false, true) => self.bring(&located, &staged, item),
-            (true, false) => self.take_away(&located, &staged, item),
+            (true, false) => take_away(&located, &staged),
             (false, false) => Ok(Swapped::Displaced(None)),
         }
     }
@@ -209,45 +217,6 @@ impl Files {
         }
     }
 
-    fn exchange(
-        &self,
-        located: &Located,
-        staged: &StagedName,
-        item: &CommitItem,
-    ) -> Result<Swapped, FileFault> {
-        let (dir, name) = (located.parent.as_fd(), located.name.as_str());
-        match platform::swap(staged.dir.as_fd(), &staged.name, dir, name) {
-            Ok(SwapMode::Exchanged) => {}
-            Ok(SwapMode::Unsupported) => return self.replace(located, staged, item),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Swapped::Vanished),
-            Err(error) => return Err(error.into()),
-        }
-        Ok(Swapped::Displaced(self.stage.hash(&item.stage)?))
-    }
-
-    /// The weaker exchange, in three steps: the displaced file gets a second
-    /// name first, so that its bytes survive the rename. What an outside writer
-    /// puts there between the first two steps is lost; `doctor` says so where a
-    /// file system lacks the exchange.
-    fn replace(
-        &self,
-        located: &Located,
-        staged: &StagedName,
-        item: &CommitItem,
-    ) -> Result<Swapped, FileFault> {
-        let (dir, name) = (located.parent.as_fd(), located.name.as_str());
-        let aside = format!("{}.out", staged.name);
-        let flags = rustix::fs::AtFlags::empty();
-        match rustix::fs::linkat(dir, name, &staged.dir, &*aside, flags) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::NOENT) => return Ok(Swapped::Vanished),
-            Err(error) => return Err(io::Error::from(error).into()),
-        }
-        platform::replace(staged.dir.as_fd(), &staged.name, dir, name)?;
-        platform::replace(staged.dir.as_fd(), &aside, staged.dir.as_fd(), &staged.name)?;
-        Ok(Swapped::Displaced(self.stage.hash(&item.stage)?))
-    }
-
     /// Puts staged content under a name that must be free.
     fn bring(
         &self,
@@ -264,20 +233,45 @@ impl Files {
             Err(error) => Err(error.into()),
         }
     }
+}
 
-    /// Moves the file to the staged name.
-    fn take_away(
-        &self,
-        located: &Located,
-        staged: &StagedName,
-        item: &CommitItem,
-    ) -> Result<Swapped, FileFault> {
-        let (dir, name) = (located.parent.as_fd(), located.name.as_str());
-        match place(dir, name, staged.dir.as_fd(), &staged.name) {
-            Ok(()) => Ok(Swapped::Displaced(self.stage.hash(&item.stage)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Swapped::Vanished),
-            Err(error) => Err(error.into()),
-        }
+/// Exchanges a file and its staged content.
+fn exchange(located: &Located, staged: &StagedName) -> Result<Swapped, FileFault> {
+    let (dir, name) = (located.parent.as_fd(), located.name.as_str());
+    match platform::swap(staged.dir.as_fd(), &staged.name, dir, name) {
+        Ok(SwapMode::Exchanged) => {}
+        Ok(SwapMode::Unsupported) => return replace(located, staged),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Swapped::Vanished),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Swapped::Displaced(staged.hash()?))
+}
+
+/// The weaker exchange, in three steps: the displaced file gets a second
+/// name first, so that its bytes survive the rename. What an outside writer
+/// puts there between the first two steps is lost; `doctor` says so where a
+/// file system lacks the exchange.
+fn replace(located: &Located, staged: &StagedName) -> Result<Swapped, FileFault> {
+    let (dir, name) = (located.parent.as_fd(), located.name.as_str());
+    let aside = format!("{}.out", staged.name);
+    let flags = rustix::fs::AtFlags::empty();
+    match rustix::fs::linkat(dir, name, &staged.dir, &*aside, flags) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::NOENT) => return Ok(Swapped::Vanished),
+        Err(error) => return Err(io::Error::from(error).into()),
+    }
+    platform::replace(staged.dir.as_fd(), &staged.name, dir, name)?;
+    platform::replace(staged.dir.as_fd(), &aside, staged.dir.as_fd(), &staged.name)?;
+    Ok(Swapped::Displaced(staged.hash()?))
+}
+
+/// Moves the file to the staged name.
+fn take_away(located: &Located, staged: &StagedName) -> Result<Swapped, FileFault> {
+    let (dir, name) = (located.parent.as_fd(), located.name.as_str());
+    match place(dir, name, staged.dir.as_fd(), &staged.name) {
+        Ok(()) => Ok(Swapped::Displaced(staged.hash()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Swapped::Vanished),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,18 +1,25 @@
 //! Staged contents: new bytes on their way in, displaced bytes on their way out.
 //!
-//! Owns: `.maasl/stage/<session>/`. Promises: what is staged is on the disk before
-//! it is swapped in (unless durability is off), carries the permissions and
-//! attributes of the file it replaces, and never appears in the user's tree under
-//! a name of its own. Leaves to others: swapping (`files`), and what becomes of
-//! the staged files of a dead process that has open commits (the core's recovery).
+//! Owns: `.maasl/stage/<session>/`. Promises: what [`Stage::on_disk`] was asked
+//! about and is still there is on the disk (unless durability is off), carries the
+//! permissions and attributes of the file it replaces, and never appears in the
+//! user's tree under a name of its own. Leaves to others: asking before a swap, and
+//! swapping (`files`); what becomes of the staged files of a dead process that has
+//! open commits (the core's recovery).
+//!
+//! A content that need not be on the disk at once is synced by a thread of the
+//! runtime, while the call goes on to its latches and its intent.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, OnceLock};
 
 use maasl_core::id::{ContentHash, SessionId};
+use parking_lot::Mutex;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -28,13 +35,23 @@ pub struct Stage {
     path: PathBuf,
     dir: OwnedFd,
     durable: bool,
+    /// The session of this process, and its folder.
+    own: OnceLock<(SessionId, Arc<OwnedFd>)>,
+    syncs: Mutex<BTreeMap<String, Sync>>,
+}
+
+/// How far a content that this process staged is on its way to the disk.
+#[derive(Debug)]
+enum Sync {
+    Done,
+    UnderWay(Receiver<io::Result<()>>),
 }
 
 /// A staged name: the folder of a session, open, and a name in it.
 #[derive(Debug)]
 pub struct StagedName {
     /// The folder.
-    pub dir: OwnedFd,
+    pub dir: Arc<OwnedFd>,
     /// The name in it.
     pub name: String,
 }
@@ -43,15 +60,31 @@ impl Stage {
     /// The folders in `path`, which `dir` is open on.
     #[must_use]
     pub fn new(path: PathBuf, dir: OwnedFd, durable: bool) -> Self {
-        Self { path, dir, durable }
+        Self {
+            path,
+            dir,
+            durable,
+            own: OnceLock::new(),
+            syncs: Mutex::default(),
+        }
     }
 
-    /// Makes the folder of a session, unless it is there already.
+    /// Makes the folder of this process's session, unless it is there already,
+    /// and keeps it open.
     pub fn open_session(&self, session: &SessionId) -> io::Result<()> {
         match rustix::fs::mkdirat(&self.dir, session.as_str(), Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(error) => Err(error.into()),
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
         }
+        let dir = self.open_folder(session.as_str())?;
+        self.own.get_or_init(|| (session.clone(), Arc::new(dir)));
+        Ok(())
+    }
+
+    fn open_folder(&self, session: &str) -> io::Result<OwnedFd> {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&self.dir, session, flags, Mode::empty());
+        Ok(opened?)
     }
 
     /// Finds a staged name of any session.
@@ -59,8 +92,10 @@ impl Stage {
         let (session, name) = stage
             .split_once('/')
             .ok_or_else(|| io::Error::other("a staged name has a session and a name"))?;
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = rustix::fs::openat(&self.dir, session, flags, Mode::empty())?;
+        let dir = match self.own.get() {
+            Some((own, dir)) if own.as_str() == session => Arc::clone(dir),
+            _ => Arc::new(self.open_folder(session)?),
+        };
         Ok(StagedName {
             dir,
             name: name.to_owned(),
@@ -68,13 +103,15 @@ impl Stage {
     }
 
     /// Writes new content under a new name. `like` is the file whose permissions
-    /// it gets; `target` is where it will go.
+    /// it gets; `target` is where it will go. Unless it must be on the disk
+    /// `at_once`, it is on its way there.
     pub fn put(
         &self,
         stage: &str,
         content: &[u8],
         like: Option<&Located>,
         target: Option<&Located>,
+        at_once: bool,
     ) -> io::Result<()> {
         let staged = self.find(stage)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -95,31 +132,56 @@ impl Stage {
             Some(State::Absent) | None => inherit_group(&file, target)?,
         }
         if self.durable {
-            platform::sync_file(file.as_fd())?;
+            let sync = begin_sync(file, at_once)?;
+            self.syncs.lock().insert(stage.to_owned(), sync);
         }
         Ok(())
     }
 
+    /// Waits until staged content is on the disk; what somebody else has staged
+    /// is brought there. Content whose sync failed is removed, so that recovery
+    /// does not find it: the kernel may report success the next time, though it
+    /// has dropped the bytes. That of a set was on the disk before its intent.
+    pub fn on_disk(&self, stage: &str) -> io::Result<()> {
+        if !self.durable {
+            return Ok(());
+        }
+        let known = self.syncs.lock().remove(stage);
+        let end = match known {
+            Some(Sync::Done) => return Ok(()),
+            Some(Sync::UnderWay(end)) => end,
+            None => return self.sync_found(stage),
+        };
+        let lost = || io::Error::other("a sync did not come to its end");
+        let synced = end.recv().map_err(|_| lost()).flatten();
+        if synced.is_err() {
+            self.discard(stage)?;
+        }
+        synced
+    }
+
+    fn sync_found(&self, stage: &str) -> io::Result<()> {
+        match self.open(stage)? {
+            Some(file) => platform::sync_file(file.as_fd()),
+            None => Ok(()),
+        }
+    }
+
     /// The hash of staged content; nothing where nothing is staged.
     pub fn hash(&self, stage: &str) -> io::Result<Option<ContentHash>> {
-        let staged = match self.find(stage) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
-        };
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        match rustix::fs::openat(&staged.dir, &*staged.name, flags, Mode::empty()) {
-            Ok(file) => {
-                let mut bytes = Vec::new();
-                io::Read::read_to_end(&mut File::from(file), &mut bytes)?;
-                Ok(Some(ContentHash::of(&bytes)))
-            }
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(error.into()),
+        self.open(stage)?.map(hash_of).transpose()
+    }
+
+    fn open(&self, stage: &str) -> io::Result<Option<File>> {
+        match self.find(stage) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            staged => staged?.open(),
         }
     }
 
     /// Removes staged content.
     pub fn discard(&self, stage: &str) -> io::Result<()> {
+        self.syncs.lock().remove(stage);
         let staged = self.find(stage)?;
         match rustix::fs::unlinkat(&staged.dir, &*staged.name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -150,6 +212,43 @@ impl Stage {
     }
 }
 
+impl StagedName {
+    /// The hash of what is staged here; nothing where nothing is.
+    pub fn hash(&self) -> io::Result<Option<ContentHash>> {
+        self.open()?.map(hash_of).transpose()
+    }
+
+    fn open(&self) -> io::Result<Option<File>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.dir, &*self.name, flags, Mode::empty()) {
+            Ok(file) => Ok(Some(File::from(file))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn hash_of(mut file: File) -> io::Result<ContentHash> {
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut file, &mut bytes)?;
+    Ok(ContentHash::of(&bytes))
+}
+
+/// Syncs a file: at once, or on another thread. Without a runtime there is none.
+fn begin_sync(file: File, at_once: bool) -> io::Result<Sync> {
+    let elsewhere = tokio::runtime::Handle::try_current();
+    let (false, Ok(elsewhere)) = (at_once, elsewhere) else {
+        platform::sync_file(file.as_fd())?;
+        return Ok(Sync::Done);
+    };
+    let (ended, end) = sync_channel(1);
+    elsewhere.spawn_blocking(move || {
+        // Nobody waits for the sync of a content that was discarded.
+        let _ = ended.send(platform::sync_file(file.as_fd()));
+    });
+    Ok(Sync::UnderWay(end))
+}
+
 /// In a folder that passes on its group, a new file gets that group, though it
 /// was made elsewhere.
 fn inherit_group(file: &File, target: Option<&Located>) -> io::Result<()> {
@@ -160,4 +259,60 @@ fn inherit_group(file: &File, target: Option<&Located>) -> io::Result<()> {
         rustix::fs::fchown(file, None, Some(group))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(durable: bool) -> (tempfile::TempDir, Stage) {
+        let dir = tempfile::tempdir().unwrap();
+        let open = File::open(dir.path()).unwrap();
+        let stage = Stage::new(dir.path().into(), open.into(), durable);
+        stage.open_session(&SessionId::new("s")).unwrap();
+        (dir, stage)
+    }
+
+    #[test]
+    fn content_is_brought_to_the_disk_meanwhile_or_at_once() {
+        let (_dir, stage) = stage(true);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _inside = runtime.enter();
+        stage.put("s/a", b"a", None, None, false).unwrap();
+        stage.put("s/b", b"b", None, None, true).unwrap();
+        let is_under_way = |name| match stage.syncs.lock().get(name) {
+            Some(Sync::UnderWay(_)) => true,
+            Some(Sync::Done) => false,
+            None => panic!("{name} is not known"),
+        };
+        assert!(is_under_way("s/a") && !is_under_way("s/b"));
+        for (name, content) in [("s/a", b"a"), ("s/b", b"b")] {
+            stage.on_disk(name).unwrap();
+            assert_eq!(stage.hash(name).unwrap(), Some(ContentHash::of(content)));
+        }
+        assert!(stage.syncs.lock().is_empty());
+        stage.on_disk("s/a").unwrap();
+        stage.on_disk("s/missing").unwrap();
+        stage.on_disk("gone/x").unwrap();
+    }
+
+    #[test]
+    fn content_that_did_not_reach_the_disk_is_not_found_again() {
+        let (_dir, stage) = stage(true);
+        stage.put("s/a", b"a", None, None, true).unwrap();
+        let (ended, end) = sync_channel(1);
+        ended.send(Err(Errno::IO.into())).unwrap();
+        stage.syncs.lock().insert("s/a".into(), Sync::UnderWay(end));
+        let failed = stage.on_disk("s/a").unwrap_err();
+        assert_eq!(Errno::from_io_error(&failed), Some(Errno::IO));
+        assert_eq!(stage.hash("s/a").unwrap(), None);
+    }
+
+    #[test]
+    fn discarded_content_is_forgotten() {
+        let (_dir, stage) = stage(true);
+        stage.put("s/a", b"a", None, None, false).unwrap();
+        stage.discard("s/a").unwrap();
+        assert!(stage.syncs.lock().is_empty());
+    }
 }

@@ -5,11 +5,16 @@
 //! decide; 64 and above mean wrong usage or files. Leaves to others: what each
 //! command does (the module of its name).
 
+mod campaign;
+mod determinism;
+mod diff;
 mod input;
 #[cfg(feature = "mutants")]
 mod mutants;
 pub mod output;
+mod replay;
 mod run;
+mod shrink;
 
 use std::process::ExitCode;
 
@@ -57,6 +62,19 @@ struct Arguments {
 enum Command {
     /// Run one scenario with one seed, or a plan
     Run(run::Arguments),
+    /// Run many seeds of scenarios
+    Campaign(campaign::Arguments),
+    /// Run the same seeds in two processes and compare
+    CheckDeterminism(determinism::Arguments),
+    /// Print the digest of every seed
+    #[command(hide = true)]
+    Digests(determinism::DigestArguments),
+    /// Run a trace again and compare, record by record
+    Replay(replay::Arguments),
+    /// Show where two traces part
+    Diff(diff::Arguments),
+    /// Cut a failing plan down to what makes it fail
+    Shrink(shrink::Arguments),
     /// Plant each known bug and see which judge reports it
     #[cfg(feature = "mutants")]
     Mutants(mutants::Arguments),
@@ -77,6 +95,12 @@ pub fn main() -> ExitCode {
     let output = Output::standard();
     let done = match arguments.command {
         Command::Run(arguments) => run::run(&arguments, &output),
+        Command::Campaign(arguments) => campaign::run(&arguments, &output),
+        Command::CheckDeterminism(arguments) => determinism::check(&arguments, &output),
+        Command::Digests(arguments) => determinism::digests(&arguments, &output),
+        Command::Replay(arguments) => replay::run(&arguments, &output),
+        Command::Diff(arguments) => diff::run(&arguments, &output),
+        Command::Shrink(arguments) => shrink::run(&arguments, &output),
         #[cfg(feature = "mutants")]
         Command::Mutants(arguments) => mutants::run(&arguments, &output),
     };

@@ -5,14 +5,22 @@
 //! Promises: a run follows from its plan alone. Leaves to others: real processes,
 //! files and databases (`maasl-node`, `maasl-mcp`).
 
+pub mod campaign;
 pub mod checks;
 pub mod cli;
+pub mod difference;
 pub mod linear;
 #[cfg(feature = "mutants")]
 pub mod mutants;
+pub mod names;
 pub mod observe;
 pub mod plan;
 pub mod promise;
 pub mod record;
+pub mod replay;
 pub mod rng;
+pub mod shrink;
+pub mod trace;
+#[cfg(test)]
+mod trial;
 pub mod world;

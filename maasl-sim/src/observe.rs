@@ -169,6 +169,12 @@ pub struct Asked<'a> {
     pub wait_ms: u64,
 }
 
+/// Whoever looks on without judging. A world without one pays nothing for it.
+pub trait Observer {
+    /// Something happened after the first `records` records.
+    fn observe(&mut self, records: u64, seen: &Observation<'_>, ground: &Ground<'_>);
+}
+
 /// What the world is like when something happens.
 #[derive(Clone, Copy, Debug)]
 pub struct Ground<'a> {

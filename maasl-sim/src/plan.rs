@@ -13,6 +13,7 @@
 pub mod call;
 pub mod fault;
 mod validate;
+mod words;
 
 use serde::{Deserialize, Serialize};
 

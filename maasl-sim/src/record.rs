@@ -132,6 +132,12 @@ impl Recorder {
         self.tail.iter().copied().collect()
     }
 
+    /// All records so far, if they are kept.
+    #[must_use]
+    pub fn kept(&self) -> &[Record] {
+        self.kept.as_deref().unwrap_or_default()
+    }
+
     /// Ends the record: its digest, and all records if they were kept.
     #[must_use]
     pub fn finish(mut self) -> ([u8; 32], Vec<Record>) {

@@ -11,9 +11,11 @@ mod clock;
 pub mod disk;
 mod gate;
 mod latches;
+
 mod processes;
 mod queue;
 mod server;
+pub mod state;
 mod steps;
 mod store;
 mod strike;
@@ -32,7 +34,7 @@ use self::queue::{Event, Queue};
 use self::server::Server;
 use self::store::Store;
 use crate::checks::{Breach, Judges};
-use crate::observe::{AgentNo, Ground, Observation, ProcessNo};
+use crate::observe::{AgentNo, Ground, Observation, Observer, ProcessNo};
 use crate::plan::{FaultKind, Plan};
 use crate::record::{Kind, Record, Recorder};
 
@@ -82,7 +84,12 @@ pub struct World<'p> {
     quiet: bool,
     judges: Judges,
     breach: Option<Breach>,
+    observer: Option<&'p mut dyn Observer>,
     recorder: Recorder,
+    events: u64,
+    /// Whether everything came to its end before the time was up; nothing while
+    /// the run goes on.
+    finished: Option<bool>,
     core_steps: u64,
     reached: BTreeSet<&'static str>,
 }
@@ -128,7 +135,10 @@ impl<'p> World<'p> {
             quiet: false,
             judges: Judges::of(plan),
             breach: None,
+            observer: None,
             recorder: Recorder::new(keep_records),
+            events: 0,
+            finished: None,
             core_steps: 0,
             reached: BTreeSet::new(),
             plan,
@@ -137,13 +147,46 @@ impl<'p> World<'p> {
         world
     }
 
+    /// Lets somebody look on.
+    #[must_use]
+    pub fn observed_by(mut self, observer: &'p mut dyn Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// Runs to the end, or to the first broken promise.
     #[must_use]
     pub fn run(mut self) -> Finished {
-        let finished = self.run_events();
+        while self.advance() {}
+        self.finish()
+    }
+
+    /// Lets one event happen; `false` where none is left.
+    pub fn advance(&mut self) -> bool {
+        if self.finished.is_some() {
+            return false;
+        }
+        self.finished = self.is_at_end();
+        let Some(finished) = self.finished else {
+            self.events += 1;
+            self.step();
+            return true;
+        };
         if self.breach.is_none() {
             self.observe(&Observation::Ended { finished });
         }
+        false
+    }
+
+    /// The records so far, if they are kept.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        self.recorder.kept()
+    }
+
+    /// What came of the run as far as it went.
+    #[must_use]
+    pub fn finish(self) -> Finished {
         let (records, tail) = (self.recorder.count(), self.recorder.tail());
         let (digest, kept) = self.recorder.finish();
         Finished {
@@ -178,21 +221,18 @@ impl<'p> World<'p> {
             .push(self.plan.quiet_from_ms * NS_PER_MS, Event::Quiet);
     }
 
-    /// Whether everything came to its end before the time was up.
-    fn run_events(&mut self) -> bool {
-        let end_ns = (self.plan.quiet_from_ms + self.plan.settle_ms) * NS_PER_MS;
-        let mut events = 0;
-        while self.breach.is_none() {
-            if self.is_over() {
-                return true;
-            }
-            events += 1;
-            if self.queue.next_at().is_none_or(|at| at > end_ns) || events > self.plan.events_max {
-                return false;
-            }
-            self.step();
+    /// Whether the run is over, and then whether everything came to its end
+    /// before the time was up.
+    fn is_at_end(&self) -> Option<bool> {
+        if self.breach.is_some() {
+            return Some(false);
         }
-        false
+        if self.is_over() {
+            return Some(true);
+        }
+        let end_ns = (self.plan.quiet_from_ms + self.plan.settle_ms) * NS_PER_MS;
+        let late = self.queue.next_at().is_none_or(|at| at > end_ns);
+        (late || self.events >= self.plan.events_max).then_some(false)
     }
 
     /// Nothing goes wrong any more, all agents are done, nothing is under way.
@@ -214,7 +254,7 @@ impl<'p> World<'p> {
             Event::Start(process) => self.start(process),
             Event::Resume(process) => self.resume(process),
             Event::Turn(agent) => self.turn(agent),
-            Event::Patience(agent, request, attempt) => self.lose_patience(agent, request, attempt),
+            Event::Patience(agent) => self.check_patience(agent),
             Event::Disconnected(agent, request, attempt) => {
                 self.lose_patience(agent, request, attempt);
             }
@@ -224,6 +264,7 @@ impl<'p> World<'p> {
             Event::StoreArrival(process, incarnation, step, command) => {
                 self.remote_command(process, incarnation, step, &command);
             }
+            Event::SyncSoon => self.store.sync(),
             Event::Strike(fault) => self.strike(fault),
             Event::Relief(relief) => self.relieve(relief),
             Event::Quiet => self.calm(),
@@ -238,6 +279,9 @@ impl<'p> World<'p> {
             processes: &self.process_names,
             agents: &self.agent_names,
         };
+        if let Some(observer) = &mut self.observer {
+            observer.observe(self.recorder.count(), observation, &ground);
+        }
         if let Err(breach) = self.judges.observe(observation, &ground) {
             self.breach.get_or_insert(breach);
         }

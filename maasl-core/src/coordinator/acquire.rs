@@ -8,6 +8,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::call::{Cx, mixed_up};
@@ -30,11 +31,11 @@ const PROBE_INTERVAL_MS: u64 = 100;
 
 /// What is asked for.
 pub(super) struct Wanted {
-    pub(super) wants: Vec<Want>,
+    pub(super) wants: Arc<[Want]>,
     pub(super) kind: LeaseKind,
     pub(super) ttl_ms: u64,
     pub(super) lock_delay_ms: u64,
-    pub(super) purpose: Option<String>,
+    pub(super) purpose: Option<Arc<str>>,
     pub(super) urgency: Urgency,
     pub(super) max_wait_ms: u64,
     pub(super) request: Option<RequestKey>,

@@ -105,8 +105,16 @@ pub(super) async fn recall(
     let Some(request) = request else {
         return Ok(None);
     };
-    match cx.store(Command::Recall(request.clone())).await? {
-        Outcome::NotAnswered => Ok(None),
+    let mut known = cx.store(Command::Recall(request.clone())).await?;
+    if let Outcome::NeedRecovery(open) = &known {
+        // The end of a commit may be lost with the power after it was
+        // acknowledged; its answer is then made again from its intent.
+        settle::settle_if_dead(cx, open.clone()).await?;
+        known = cx.store(Command::Recall(request.clone())).await?;
+    }
+    match known {
+        // A commit whose process lives has not been answered.
+        Outcome::NotAnswered | Outcome::NeedRecovery(_) => Ok(None),
         Outcome::Answered(receipt) => {
             replayed(cx).await?;
             Ok(Some(receipt))
@@ -227,11 +235,11 @@ async fn take(cx: &Cx, call: &Call, ops: &[FileOp]) -> Result<Result<Right, Rece
         .collect();
     let max_wait_ms = call.max_wait_ms.unwrap_or(policy.max_wait_ms(call.urgency));
     let wanted = Wanted {
-        wants: crate::resource::canonical(keys),
+        wants: crate::resource::canonical(keys).into(),
         kind: LeaseKind::Call,
         ttl_ms: policy.lease_ttl_ms,
         lock_delay_ms: policy.lock_delay_ms,
-        purpose: ops.first().map(|op| op.name().to_string()),
+        purpose: ops.first().map(|op| op.name().into()),
         urgency: call.urgency,
         max_wait_ms: max_wait_ms.min(config.limits.max_wait_ms),
         request: None,
@@ -406,7 +414,9 @@ impl Change<'_> {
         self.commit(&plan, staged).await
     }
 
-    /// Brings new contents to the disk under names of their own.
+    /// Writes new contents under names of their own. Those of a set are on the
+    /// disk before its intent is, or recovery could make half of it visible; a
+    /// single one has time until its swap.
     async fn stage(&mut self, plan: &Plan, attempt: u32) -> Result<Vec<Staged>, Refusal> {
         let session = &self.cx.seed.session;
         let op = self.cx.seed.entropy.derive("op", attempt.into());
@@ -420,6 +430,7 @@ impl Change<'_> {
                     like: file.like.clone(),
                     target: file.path.clone(),
                     content: content.bytes.clone(),
+                    at_once: plan.files.len() > 1,
                 };
                 self.cx.perform(effect).await?;
             }

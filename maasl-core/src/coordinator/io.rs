@@ -245,7 +245,7 @@ pub enum Effect {
         number: u64,
     },
     /// Write new content beside the tree, with the permissions and attributes of
-    /// `like`, and bring it to the disk.
+    /// `like`, and begin to bring it to the disk.
     Stage {
         /// The name to stage under.
         name: String,
@@ -256,6 +256,9 @@ pub enum Effect {
         target: String,
         /// The content.
         content: Arc<[u8]>,
+        /// Whether it must be on the disk before this is answered. Otherwise it
+        /// need be there only before a swap makes it visible.
+        at_once: bool,
     },
     /// Remove staged content that will not be used.
     Discard(Vec<String>),
@@ -263,8 +266,8 @@ pub enum Effect {
     Latch(Vec<ResourceKey>),
     /// Drop every latch this call holds.
     Unlatch,
-    /// Make one change visible. The new bytes leave the staged name, and what
-    /// they displace takes it.
+    /// Make one change visible, once its new bytes are on the disk. They leave the
+    /// staged name, and what they displace takes it.
     Swap(CommitItem),
     /// Take a change back: what the staged name holds returns to the file, and
     /// what the file holds takes the staged name.

@@ -37,6 +37,7 @@ use self::io::{Call, CallId, Event, Input, Output, Reply, Request, Response};
 use self::shared::Shared;
 use crate::config::Config;
 use crate::id::{AgentId, Entropy, SessionId};
+use crate::lease::Lease;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 
@@ -135,6 +136,13 @@ impl Coordinator {
     #[must_use]
     pub fn calls(&self) -> usize {
         self.calls.len()
+    }
+
+    /// The leases this process counts as its own, and until when it relies on
+    /// each, by its own clock. For observers: nothing is decided by it.
+    #[must_use]
+    pub fn believed(&self) -> alloc::vec::Vec<(Lease, Timestamp)> {
+        self.shared.borrow().believed()
     }
 
     fn start(&mut self, id: CallId, call: Call, now: Timestamp) {

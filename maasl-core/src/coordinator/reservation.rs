@@ -105,7 +105,7 @@ pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<
         Got::Lease { lease, waited_ms } => Ok(Receipt::Leased {
             lease: lease.id,
             token: lease.token,
-            wants: lease.wants,
+            wants: lease.wants.to_vec(),
             ttl_ms: lease.ttl_ms,
             waited_ms,
         }),
@@ -128,7 +128,7 @@ async fn reenter(
             Ok(covered.then_some(Receipt::Leased {
                 lease: lease.id,
                 token: lease.token,
-                wants: lease.wants,
+                wants: lease.wants.to_vec(),
                 ttl_ms: expires_in_ms,
                 waited_ms: 0,
             }))
@@ -169,7 +169,7 @@ async fn wanted(cx: &Cx, call: &Call, asked: Reservation) -> Result<Wanted, Refu
         .min();
     let max_wait_ms = call.max_wait_ms.or(by_class).unwrap_or(0);
     Ok(Wanted {
-        wants: canonical(wants),
+        wants: canonical(wants).into(),
         kind: LeaseKind::Reservation,
         ttl_ms,
         lock_delay_ms: policies
@@ -177,7 +177,7 @@ async fn wanted(cx: &Cx, call: &Call, asked: Reservation) -> Result<Wanted, Refu
             .map(|policy| policy.lock_delay_ms)
             .max()
             .unwrap_or(0),
-        purpose: asked.purpose,
+        purpose: asked.purpose.map(Into::into),
         urgency: call.urgency,
         max_wait_ms: max_wait_ms.min(limits.max_wait_ms),
         request: call.request.clone(),
@@ -208,7 +208,7 @@ async fn want(cx: &Cx, resource: ResourceWanted, policy: &Policy) -> Result<Want
             scope: resource.scope,
         },
         mode: resource.mode,
-        class: resource.class,
+        class: resource.class.into(),
     })
 }
 

@@ -102,6 +102,12 @@ impl Shared {
         self.held.keys().cloned().collect()
     }
 
+    pub(super) fn believed(&self) -> Vec<(Lease, Timestamp)> {
+        let held = self.held.values();
+        let held = held.map(|held| (held.lease.clone(), held.usable_until));
+        held.collect()
+    }
+
     /// How many reservations this process holds.
     pub(super) fn reservations(&self) -> u64 {
         let held = self.held.values();

@@ -7,8 +7,10 @@
 //! another asks for the latches first. Leaves to others: taking latches, settling
 //! open commits, finding dead sessions, sleeping.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::command::Acquire;
@@ -16,7 +18,7 @@ use super::counter::{Count, Counter, wait_bucket};
 use super::decide::{StoreClock, earlier_answer};
 use super::outcome::{Blocker, Change, Decision, Outcome, Wake};
 use super::query::{Need, Query, RowSet};
-use super::row::{Answered, CommitIntent, Lease, LeaseEnd, LeaseKind, Meta, Ticket};
+use super::row::{Answered, Lease, LeaseEnd, LeaseKind, Meta, Ticket};
 use super::{deadlock, ending, planted};
 use crate::id::{Owner, SessionId, TicketNo, Token};
 use crate::mutant::{Mutant, is_active};
@@ -37,22 +39,17 @@ pub(super) fn acquire(rows: &RowSet, asked: &Acquire, clock: StoreClock) -> Resu
     let front = Front::of(rows, asked, queued.map(|ticket| ticket.no), clock.now)?;
     if !front.is_clear() {
         if is_active(Mutant::PartialSetKept)
-            && let Some(part) = planted::free_part(asked, front.held.iter().map(|(lease, _)| lease))
+            && let Some(part) =
+                planted::free_part(asked, front.held.iter().map(|(lease, _)| *lease))
         {
             return grant(rows, &part, queued, &front, clock);
         }
         return wait(rows, asked, queued, &front, clock);
     }
-    let (keys, intents) = end_conditions(rows, &front.claimable)?;
-    let latched = is_active(Mutant::TakeoverWithoutLatch)
-        || keys.iter().all(|key| asked.latched.contains(key));
-    if !latched {
-        return Ok(Decision::unchanged(Outcome::NeedLatches {
-            keys: keys.into_iter().collect(),
-        }));
-    }
-    if !intents.is_empty() {
-        return Ok(Decision::unchanged(Outcome::NeedRecovery(intents)));
+    let is_latched =
+        |key: &ResourceKey| is_active(Mutant::TakeoverWithoutLatch) || asked.latched.contains(key);
+    if let Some(refusal) = end_refused(rows, front.claimable.iter().copied(), is_latched)? {
+        return Ok(Decision::unchanged(refusal));
     }
     grant(rows, asked, queued, &front, clock)
 }
@@ -65,7 +62,7 @@ fn own_ticket<'a>(
     asked: &Acquire,
     now: Timestamp,
 ) -> Result<Option<&'a Ticket>, Need> {
-    for want in &asked.wants {
+    for want in asked.wants.iter() {
         let tickets = rows.tickets(Query::TicketsOverlapping(want.extent.clone()))?;
         let own = |ticket: &&Ticket| ticket.lease == asked.lease && !ticket.is_lapsed(now);
         if let Some(ticket) = tickets.iter().find(own) {
@@ -88,24 +85,32 @@ pub(super) fn holder(lease: &Lease, key: &ResourceKey, now: Timestamp) -> Blocke
     }
 }
 
-/// What ending these leases requires: the latches of their keys and of the files
-/// their open commits touch, and those commits settled.
-pub(super) fn end_conditions(
-    rows: &RowSet,
-    leases: &[Lease],
-) -> Result<(BTreeSet<ResourceKey>, Vec<CommitIntent>), Need> {
-    let mut keys = BTreeSet::new();
+/// Why these leases cannot end yet; nothing where they can. It takes the latches
+/// of their keys and of the files their open commits touch, and those commits
+/// settled.
+pub(super) fn end_refused<'a>(
+    rows: &'a RowSet,
+    leases: impl Iterator<Item = &'a Lease> + Clone,
+    is_latched: impl Fn(&ResourceKey) -> bool,
+) -> Result<Option<Outcome>, Need> {
     let mut open = Vec::new();
-    for lease in leases {
-        keys.extend(lease.keys().cloned());
-        for intent in rows.intents(Query::IntentsOf(lease.token))? {
-            keys.extend(intent.latches.iter().cloned());
-            if !is_active(Mutant::OpenIntentsNotSettled) {
-                open.push(intent.clone());
-            }
+    for lease in leases.clone() {
+        if !is_active(Mutant::OpenIntentsNotSettled) {
+            open.extend(rows.intents(Query::IntentsOf(lease.token))?);
         }
     }
-    Ok((keys, open))
+    let held = leases.flat_map(Lease::keys);
+    let needed = held.chain(open.iter().flat_map(|intent| &intent.latches));
+    Ok(if !needed.clone().all(is_latched) {
+        let keys: BTreeSet<_> = needed.cloned().collect();
+        let keys = keys.into_iter().collect();
+        Some(Outcome::NeedLatches { keys })
+    } else if !open.is_empty() {
+        let open = open.into_iter().cloned().collect();
+        Some(Outcome::NeedRecovery(open))
+    } else {
+        None
+    })
 }
 
 fn answered_before(
@@ -143,25 +148,25 @@ fn answered_before(
 
 /// Everything between a request and its grant.
 #[derive(Clone)]
-struct Front {
+struct Front<'a> {
     /// Live leases in the way, and the contested key of each.
-    held: Vec<(Lease, ResourceKey)>,
+    held: Vec<(&'a Lease, &'a ResourceKey)>,
     /// Leases that may be ended for this request.
-    claimable: Vec<Lease>,
+    claimable: Vec<&'a Lease>,
     /// Dead sessions' leases whose lock-delay begins now.
     died: Vec<Lease>,
     /// Live waiters in front, and the contested key of each.
-    waiting: Vec<(Ticket, ResourceKey)>,
+    waiting: Vec<(&'a Ticket, &'a ResourceKey)>,
     /// Batch waiters this request passes.
-    passed: Vec<Ticket>,
+    passed: Vec<&'a Ticket>,
     /// Waiters whose time is over; those behind them knew when.
     gone: BTreeSet<TicketNo>,
 }
 
-impl Front {
+impl<'a> Front<'a> {
     fn of(
-        rows: &RowSet,
-        asked: &Acquire,
+        rows: &'a RowSet,
+        asked: &'a Acquire,
         own: Option<TicketNo>,
         now: Timestamp,
     ) -> Result<Self, Need> {
@@ -214,25 +219,31 @@ impl Front {
 
     fn sort_lease(
         &mut self,
-        lease: &Lease,
-        key: &ResourceKey,
+        lease: &'a Lease,
+        key: &'a ResourceKey,
         dead: &BTreeSet<SessionId>,
         now: Timestamp,
     ) {
         let died = dead.contains(&lease.owner.session);
         if now >= lease.claimable_at() || (died && lease.lock_delay_ms == 0) {
-            self.claimable.push(lease.clone());
+            self.claimable.push(lease);
         } else if died && !lease.is_expired(now) {
             self.died.push(Lease {
                 expires_at: now,
                 ..lease.clone()
             });
         } else {
-            self.held.push((lease.clone(), key.clone()));
+            self.held.push((lease, key));
         }
     }
 
-    fn sort_ticket(&mut self, ticket: &Ticket, key: &ResourceKey, asked: &Acquire, now: Timestamp) {
+    fn sort_ticket(
+        &mut self,
+        ticket: &'a Ticket,
+        key: &'a ResourceKey,
+        asked: &Acquire,
+        now: Timestamp,
+    ) {
         if ticket.is_lapsed(now) {
             self.gone.insert(ticket.no);
         } else if asked.dead.contains(&ticket.owner.session) {
@@ -242,9 +253,9 @@ impl Front {
             && ticket.urgency == Urgency::Batch
             && ticket.bypassed < BYPASS_MAX
         {
-            self.passed.push(ticket.clone());
+            self.passed.push(ticket);
         } else {
-            self.waiting.push((ticket.clone(), key.clone()));
+            self.waiting.push((ticket, key));
         }
     }
 
@@ -270,7 +281,7 @@ impl Front {
             let key = lease.keys().next()?;
             Some(holder(lease, key, now))
         });
-        let waiting = self.waiting.iter().map(|(ticket, key)| Blocker {
+        let waiting = self.waiting.iter().map(|&(ticket, key)| Blocker {
             key: key.clone(),
             owner: ticket.owner.clone(),
             token: None,
@@ -310,7 +321,7 @@ fn wait(
     rows: &RowSet,
     asked: &Acquire,
     queued: Option<&Ticket>,
-    front: &Front,
+    front: &Front<'_>,
     clock: StoreClock,
 ) -> Result<Decision, Need> {
     let mut changes = front.housekeeping();
@@ -367,9 +378,9 @@ fn wait(
     })
 }
 
-impl Front {
+impl<'a> Front<'a> {
     /// Whom the request waits for, and through what.
-    fn obstacles(&self) -> Vec<deadlock::Obstacle> {
+    fn obstacles(&self) -> Vec<deadlock::Obstacle<'a>> {
         let held = self
             .held
             .iter()
@@ -377,7 +388,7 @@ impl Front {
         let waiting = self
             .waiting
             .iter()
-            .map(|(ticket, _)| deadlock::Obstacle::Ticket(ticket.clone()));
+            .map(|(ticket, _)| deadlock::Obstacle::Ticket(ticket));
         held.chain(waiting).collect()
     }
 }
@@ -385,7 +396,7 @@ impl Front {
 /// Waiters that this one's leaving the queue without a grant may serve.
 fn wake_behind(rows: &RowSet, leaving: Option<&Ticket>, now: Timestamp) -> Result<Vec<Wake>, Need> {
     match leaving {
-        Some(ticket) => ending::waiters_to_wake(rows, &ticket.wants, &[ticket.no], now, |_| false),
+        Some(ticket) => ending::waiters_to_wake(rows, &*ticket.wants, &[ticket.no], now, |_| false),
         None => Ok(Vec::new()),
     }
 }
@@ -423,7 +434,7 @@ fn grant(
     rows: &RowSet,
     asked: &Acquire,
     queued: Option<&Ticket>,
-    front: &Front,
+    front: &Front<'_>,
     clock: StoreClock,
 ) -> Result<Decision, Need> {
     let meta = rows.meta()?;
@@ -447,7 +458,7 @@ fn grant(
         };
         changes.extend(ending::end_rows(victim, end, clock.wall_ms));
     }
-    for ticket in &front.passed {
+    for &ticket in &front.passed {
         let bypassed = ticket.bypassed + 1;
         changes.push(Change::PutTicket(Ticket {
             bypassed,
@@ -459,16 +470,16 @@ fn grant(
     changes.push(Change::PutLease(lease.clone()));
     changes.extend(grant_record(asked, &lease, clock.wall_ms));
     let class = class_of(&asked.wants);
-    changes.push(Change::Add(Count::one(Counter::Acquired, class)));
+    changes.push(Change::Add(Count::one(Counter::Acquired, class.clone())));
     changes.push(Change::Add(Count::one(
         Counter::Wait(wait_bucket(asked.waited_us)),
-        class,
+        class.clone(),
     )));
     let takeovers = front.claimable.len() as u64;
     if takeovers > 0 {
         changes.push(Change::Add(Count {
             counter: Counter::Takeovers,
-            class: class.into(),
+            class,
             by: takeovers,
         }));
     }
@@ -497,17 +508,12 @@ fn wake_after_grant(
     rows: &RowSet,
     asked: &Acquire,
     own: Option<TicketNo>,
-    front: &Front,
+    front: &Front<'_>,
     now: Timestamp,
 ) -> Result<Vec<Wake>, Need> {
-    let freed: Vec<Want> = front
-        .claimable
-        .iter()
-        .flat_map(|lease| lease.wants.clone())
-        .collect();
-    let own: Vec<TicketNo> = own.into_iter().collect();
+    let freed = front.claimable.iter().flat_map(|lease| &*lease.wants);
     let blocked = |ticket: &Ticket| ticket.wants.iter().any(|want| contests(&asked.wants, want));
-    ending::waiters_to_wake(rows, &freed, &own, now, blocked)
+    ending::waiters_to_wake(rows, freed, own.as_slice(), now, blocked)
 }
 
 /// Waiters whose wait this grant may have made part of a circle: waiting is
@@ -518,7 +524,7 @@ fn wake_to_find_circles(
     rows: &RowSet,
     asked: &Acquire,
     own: Option<TicketNo>,
-    front: &Front,
+    front: &Front<'_>,
     now: Timestamp,
 ) -> Result<Vec<Wake>, Need> {
     let mut held_up: Vec<(TicketNo, &[Want])> = Vec::new();
@@ -530,7 +536,7 @@ fn wake_to_find_circles(
     }
     let passed = front.passed.iter();
     let spent = passed.filter(|ticket| ticket.bypassed + 1 == BYPASS_MAX);
-    held_up.extend(spent.map(|ticket| (ticket.no, ticket.wants.as_slice())));
+    held_up.extend(spent.map(|ticket| (ticket.no, &*ticket.wants)));
     let mut wake = Vec::new();
     for (after, wants) in held_up {
         for want in wants {
@@ -553,15 +559,15 @@ fn grant_record(asked: &Acquire, lease: &Lease, wall_ms: u64) -> Option<Change> 
     let receipt = Receipt::Leased {
         lease: lease.id.clone(),
         token: lease.token,
-        wants: lease.wants.clone(),
+        wants: lease.wants.to_vec(),
         ttl_ms: lease.ttl_ms,
         waited_ms: asked.waited_us / 1000,
     };
-    Some(Change::PutAnswered(Answered {
+    Some(Change::PutAnswered(Box::new(Answered {
         request,
         receipt,
         wall_ms,
-    }))
+    })))
 }
 
 fn new_lease(asked: &Acquire, token: Token, clock: StoreClock) -> Lease {
@@ -588,6 +594,8 @@ fn next_token(meta: &Meta) -> Token {
 }
 
 /// The class under which a set is counted: that of its first want.
-pub(super) fn class_of(wants: &[Want]) -> &str {
-    wants.first().map_or("", |want| want.class.as_str())
+pub(super) fn class_of(wants: &[Want]) -> Arc<str> {
+    wants
+        .first()
+        .map_or_else(Arc::default, |want| want.class.clone())
 }

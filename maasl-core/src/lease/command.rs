@@ -6,6 +6,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -97,20 +98,28 @@ impl Command {
         )
     }
 
-    /// Whether the caller may act on the outcome only once it would survive a
-    /// power cut. A grant need not: the generation covers a lost tail of tokens.
-    /// The intent of a single file need not either: its swap is atomic by
-    /// itself, and the commit that ends it carries both to the disk. The intent
-    /// of a set is what makes the set whole, so it must.
+    /// When the outcome must be on the disk. A grant need not be: the generation
+    /// covers a lost tail of tokens. An intent must be before the first swap: it
+    /// names the contents, the versions and the answer of its commit. So the end
+    /// of a commit that went as its intent says may follow: a power cut that
+    /// takes it leaves the intent, and recovery ends the commit in the same way.
+    /// Any other end says more than its intent does, or stands for an intent
+    /// whose author may have died before it was synced.
     #[must_use]
-    pub fn must_be_durable(&self) -> bool {
+    pub fn sync_need(&self) -> SyncNeed {
         match self {
-            Self::BeginCommit(intent) => {
-                intent.items.len() > 1 && !is_active(Mutant::IntentNotDurable)
+            Self::BeginCommit(_) if is_active(Mutant::IntentNotDurable) => SyncNeed::None,
+            Self::FinishCommit(finish)
+                if finish.exceptions.is_empty() && finish.recovered_by.is_none() =>
+            {
+                SyncNeed::Soon
             }
-            Self::TurnBack(_) | Self::FinishCommit(_) | Self::Revoke(_) => true,
-            Self::Acquire(acquire) => acquire.request.is_some(),
-            Self::Open(_)
+            Self::BeginCommit(_) | Self::TurnBack(_) | Self::FinishCommit(_) | Self::Revoke(_) => {
+                SyncNeed::First
+            }
+            Self::Acquire(acquire) if acquire.request.is_some() => SyncNeed::First,
+            Self::Acquire(_)
+            | Self::Open(_)
             | Self::CloseSession(_)
             | Self::Reserve(_)
             | Self::Cancel(_)
@@ -122,9 +131,20 @@ impl Command {
             | Self::Inspect(_)
             | Self::Recall(_)
             | Self::Tally(_)
-            | Self::Snapshot => false,
+            | Self::Snapshot => SyncNeed::None,
         }
     }
+}
+
+/// When the outcome of a command must be on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncNeed {
+    /// Before anybody acts on it.
+    First,
+    /// Some milliseconds later: it can be made again from what is there.
+    Soon,
+    /// With whatever is synced next.
+    None,
 }
 
 /// Arguments of [`Command::Open`].
@@ -151,7 +171,7 @@ pub struct Acquire {
     /// Who asks.
     pub owner: Owner,
     /// For what, in canonical order.
-    pub wants: Vec<Want>,
+    pub wants: Arc<[Want]>,
     /// For a call or across calls.
     pub kind: LeaseKind,
     /// How long the lease protects without renewal.
@@ -159,7 +179,7 @@ pub struct Acquire {
     /// How long the resource stays closed after an unclean end of this lease.
     pub lock_delay_ms: u64,
     /// What the holder says it is doing.
-    pub purpose: Option<String>,
+    pub purpose: Option<Arc<str>>,
     /// Interactive or batch.
     pub urgency: Urgency,
     /// How long to queue from now on; zero refuses at once.

@@ -7,10 +7,12 @@
 //! finished once, whoever does it. Leaves to others: the swap itself, and the
 //! latches.
 
-use alloc::string::{String, ToString};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::acquire::{class_of, end_conditions};
+use super::acquire::{class_of, end_refused};
 use super::command::{FinishCommit, ItemEnd};
 use super::counter::{Count, Counter};
 use super::decide::{StoreClock, earlier_answer};
@@ -21,7 +23,7 @@ use super::row::{Answered, CommitIntent, CommitItem, Lease, LeaseEnd, OUTSIDE, V
 use crate::id::{AgentId, ContentHash, OpId, Token};
 use crate::mutant::{Mutant, is_active};
 use crate::reply::{Receipt, SwapConflict};
-use crate::resource::{Extent, Scope};
+use crate::resource::{Extent, ResourceKey, Scope};
 
 impl CommitItem {
     /// The place of the item in the tree of keys.
@@ -71,16 +73,9 @@ pub(super) fn begin(
     }
     // Whoever holds the latches of a lease is alone in it, so another commit
     // that is open under it was left by a process that died.
-    let (keys, open) = end_conditions(rows, core::slice::from_ref(standing))?;
-    if !open.is_empty() {
-        let latched = keys.iter().all(|key| intent.latches.contains(key));
-        return Ok(Decision::unchanged(if latched {
-            Outcome::NeedRecovery(open)
-        } else {
-            Outcome::NeedLatches {
-                keys: keys.into_iter().collect(),
-            }
-        }));
+    let is_latched = |key: &ResourceKey| intent.latches.contains(key);
+    if let Some(refusal) = end_refused(rows, core::iter::once(standing), is_latched)? {
+        return Ok(Decision::unchanged(refusal));
     }
     Ok(begun(intent))
 }
@@ -88,7 +83,7 @@ pub(super) fn begin(
 fn begun(intent: &CommitIntent) -> Decision {
     Decision {
         outcome: Outcome::Begun,
-        changes: [Change::PutIntent(intent.clone())].into(),
+        changes: [Change::PutIntent(Box::new(intent.clone()))].into(),
     }
 }
 
@@ -113,7 +108,7 @@ pub(super) fn turn_back(rows: &RowSet, op: &OpId) -> Result<Decision, Need> {
     };
     Ok(Decision {
         outcome: Outcome::Done { wake: Vec::new() },
-        changes: [Change::PutIntent(intent)].into(),
+        changes: [Change::PutIntent(Box::new(intent))].into(),
     })
 }
 
@@ -135,16 +130,16 @@ pub(super) fn finish(
     }
     changes.extend(answer_record(intent, asked, &receipt, clock.wall_ms));
     let lease = rows.lease(&intent.lease)?;
-    let class = lease.map_or("", |lease| class_of(&lease.wants)).to_string();
+    let class = lease.map_or_else(Arc::default, |lease| class_of(&lease.wants));
     changes.extend(asked.counts.iter().cloned().map(Change::Add));
     if asked.recovered_by.is_some() {
-        changes.push(Change::Add(Count::one(Counter::Recovered, &class)));
+        changes.push(Change::Add(Count::one(Counter::Recovered, class.clone())));
     }
     let mut wake = Vec::new();
     if let Some(lease) = lease.filter(|_| intent.release) {
         changes.extend(end_rows(lease, LeaseEnd::Released, clock.wall_ms));
-        changes.push(Change::Add(Count::one(Counter::Released, &class)));
-        wake = waiters_to_wake(rows, &lease.wants, &[], clock.now, |_| false)?;
+        changes.push(Change::Add(Count::one(Counter::Released, class)));
+        wake = waiters_to_wake(rows, &*lease.wants, &[], clock.now, |_| false)?;
     }
     Ok(Decision {
         outcome: Outcome::Finished { receipt, wake },
@@ -167,11 +162,11 @@ fn answer_record(
     let recorded = !undone && !is_active(Mutant::AnswerNotRecorded);
     let request = intent.request.clone().filter(|_| recorded)?;
     let receipt = receipt.clone();
-    Some(Change::PutAnswered(Answered {
+    Some(Change::PutAnswered(Box::new(Answered {
         request,
         receipt,
         wall_ms,
-    }))
+    })))
 }
 
 /// Adds to the history of one file: first what had come from outside since the

@@ -5,6 +5,7 @@
 //! to others: how they are shown.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +82,7 @@ pub struct Count {
     /// Which counter.
     pub counter: Counter,
     /// For which resource class.
-    pub class: String,
+    pub class: Arc<str>,
     /// How much.
     pub by: u64,
 }
@@ -89,7 +90,7 @@ pub struct Count {
 impl Count {
     /// One more of `counter` for `class`.
     #[must_use]
-    pub fn one(counter: Counter, class: &str) -> Self {
+    pub fn one(counter: Counter, class: impl Into<Arc<str>>) -> Self {
         Self {
             counter,
             class: class.into(),

@@ -19,19 +19,19 @@ use crate::resource::Want;
 use crate::time::Timestamp;
 
 /// Somebody a request waits for.
-pub(super) enum Obstacle {
+pub(super) enum Obstacle<'a> {
     /// The holder of a reservation: it returns it when its own calls have come
     /// back, so whatever they wait for is waited for here too.
-    Reservation(Owner),
+    Reservation(&'a Owner),
     /// A waiter in front.
-    Ticket(Ticket),
+    Ticket(&'a Ticket),
 }
 
-impl Obstacle {
+impl<'a> Obstacle<'a> {
     /// The obstacle that a lease is; nothing for a lease its call will return
     /// without waiting for anybody.
-    pub(super) fn of_lease(lease: &Lease) -> Option<Self> {
-        (lease.kind == LeaseKind::Reservation).then(|| Self::Reservation(lease.owner.clone()))
+    pub(super) fn of_lease(lease: &'a Lease) -> Option<Self> {
+        (lease.kind == LeaseKind::Reservation).then_some(Self::Reservation(&lease.owner))
     }
 }
 
@@ -41,7 +41,7 @@ pub(super) fn circle(
     rows: &RowSet,
     asked: &Acquire,
     queued: Option<&Ticket>,
-    obstacles: Vec<Obstacle>,
+    obstacles: Vec<Obstacle<'_>>,
     now: Timestamp,
 ) -> Result<Option<Vec<Owner>>, Need> {
     let path = Vec::from([asked.owner.clone()]);
@@ -74,14 +74,14 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Whether one of these leads back to the requester; the path then is the
     /// circle.
-    fn through(&mut self, obstacles: Vec<Obstacle>) -> Result<bool, Need> {
+    fn through(&mut self, obstacles: Vec<Obstacle<'_>>) -> Result<bool, Need> {
         for obstacle in obstacles {
             let closed = match obstacle {
-                Obstacle::Ticket(ticket) => self.behind(&ticket)?,
-                Obstacle::Reservation(owner) if owner == self.asked.owner => self.is_circle(),
+                Obstacle::Ticket(ticket) => self.behind(ticket)?,
+                Obstacle::Reservation(owner) if *owner == self.asked.owner => self.is_circle(),
                 Obstacle::Reservation(owner) => {
                     let mut closed = false;
-                    for ticket in self.rows.tickets(Query::TicketsOf(owner))? {
+                    for ticket in self.rows.tickets(Query::TicketsOf(owner.clone()))? {
                         closed = closed || self.behind(ticket)?;
                     }
                     closed
@@ -119,9 +119,13 @@ impl Walk<'_> {
     }
 }
 
-fn obstacles_of(rows: &RowSet, waiter: &Ticket, now: Timestamp) -> Result<Vec<Obstacle>, Need> {
+fn obstacles_of<'a>(
+    rows: &'a RowSet,
+    waiter: &Ticket,
+    now: Timestamp,
+) -> Result<Vec<Obstacle<'a>>, Need> {
     let mut obstacles = Vec::new();
-    for want in &waiter.wants {
+    for want in waiter.wants.iter() {
         let conflicting = |wants: &[Want]| wants.iter().any(|other| other.conflicts(want));
         for lease in rows.leases(Query::LeasesOverlapping(want.extent.clone()))? {
             if !lease.is_expired(now) && conflicting(&lease.wants) {
@@ -130,7 +134,7 @@ fn obstacles_of(rows: &RowSet, waiter: &Ticket, now: Timestamp) -> Result<Vec<Ob
         }
         for ticket in rows.tickets(Query::TicketsOverlapping(want.extent.clone()))? {
             if ticket.no < waiter.no && conflicting(&ticket.wants) {
-                obstacles.push(Obstacle::Ticket(ticket.clone()));
+                obstacles.push(Obstacle::Ticket(ticket));
             }
         }
     }

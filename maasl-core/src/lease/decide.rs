@@ -56,18 +56,23 @@ pub fn transact<E>(
     clock: StoreClock,
     mut load: impl FnMut(&Query) -> Result<Rows, E>,
 ) -> Result<Decision, E> {
-    let mut rows = RowSet::default();
-    for query in foreseen(command) {
+    let first = foreseen(command);
+    let mut rows = RowSet::with_capacity(first.len() + 2);
+    let mut fetch = |rows: &mut RowSet, query: Query| {
         let answer = load(&query)?;
         rows.insert(query, answer);
+        Ok(())
+    };
+    for query in first {
+        fetch(&mut rows, query)?;
+    }
+    for query in foreseen_next(command, &rows) {
+        fetch(&mut rows, query)?;
     }
     loop {
         match decide(&rows, command, clock) {
             Ok(decision) => return Ok(decision),
-            Err(Need(query)) => {
-                let answer = load(&query)?;
-                rows.insert(query, answer);
-            }
+            Err(Need(query)) => fetch(&mut rows, query)?,
         }
     }
 }
@@ -77,9 +82,10 @@ pub fn transact<E>(
 fn foreseen(command: &Command) -> Vec<Query> {
     match command {
         Command::Acquire(asked) if asked.request.is_none() => {
-            let lease = asked.lease.clone();
-            let mut queries = Vec::from([Query::Lease(lease.clone()), Query::Ended(lease)]);
-            for want in &asked.wants {
+            let lease = &asked.lease;
+            let mut queries = Vec::with_capacity(3 + 2 * asked.wants.len());
+            queries.extend([Query::Lease(lease.clone()), Query::Ended(lease.clone())]);
+            for want in asked.wants.iter() {
                 queries.push(Query::LeasesOverlapping(want.extent.clone()));
                 queries.push(Query::TicketsOverlapping(want.extent.clone()));
             }
@@ -87,6 +93,42 @@ fn foreseen(command: &Command) -> Vec<Query> {
             queries
         }
         Command::Release(asked) => [Query::Lease(asked.lease.clone())].into(),
+        Command::BeginCommit(intent) if intent.request.is_none() => [
+            Query::Intent(intent.op.clone()),
+            Query::Lease(intent.lease.clone()),
+            Query::IntentsOf(intent.token),
+        ]
+        .into(),
+        Command::FinishCommit(asked) => [Query::Intent(asked.op.clone())].into(),
+        _ => Vec::new(),
+    }
+}
+
+/// What it asks for next, where that follows from the row it begins with.
+fn foreseen_next(command: &Command, rows: &RowSet) -> Vec<Query> {
+    match command {
+        Command::Release(asked) => {
+            let Ok(Some(lease)) = rows.lease(&asked.lease) else {
+                return Vec::new();
+            };
+            let extents = lease.wants.iter().map(|want| want.extent.clone());
+            let waiters = extents.map(Query::TicketsOverlapping);
+            [Query::IntentsOf(lease.token)]
+                .into_iter()
+                .chain(waiters)
+                .collect()
+        }
+        Command::FinishCommit(asked) => {
+            let Ok(Some(intent)) = rows.intent(&asked.op) else {
+                return Vec::new();
+            };
+            let paths = intent.items.iter().map(|item| item.path.clone());
+            let versions = paths.map(Query::Version);
+            [Query::Lease(intent.lease.clone())]
+                .into_iter()
+                .chain(versions)
+                .collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -95,7 +137,7 @@ fn cancel(rows: &RowSet, no: TicketNo, clock: StoreClock) -> Result<Decision, Ne
     let Some(ticket) = rows.ticket(no)? else {
         return Ok(Decision::unchanged(Outcome::Done { wake: Vec::new() }));
     };
-    let wake = ending::waiters_to_wake(rows, &ticket.wants, &[no], clock.now, |_| false)?;
+    let wake = ending::waiters_to_wake(rows, &*ticket.wants, &[no], clock.now, |_| false)?;
     Ok(Decision {
         outcome: Outcome::Done { wake },
         changes: [Change::DeleteTicket(no)].into(),
@@ -167,8 +209,20 @@ pub(super) fn earlier_answer(answered: Option<&Answered>, request: &RequestKey) 
 }
 
 fn recall(rows: &RowSet, request: &RequestKey) -> Result<Decision, Need> {
-    let known = earlier_answer(rows.answered(&request.key)?, request);
-    Ok(Decision::unchanged(known.unwrap_or(Outcome::NotAnswered)))
+    if let Some(known) = earlier_answer(rows.answered(&request.key)?, request) {
+        return Ok(Decision::unchanged(known));
+    }
+    let open = rows.intents(Query::AllIntents)?.iter();
+    let open = open.filter(|intent| {
+        let under = intent.request.as_ref();
+        under.is_some_and(|under| under.key == request.key)
+    });
+    let open: Vec<_> = open.cloned().collect();
+    Ok(Decision::unchanged(if open.is_empty() {
+        Outcome::NotAnswered
+    } else {
+        Outcome::NeedRecovery(open)
+    }))
 }
 
 fn tally(counts: &[Count]) -> Decision {

@@ -7,9 +7,10 @@
 //! latches and ringing the waiters.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::acquire::{class_of, end_conditions};
+use super::acquire::{class_of, end_refused};
 use super::command::{Release, Revoke};
 use super::counter::{Count, Counter};
 use super::decide::StoreClock;
@@ -20,7 +21,7 @@ use super::row::{EndedLease, Lease, LeaseEnd, Ticket};
 use crate::id::{LeaseId, TicketNo};
 use crate::mutant::{Mutant, is_active};
 use crate::policy::Urgency;
-use crate::resource::Want;
+use crate::resource::{ResourceKey, Want};
 use crate::time::Timestamp;
 
 /// Decides [`super::Command::Renew`].
@@ -52,7 +53,7 @@ pub(super) fn lost(
     expired: Option<&Lease>,
     counter: Counter,
 ) -> Result<Decision, Need> {
-    let class = expired.map_or("", |lease| class_of(&lease.wants));
+    let class = expired.map_or_else(Arc::default, |lease| class_of(&lease.wants));
     let changes = [Change::Add(Count::one(counter, class))].into();
     let ended = rows.ended(id)?.cloned();
     Ok(Decision {
@@ -70,27 +71,22 @@ pub(super) fn release(rows: &RowSet, asked: &Release, clock: StoreClock) -> Resu
     let Some(lease) = lease.or(any_lease(rows, Mutant::OldReleaseFreesNew)?) else {
         return lost(rows, &asked.lease, None, Counter::LostLeases);
     };
-    let (keys, open) = end_conditions(rows, core::slice::from_ref(lease))?;
-    if !keys.iter().all(|key| asked.latched.contains(key)) {
-        return Ok(Decision::unchanged(Outcome::NeedLatches {
-            keys: keys.into_iter().collect(),
-        }));
-    }
-    if !open.is_empty() {
-        return Ok(Decision::unchanged(Outcome::NeedRecovery(open)));
+    let is_latched = |key: &ResourceKey| asked.latched.contains(key);
+    if let Some(refusal) = end_refused(rows, core::iter::once(lease), is_latched)? {
+        return Ok(Decision::unchanged(refusal));
     }
     if lease.is_expired(clock.now) {
         // Its holder is told. The row goes only if nobody waits for it, and its
         // lock-delay is over: such an end rings nobody.
         let mut decision = lost(rows, &asked.lease, Some(lease), Counter::LostLeases)?;
-        let waiters = waiters_to_wake(rows, &lease.wants, &[], clock.now, |_| false)?;
+        let waiters = waiters_to_wake(rows, &*lease.wants, &[], clock.now, |_| false)?;
         if clock.now >= lease.claimable_at() && waiters.is_empty() {
             let end = end_rows(lease, LeaseEnd::Expired, clock.wall_ms);
             decision.changes.extend(end);
         }
         return Ok(decision);
     }
-    let wake = waiters_to_wake(rows, &lease.wants, &[], clock.now, |_| false)?;
+    let wake = waiters_to_wake(rows, &*lease.wants, &[], clock.now, |_| false)?;
     let mut changes = end_rows(lease, LeaseEnd::Released, clock.wall_ms);
     changes.push(Change::Add(Count::one(
         Counter::Released,
@@ -114,7 +110,7 @@ pub(super) fn expire(rows: &RowSet, id: &LeaseId, clock: StoreClock) -> Result<D
     let Some(lease) = rows.lease(id)?.filter(|row| !row.is_expired(clock.now)) else {
         return Ok(Decision::unchanged(Outcome::Done { wake: Vec::new() }));
     };
-    let wake = waiters_to_wake(rows, &lease.wants, &[], clock.now, |_| false)?;
+    let wake = waiters_to_wake(rows, &*lease.wants, &[], clock.now, |_| false)?;
     let lease = Lease {
         expires_at: clock.now,
         ..lease.clone()
@@ -128,16 +124,11 @@ pub(super) fn expire(rows: &RowSet, id: &LeaseId, clock: StoreClock) -> Result<D
 /// Decides [`super::Command::Revoke`].
 pub(super) fn revoke(rows: &RowSet, asked: &Revoke, clock: StoreClock) -> Result<Decision, Need> {
     let victims = rows.leases(Query::LeasesOverlapping(asked.target.clone()))?;
-    let (keys, open) = end_conditions(rows, victims)?;
-    let latched = is_active(Mutant::ForeignReleaseWithoutLatch)
-        || keys.iter().all(|key| asked.latched.contains(key));
-    if !latched {
-        return Ok(Decision::unchanged(Outcome::NeedLatches {
-            keys: keys.into_iter().collect(),
-        }));
-    }
-    if !open.is_empty() {
-        return Ok(Decision::unchanged(Outcome::NeedRecovery(open)));
+    let is_latched = |key: &ResourceKey| {
+        is_active(Mutant::ForeignReleaseWithoutLatch) || asked.latched.contains(key)
+    };
+    if let Some(refusal) = end_refused(rows, victims.iter(), is_latched)? {
+        return Ok(Decision::unchanged(refusal));
     }
     let end = LeaseEnd::Revoked {
         by: asked.by.clone(),
@@ -145,7 +136,6 @@ pub(super) fn revoke(rows: &RowSet, asked: &Revoke, clock: StoreClock) -> Result
     };
     let mut changes = Vec::new();
     let mut leases = Vec::new();
-    let mut freed = Vec::new();
     for victim in victims {
         changes.extend(end_rows(victim, end.clone(), clock.wall_ms));
         changes.push(Change::Add(Count::one(
@@ -153,9 +143,9 @@ pub(super) fn revoke(rows: &RowSet, asked: &Revoke, clock: StoreClock) -> Result
             class_of(&victim.wants),
         )));
         leases.push(ended(victim, end.clone(), clock.wall_ms));
-        freed.extend(victim.wants.iter().cloned());
     }
-    let wake = waiters_to_wake(rows, &freed, &[], clock.now, |_| false)?;
+    let freed = victims.iter().flat_map(|victim| &*victim.wants);
+    let wake = waiters_to_wake(rows, freed, &[], clock.now, |_| false)?;
     Ok(Decision {
         outcome: Outcome::Revoked { leases, wake },
         changes,
@@ -185,9 +175,9 @@ fn ended(lease: &Lease, end: LeaseEnd, ended_wall_ms: u64) -> EndedLease {
 /// Waiters that freeing these wants may serve: each that no other woken one, in
 /// front of it, still holds up, but for those known to be `blocked` otherwise.
 /// Waking one too many costs it one look.
-pub(super) fn waiters_to_wake(
+pub(super) fn waiters_to_wake<'a>(
     rows: &RowSet,
-    freed: &[Want],
+    freed: impl IntoIterator<Item = &'a Want>,
     except: &[TicketNo],
     now: Timestamp,
     blocked: impl Fn(&Ticket) -> bool,

@@ -12,9 +12,10 @@ use super::row::Meta;
 use crate::id::Token;
 
 /// Sequences covered by one raise of the floor. Each opening leaves the rest of
-/// a block unused, so a block is small; each block costs a sync, so it is not
-/// tiny.
-pub const BLOCK: u64 = 1024;
+/// a block unused, so a block is small: 2^37 sequences are 16 million blocks.
+/// Each block costs a sync that a turn waits for, so it is not tiny: under steady
+/// contention one lasts for seconds.
+pub const BLOCK: u64 = 8192;
 
 /// What the floor file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,20 +83,18 @@ fn from_clock(wall_ms: u64) -> Token {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::String;
-
     use super::*;
 
     const NOW: u64 = ORIGIN_WALL_MS + 1_000 * QUARTER_DAY_MS + 7;
 
     fn meta(generation: u64, next_sequence: u64, reserved: u64) -> Meta {
         Meta {
-            store: String::new(),
+            store: "".into(),
             generation,
             next_sequence,
             reserved_through: Token::new(generation, reserved).unwrap(),
             next_ticket: 1,
-            boot: String::new(),
+            boot: "".into(),
         }
     }
 

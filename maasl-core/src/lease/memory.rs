@@ -5,8 +5,10 @@
 //! what is unrelated. Leaves to others: atomicity between threads (the memory
 //! store of `maasl-node`) and loss (the simulator).
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
@@ -33,10 +35,11 @@ pub struct MemoryRows {
     ticket_keys: KeyIndex<TicketNo>,
     ticket_owners: BTreeMap<Owner, BTreeSet<TicketNo>>,
     intents: BTreeMap<OpId, CommitIntent>,
+    intent_tokens: BTreeMap<Token, BTreeSet<OpId>>,
     versions: BTreeMap<String, Vec<Version>>,
     answered: BTreeMap<String, Answered>,
     sessions: BTreeMap<SessionId, Session>,
-    counters: BTreeMap<(Counter, String), u64>,
+    counters: BTreeMap<(Counter, Arc<str>), u64>,
 }
 
 impl MemoryRows {
@@ -64,7 +67,7 @@ impl MemoryRows {
             Query::LeasesOf(owner) => {
                 Rows::Leases(self.leases_by(self.reservations.get(owner).into_iter().flatten()))
             }
-            Query::Ended(id) => Rows::Ended(self.ended.get(id).cloned()),
+            Query::Ended(id) => Rows::Ended(self.ended.get(id).cloned().map(Box::new)),
             Query::Ticket(no) => Rows::Tickets(self.tickets_by([no])),
             Query::AllTickets => Rows::Tickets(self.tickets.values().cloned().collect()),
             Query::TicketsOverlapping(extent) => {
@@ -75,15 +78,13 @@ impl MemoryRows {
             }
             Query::Intent(op) => Rows::Intents(self.intents.get(op).cloned().into_iter().collect()),
             Query::IntentsOf(token) => {
-                let open = self
-                    .intents
-                    .values()
-                    .filter(|intent| intent.token == *token);
+                let open = self.intent_tokens.get(token).into_iter().flatten();
+                let open = open.filter_map(|op| self.intents.get(op));
                 Rows::Intents(open.cloned().collect())
             }
             Query::AllIntents => Rows::Intents(self.intents.values().cloned().collect()),
-            Query::Version(path) => Rows::Version(self.history(path).last().cloned()),
-            Query::Answered(key) => Rows::Answered(self.answered.get(key).cloned()),
+            Query::Version(path) => Rows::Version(self.history(path).last().cloned().map(Box::new)),
+            Query::Answered(key) => Rows::Answered(self.answered.get(key).cloned().map(Box::new)),
             Query::AllSessions => Rows::Sessions(self.sessions.values().cloned().collect()),
         }
     }
@@ -105,12 +106,8 @@ impl MemoryRows {
             }
             Change::PutTicket(ticket) => self.put_ticket(ticket),
             Change::DeleteTicket(no) => self.delete_ticket(no),
-            Change::PutIntent(intent) => {
-                self.intents.insert(intent.op.clone(), intent);
-            }
-            Change::DeleteIntent(op) => {
-                self.intents.remove(&op);
-            }
+            Change::PutIntent(intent) => self.put_intent(*intent),
+            Change::DeleteIntent(op) => self.delete_intent(&op),
             Change::PutVersion(version) => {
                 self.versions
                     .entry(version.path.clone())
@@ -118,13 +115,19 @@ impl MemoryRows {
                     .push(version);
             }
             Change::PutAnswered(answered) => {
-                self.answered.insert(answered.request.key.clone(), answered);
+                let key = answered.request.key.clone();
+                self.answered.insert(key, *answered);
             }
             Change::Add(Count { counter, class, by }) => {
                 let value = self.counters.entry((counter, class)).or_default();
                 *value = value.saturating_add(by);
             }
         }
+    }
+
+    /// The leases there are, expired ones too, by token.
+    pub fn leases(&self) -> impl Iterator<Item = &Lease> {
+        self.leases.values()
     }
 
     /// The versions known of `path`, oldest first.
@@ -135,7 +138,7 @@ impl MemoryRows {
 
     /// Every counter, by counter and class.
     #[must_use]
-    pub fn counters(&self) -> &BTreeMap<(Counter, String), u64> {
+    pub fn counters(&self) -> &BTreeMap<(Counter, Arc<str>), u64> {
         &self.counters
     }
 
@@ -202,6 +205,20 @@ impl MemoryRows {
         remove_from(&mut self.ticket_owners, &ticket.owner, &no);
         self.ticket_keys.remove(&ticket.wants, no);
     }
+
+    fn put_intent(&mut self, intent: CommitIntent) {
+        self.intent_tokens
+            .entry(intent.token)
+            .or_default()
+            .insert(intent.op.clone());
+        self.intents.insert(intent.op.clone(), intent);
+    }
+
+    fn delete_intent(&mut self, op: &OpId) {
+        if let Some(intent) = self.intents.remove(op) {
+            remove_from(&mut self.intent_tokens, &intent.token, op);
+        }
+    }
 }
 
 fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
@@ -213,56 +230,73 @@ fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, va
     }
 }
 
-/// Rows by the keys they are about.
+/// Rows by the keys they are about. Subtrees stand apart, so that where there is
+/// none the ancestors of a key need not be looked at.
 #[derive(Clone, Debug)]
 struct KeyIndex<R> {
-    by_key: BTreeMap<ResourceKey, BTreeMap<R, Scope>>,
+    exact: BTreeMap<ResourceKey, Vec<R>>,
+    subtrees: BTreeMap<ResourceKey, Vec<R>>,
 }
 
 impl<R> Default for KeyIndex<R> {
     fn default() -> Self {
         Self {
-            by_key: BTreeMap::new(),
+            exact: BTreeMap::new(),
+            subtrees: BTreeMap::new(),
         }
     }
 }
 
 impl<R: Copy + Ord> KeyIndex<R> {
     fn insert(&mut self, wants: &[Want], row: R) {
-        for want in wants {
-            let rows = self.by_key.entry(want.extent.key.clone()).or_default();
-            rows.insert(row, want.extent.scope);
-        }
-    }
-
-    fn remove(&mut self, wants: &[Want], row: R) {
-        for want in wants {
-            let Some(rows) = self.by_key.get_mut(&want.extent.key) else {
-                continue;
-            };
-            rows.remove(&row);
-            if rows.is_empty() {
-                self.by_key.remove(&want.extent.key);
+        for Want { extent, .. } in wants {
+            let rows = self.of(extent.scope).entry(extent.key.clone()).or_default();
+            if !rows.contains(&row) {
+                rows.push(row);
             }
         }
     }
 
-    fn overlapping(&self, extent: &Extent) -> BTreeSet<R> {
-        let exact = self.by_key.get(&extent.key).into_iter().flatten();
-        let mut found: BTreeSet<R> = exact.map(|(row, _)| *row).collect();
-        for ancestor in extent.key.ancestors() {
-            let above = self.by_key.get(&ancestor).into_iter().flatten();
-            let reaching = above.filter(|(_, scope)| **scope == Scope::Subtree);
-            found.extend(reaching.map(|(row, _)| *row));
+    fn remove(&mut self, wants: &[Want], row: R) {
+        for Want { extent, .. } in wants {
+            let index = self.of(extent.scope);
+            let Some(rows) = index.get_mut(&extent.key) else {
+                continue;
+            };
+            rows.retain(|other| *other != row);
+            if rows.is_empty() {
+                index.remove(&extent.key);
+            }
         }
-        if extent.scope == Scope::Subtree {
-            let (low, high) = extent.key.range_below();
-            let below = self.by_key.range::<str, _>((
-                Bound::Included(low.as_str()),
-                Bound::Excluded(high.as_str()),
-            ));
-            found.extend(below.flat_map(|(_, rows)| rows.keys().copied()));
+    }
+
+    fn of(&mut self, scope: Scope) -> &mut BTreeMap<ResourceKey, Vec<R>> {
+        match scope {
+            Scope::Exact => &mut self.exact,
+            Scope::Subtree => &mut self.subtrees,
         }
+    }
+
+    /// The rows that overlap `extent`, each once and in order.
+    fn overlapping(&self, extent: &Extent) -> Vec<R> {
+        let mut found = Vec::new();
+        for index in [&self.exact, &self.subtrees] {
+            found.extend(index.get(&extent.key).into_iter().flatten());
+            if extent.scope == Scope::Subtree {
+                let (low, high) = extent.key.range_below();
+                let below = (
+                    Bound::Included(low.as_str()),
+                    Bound::Excluded(high.as_str()),
+                );
+                found.extend(index.range::<str, _>(below).flat_map(|(_, rows)| rows));
+            }
+        }
+        if !self.subtrees.is_empty() {
+            let above = extent.key.ancestors();
+            found.extend(above.filter_map(|key| self.subtrees.get(key)).flatten());
+        }
+        found.sort_unstable();
+        found.dedup();
         found
     }
 }

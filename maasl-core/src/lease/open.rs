@@ -16,7 +16,6 @@ use super::query::{Need, Query, RowSet};
 use super::row::{Lease, Meta};
 use crate::id::{SessionId, TicketNo, Token};
 use crate::mutant::{Mutant, is_active};
-use crate::resource::Want;
 use crate::time::Timestamp;
 
 /// Decides [`super::Command::Open`].
@@ -38,9 +37,9 @@ pub(super) fn open(rows: &RowSet, asked: &Open, clock: StoreClock) -> Result<Dec
     if is_active(Mutant::TokenResetOnRestart) {
         meta.next_sequence = 1;
     }
-    if meta.boot != asked.boot {
+    if *meta.boot != *asked.boot {
         meta.generation += 1;
-        meta.boot.clone_from(&asked.boot);
+        meta.boot = asked.boot.as_str().into();
         changes.extend(forget_old_clock(rows, clock.now)?);
     }
     changes.push(Change::PutMeta(meta.clone()));
@@ -53,12 +52,12 @@ pub(super) fn open(rows: &RowSet, asked: &Open, clock: StoreClock) -> Result<Dec
 
 fn first_meta(asked: &Open) -> Meta {
     Meta {
-        store: asked.store.clone(),
+        store: asked.store.as_str().into(),
         generation: 1,
         next_sequence: asked.first_sequence,
         reserved_through: Token::default(),
         next_ticket: 1,
-        boot: asked.boot.clone(),
+        boot: asked.boot.as_str().into(),
     }
 }
 
@@ -124,12 +123,11 @@ fn forget(
     let numbers: Vec<TicketNo> = gone.iter().map(|ticket| ticket.no).collect();
     let leases = rows.leases(Query::AllLeases)?.iter();
     let orphaned = leases.filter(|lease| is_gone(&lease.owner.session));
-    let freed: Vec<Want> = gone
+    let freed = gone
         .iter()
-        .flat_map(|ticket| ticket.wants.clone())
-        .chain(orphaned.flat_map(|lease| lease.wants.clone()))
-        .collect();
-    let wake = waiters_to_wake(rows, &freed, &numbers, now, |_| false)?;
+        .flat_map(|ticket| ticket.wants.iter())
+        .chain(orphaned.flat_map(|lease| lease.wants.iter()));
+    let wake = waiters_to_wake(rows, freed, &numbers, now, |_| false)?;
     let sessions = rows.sessions(Query::AllSessions)?.iter();
     let closed = sessions.filter(|session| is_gone(&session.id));
     let changes = closed

@@ -4,12 +4,15 @@
 //! no change but counters and the queue's own rows. Leaves to others: applying
 //! the changes in one transaction (a store).
 
+use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{OpId, Owner, SessionId, TicketNo, Token};
+use crate::lease::command::{Command, SyncNeed};
 use crate::lease::counter::Count;
 use crate::lease::row::{
     Answered, CommitIntent, EndedLease, Lease, Meta, Session, Ticket, Version,
@@ -42,7 +45,7 @@ pub struct Blocker {
     /// When the lease ends unless renewed, or when the waiter gives up.
     pub expires_in_ms: u64,
     /// What the holder says it is doing.
-    pub purpose: Option<String>,
+    pub purpose: Option<Arc<str>>,
 }
 
 /// The answer to a command.
@@ -164,6 +167,39 @@ pub enum Outcome {
     Snapshot(Snapshot),
 }
 
+impl Outcome {
+    /// When this answer to `command` must survive a power cut. An answer given
+    /// before may come from a process that died before its sync.
+    #[must_use]
+    pub fn sync_need(&self, command: &Command) -> SyncNeed {
+        match self {
+            Self::Answered(_) => SyncNeed::First,
+            Self::Queued { .. }
+            | Self::Busy { .. }
+            | Self::Deadlock { .. }
+            | Self::LimitReached { .. }
+            | Self::NeedLatches { .. }
+            | Self::NeedRecovery(_)
+            | Self::NeedReserve(_)
+            | Self::Lost { .. }
+            | Self::NotCovered { .. }
+            | Self::KeyMismatch
+            | Self::NotAnswered => SyncNeed::None,
+            Self::Opened(_)
+            | Self::Done { .. }
+            | Self::Granted { .. }
+            | Self::Held { .. }
+            | Self::Begun
+            | Self::Finished { .. }
+            | Self::UnknownOp(_)
+            | Self::Released { .. }
+            | Self::Revoked { .. }
+            | Self::Inspected(_)
+            | Self::Snapshot(_) => command.sync_need(),
+        }
+    }
+}
+
 /// The state of one resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspected {
@@ -192,7 +228,8 @@ pub struct Snapshot {
     pub sessions: Vec<Session>,
 }
 
-/// One change of a row.
+/// One change of a row. The largest rows are boxed, so that a list of the usual
+/// changes is short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Writes the row about the store.
@@ -212,13 +249,13 @@ pub enum Change {
     /// Removes a ticket and its keys.
     DeleteTicket(TicketNo),
     /// Writes an open intent.
-    PutIntent(CommitIntent),
+    PutIntent(Box<CommitIntent>),
     /// Removes an intent.
     DeleteIntent(OpId),
     /// Adds a version to the history of a path.
     PutVersion(Version),
     /// Remembers an answer.
-    PutAnswered(Answered),
+    PutAnswered(Box<Answered>),
     /// Adds to a counter.
     Add(Count),
 }

@@ -36,11 +36,11 @@ pub(super) fn free_part<'a>(
     asked: &Acquire,
     held: impl Iterator<Item = &'a Lease>,
 ) -> Option<Acquire> {
-    let taken: Vec<&Want> = held.flat_map(|lease| &lease.wants).collect();
+    let taken: Vec<&Want> = held.flat_map(|lease| lease.wants.iter()).collect();
     let free = |want: &&Want| !taken.iter().any(|other| other.conflicts(want));
     let wants: Vec<Want> = asked.wants.iter().filter(free).cloned().collect();
     (!wants.is_empty()).then_some(Acquire {
-        wants,
+        wants: wants.into(),
         ..asked.clone()
     })
 }

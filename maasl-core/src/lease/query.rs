@@ -5,7 +5,7 @@
 //! it with [`Need`], the store loads that and the decision runs again from the
 //! start, which is safe because it is pure. Leaves to others: answering (a store).
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -52,7 +52,8 @@ pub enum Query {
     AllSessions,
 }
 
-/// The answer to a [`Query`]; the variant follows from the question.
+/// The answer to a [`Query`]; the variant follows from the question. Large rows
+/// are boxed: a read set holds many answers, and few of them are large.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rows {
     /// To [`Query::Meta`].
@@ -60,15 +61,15 @@ pub enum Rows {
     /// To the questions for leases.
     Leases(Vec<Lease>),
     /// To [`Query::Ended`].
-    Ended(Option<EndedLease>),
+    Ended(Option<Box<EndedLease>>),
     /// To the questions for tickets, by number.
     Tickets(Vec<Ticket>),
     /// To the questions for intents.
     Intents(Vec<CommitIntent>),
     /// To [`Query::Version`].
-    Version(Option<Version>),
+    Version(Option<Box<Version>>),
     /// To [`Query::Answered`].
-    Answered(Option<Answered>),
+    Answered(Option<Box<Answered>>),
     /// To [`Query::AllSessions`].
     Sessions(Vec<Session>),
 }
@@ -80,14 +81,15 @@ pub struct Need(pub Query);
 /// The rows loaded so far for one decision.
 #[derive(Clone, Debug, Default)]
 pub struct RowSet {
-    loaded: BTreeMap<Query, Rows>,
+    /// By query. Most decisions ask a handful, which one small allocation holds.
+    loaded: Vec<(Query, Rows)>,
 }
 
 macro_rules! accessor {
     ($(#[$doc:meta])* $name:ident, $variant:ident, $ty:ty) => {
         $(#[$doc])*
         pub(super) fn $name(&self, query: Query) -> Result<&$ty, Need> {
-            match self.loaded.get(&query) {
+            match self.answer_to(&query) {
                 Some(Rows::$variant(rows)) => Ok(rows),
                 Some(other) => panic!("the store answered {query:?} with {other:?}"),
                 None => Err(Need(query)),
@@ -97,17 +99,28 @@ macro_rules! accessor {
 }
 
 impl RowSet {
+    /// An empty set with room for this many answers.
+    #[must_use]
+    pub fn with_capacity(answers: usize) -> Self {
+        Self {
+            loaded: Vec::with_capacity(answers),
+        }
+    }
+
     /// Adds the answer to `query`.
     pub fn insert(&mut self, query: Query, rows: Rows) {
-        self.loaded.insert(query, rows);
+        match self.place_of(&query) {
+            Ok(at) => self.loaded[at].1 = rows,
+            Err(at) => self.loaded.insert(at, (query, rows)),
+        }
     }
 
     accessor!(leases, Leases, Vec<Lease>);
     accessor!(tickets, Tickets, Vec<Ticket>);
     accessor!(intents, Intents, Vec<CommitIntent>);
-    accessor!(version_row, Version, Option<Version>);
-    accessor!(answered_row, Answered, Option<Answered>);
-    accessor!(ended_row, Ended, Option<EndedLease>);
+    accessor!(version_row, Version, Option<Box<Version>>);
+    accessor!(answered_row, Answered, Option<Box<Answered>>);
+    accessor!(ended_row, Ended, Option<Box<EndedLease>>);
     accessor!(meta_row, Meta, Option<Meta>);
     accessor!(sessions, Sessions, Vec<Session>);
 
@@ -123,7 +136,7 @@ impl RowSet {
     }
 
     pub(super) fn ended(&self, id: &LeaseId) -> Result<Option<&EndedLease>, Need> {
-        Ok(self.ended_row(Query::Ended(id.clone()))?.as_ref())
+        Ok(self.ended_row(Query::Ended(id.clone()))?.as_deref())
     }
 
     pub(super) fn ticket(&self, no: TicketNo) -> Result<Option<&Ticket>, Need> {
@@ -135,10 +148,20 @@ impl RowSet {
     }
 
     pub(super) fn answered(&self, key: &str) -> Result<Option<&Answered>, Need> {
-        Ok(self.answered_row(Query::Answered(key.into()))?.as_ref())
+        Ok(self.answered_row(Query::Answered(key.into()))?.as_deref())
     }
 
     pub(super) fn version(&self, path: &str) -> Result<Option<&Version>, Need> {
-        Ok(self.version_row(Query::Version(path.into()))?.as_ref())
+        Ok(self.version_row(Query::Version(path.into()))?.as_deref())
+    }
+
+    fn answer_to(&self, query: &Query) -> Option<&Rows> {
+        let at = self.place_of(query).ok()?;
+        Some(&self.loaded[at].1)
+    }
+
+    /// Where the answer to `query` is, or where it would be put.
+    fn place_of(&self, query: &Query) -> Result<usize, usize> {
+        self.loaded.binary_search_by(|(known, _)| known.cmp(query))
     }
 }

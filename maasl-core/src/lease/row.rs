@@ -2,9 +2,11 @@
 //!
 //! Owns: what is remembered about leases, waiters, commits and versions.
 //! Promises: rows say everything a decision needs; nothing is implied by who
-//! stored them. Leaves to others: how a store lays them out.
+//! stored them; copies of a lease or ticket share its texts and wants, since a
+//! decision makes many. Leaves to others: how a store lays them out.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +22,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
     /// Made once, when the store was.
-    pub store: String,
+    pub store: Arc<str>,
     /// Rises when the store is opened under another boot identity.
     pub generation: u64,
     /// The sequence the next token gets.
@@ -30,7 +32,7 @@ pub struct Meta {
     /// The number the next ticket gets.
     pub next_ticket: u64,
     /// The boot whose clock the timestamps in this store were read from.
-    pub boot: String,
+    pub boot: Arc<str>,
 }
 
 /// One run of a server process.
@@ -66,7 +68,7 @@ pub struct Lease {
     /// Who asked.
     pub owner: Owner,
     /// What was granted, in canonical order.
-    pub wants: Vec<Want>,
+    pub wants: Arc<[Want]>,
     /// For a call or across calls.
     pub kind: LeaseKind,
     /// When, by the store's clock.
@@ -80,7 +82,7 @@ pub struct Lease {
     /// How long it stays closed to others after an unclean end.
     pub lock_delay_ms: u64,
     /// What the holder says it is doing.
-    pub purpose: Option<String>,
+    pub purpose: Option<Arc<str>>,
 }
 
 impl Lease {
@@ -100,7 +102,7 @@ impl Lease {
     }
 
     /// The keys whose latches stand for this grant.
-    pub fn keys(&self) -> impl Iterator<Item = &ResourceKey> {
+    pub fn keys(&self) -> impl Iterator<Item = &ResourceKey> + Clone {
         self.wants.iter().map(|want| &want.extent.key)
     }
 
@@ -166,7 +168,7 @@ pub struct Ticket {
     /// Who waits.
     pub owner: Owner,
     /// For what, in canonical order.
-    pub wants: Vec<Want>,
+    pub wants: Arc<[Want]>,
     /// Interactive or batch.
     pub urgency: Urgency,
     /// Since when, by the store's clock.

@@ -154,7 +154,7 @@ impl World {
         }
         let newest = self.grants.last().map(|(token, _)| *token);
         assert!(newest.is_none_or(|newest| newest < lease.token), "I2");
-        self.grants.push((lease.token, lease.wants.clone()));
+        self.grants.push((lease.token, lease.wants.to_vec()));
     }
 
     fn effect(&mut self, pid: Pid, step: StepId, effect: Effect) -> Done {

@@ -109,6 +109,7 @@ pub(crate) struct World {
     pub(super) grants: Vec<(Token, Vec<Want>)>,
     config: Arc<Config>,
     calls: u64,
+    boots: u32,
 }
 
 impl World {
@@ -128,6 +129,7 @@ impl World {
             grants: Vec::new(),
             config: Arc::new(config),
             calls: 0,
+            boots: 0,
         }
     }
 
@@ -177,7 +179,7 @@ impl World {
         };
         let open = Command::Open(Open {
             store: "store".into(),
-            boot: "boot".into(),
+            boot: format!("boot-{}", self.boots),
             floor: Token::default(),
             first_sequence: 1,
             session: Some(session),
@@ -251,6 +253,16 @@ impl World {
         process.inbox.clear();
         self.dead.insert(process.session.clone());
         self.latches.retain(|_, (holder, _)| *holder != pid);
+    }
+
+    /// Ends every process and this boot. The store is left with `rows`: what came
+    /// after them was not synced.
+    pub(crate) fn cut_power(&mut self, rows: MemoryRows) {
+        for pid in 0..self.processes.len() {
+            self.kill(Pid(pid));
+        }
+        self.rows = rows;
+        self.boots += 1;
     }
 
     /// Keeps steps called `label` from being executed until it is let go; the

@@ -156,7 +156,7 @@ impl World {
         let command = Acquire {
             lease: lease_id(ask.id),
             owner: owner(ask.who),
-            wants: wants(&ask.needs),
+            wants: wants(&ask.needs).into(),
             kind: if ask.kept {
                 LeaseKind::Reservation
             } else {

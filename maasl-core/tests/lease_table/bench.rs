@@ -78,7 +78,7 @@ pub(crate) fn ask(agent: &str, wants: &[Want]) -> Acquire {
     Acquire {
         lease: lease(agent),
         owner: owner(agent),
-        wants: canonical(wants.to_vec()),
+        wants: canonical(wants.to_vec()).into(),
         kind: LeaseKind::Reservation,
         ttl_ms: TTL_MS,
         lock_delay_ms: 0,

@@ -1,7 +1,7 @@
 //! The two transactions around a swap.
 
 use maasl_core::id::{OpId, Token};
-use maasl_core::lease::command::{Acquire, ItemEnd};
+use maasl_core::lease::command::{Acquire, FinishCommit, ItemEnd, SyncNeed};
 use maasl_core::lease::row::OUTSIDE;
 use maasl_core::lease::{Command, CommitIntent, Counter, Outcome, Version};
 use maasl_core::reply::{FileChanged, Receipt};
@@ -47,6 +47,54 @@ fn a_commit_makes_a_version_and_an_answer_once() {
         ..intent
     };
     assert_eq!(table.begin(&other), Outcome::KeyMismatch);
+}
+
+#[test]
+fn only_an_end_that_its_intent_foretells_may_be_synced_later() {
+    let mut table = Table::new();
+    let held = table.granted(&ask("a", &[want("x")]));
+    let intent = commit("op", &held, "x", None, "1");
+    let plain = FinishCommit {
+        op: intent.op.clone(),
+        exceptions: [].into(),
+        recovered_by: None,
+        counts: Vec::new(),
+    };
+    let undone = FinishCommit {
+        exceptions: [("x".into(), ItemEnd::Undone)].into(),
+        ..plain.clone()
+    };
+    let recovered = FinishCommit {
+        recovered_by: Some(intent.owner.clone()),
+        ..plain.clone()
+    };
+    let needs = [
+        Command::BeginCommit(intent),
+        Command::FinishCommit(plain),
+        Command::FinishCommit(undone),
+        Command::FinishCommit(recovered),
+    ]
+    .map(|command| command.sync_need());
+    let (first, soon) = (SyncNeed::First, SyncNeed::Soon);
+    assert_eq!(needs, [first, soon, first, first]);
+}
+
+#[test]
+fn a_request_whose_commit_is_open_is_not_unknown() {
+    let mut table = Table::new();
+    let held = table.granted(&ask("a", &[want("x")]));
+    let recall = |key| Command::Recall(request(key, "write"));
+    assert_eq!(table.send(&recall("k")), Outcome::NotAnswered);
+    let intent = CommitIntent {
+        request: Some(request("k", "write")),
+        ..commit("op", &held, "x", None, "1")
+    };
+    table.begin(&intent);
+    let open = Outcome::NeedRecovery(vec![intent]);
+    assert_eq!(table.send(&recall("k")), open);
+    assert_eq!(table.send(&recall("other")), Outcome::NotAnswered);
+    table.finish("op", [].into());
+    assert!(matches!(table.send(&recall("k")), Outcome::Answered(_)));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::bench::*;
 fn a_free_set_is_granted_whole_under_one_token() {
     let mut table = Table::new();
     let first = table.granted(&ask("a", &[want("y"), want("x"), want("y")]));
-    assert_eq!(first.wants, [want("x"), want("y")]);
+    assert_eq!(*first.wants, [want("x"), want("y")]);
     let second = table.granted(&ask("b", &[want("z")]));
     assert!(second.token > first.token);
     assert_eq!(table.count(Counter::Acquired), 2);
@@ -209,7 +209,7 @@ fn a_store_begins_at_the_first_sequence_it_is_given() {
         panic!("{outcome:?}");
     };
     assert_eq!((meta.generation, meta.next_sequence), (1, 77));
-    assert_eq!(meta.store, "new");
+    assert_eq!(&*meta.store, "new");
 }
 
 #[test]

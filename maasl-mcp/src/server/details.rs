@@ -135,7 +135,7 @@ impl From<&Blocker> for HolderBody {
             since: (blocker.since_wall_ms > 0).then(|| rfc3339(blocker.since_wall_ms)),
             held_ms: blocker.held_ms,
             expires_in_ms: blocker.expires_in_ms,
-            intent: blocker.purpose.clone(),
+            intent: blocker.purpose.as_deref().map(String::from),
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn blocker() -> Blocker {
         since_wall_ms: WALL_MS,
         held_ms: 20,
         expires_in_ms: 900,
-        purpose: Some("renaming".to_owned()),
+        purpose: Some("renaming".into()),
     }
 }
 
@@ -48,32 +48,32 @@ pub(crate) fn snapshot() -> Snapshot {
         id: LeaseId::default(),
         token: Token::from_number(41),
         owner: owner("alice"),
-        wants: vec![file.clone(), db],
+        wants: [file.clone(), db].into(),
         kind: LeaseKind::Reservation,
         granted_at: Timestamp::ZERO.plus_ms(1_000),
         granted_wall_ms: WALL_MS - 4_000,
         expires_at: Timestamp::ZERO.plus_ms(6_500),
         ttl_ms: 5_500,
         lock_delay_ms: 0,
-        purpose: Some("renaming".to_owned()),
+        purpose: Some("renaming".into()),
     };
     let ticket = Ticket {
         no: TicketNo(1),
         lease: LeaseId::default(),
         owner: owner("bob"),
-        wants: vec![file],
+        wants: [file].into(),
         urgency: Urgency::Interactive,
         since: Timestamp::ZERO,
         deadline: Timestamp::NEVER,
         bypassed: 0,
     };
     let meta = Meta {
-        store: String::new(),
+        store: "".into(),
         generation: 0,
         next_sequence: 42,
         reserved_through: Token::from_number(99),
         next_ticket: 2,
-        boot: String::new(),
+        boot: "".into(),
     };
     Snapshot {
         meta,

@@ -75,7 +75,8 @@ impl Node {
                 like,
                 target,
                 content,
-            } => unit(files.put_stage(&name, &like, &target, &content)),
+                at_once,
+            } => unit(files.put_stage(&name, &like, &target, &content, at_once)),
             Effect::Discard(stages) => unit(
                 stages
                     .iter()

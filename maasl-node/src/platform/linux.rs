@@ -10,7 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, ResolveFlags, Stat, StatxFlags, fstatfs, fsync, openat, openat2, statx,
+    AtFlags, Mode, OFlags, ResolveFlags, Stat, Statx, StatxFlags, fstatfs, fsync, makedev, openat,
+    openat2, statx,
 };
 use rustix::io::{Errno, retry_on_intr};
 use rustix::time::{ClockId, clock_gettime};
@@ -122,6 +123,31 @@ pub(super) fn wants_symlink(flags: OFlags) -> bool {
 
 /// Looks at the entry `name` of `dir` without opening or following it.
 pub fn examine(dir: BorrowedFd<'_>, name: &str) -> io::Result<Examined> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+    match retry_on_intr(|| statx(dir, name, flags, wanted)) {
+        Ok(found) if found.stx_mask & wanted.bits() == wanted.bits() => Ok(examined(&found)),
+        Err(Errno::NOENT) => Err(Errno::NOENT.into()),
+        // Too old a kernel, a sandbox, or a failure that opening names as well.
+        Ok(_) | Err(_) => examine_opened(dir, name),
+    }
+}
+
+fn examined(found: &Statx) -> Examined {
+    Examined {
+        meta: FileMeta {
+            dev: makedev(found.stx_dev_major, found.stx_dev_minor),
+            ino: found.stx_ino,
+            mode: found.stx_mode.into(),
+            size: found.stx_size,
+            nlink: found.stx_nlink.into(),
+        },
+        mount: found.stx_mnt_id,
+    }
+}
+
+/// As [`examine`], by a descriptor of the entry itself.
+fn examine_opened(dir: BorrowedFd<'_>, name: &str) -> io::Result<Examined> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let entry = retry_on_intr(|| openat(dir, name, flags, Mode::empty()))?;
     Ok(Examined {
@@ -303,6 +329,30 @@ mod tests {
             let info = format!("/proc/self/fdinfo/{}", file.as_raw_fd());
             let id = mount_in_fdinfo(&fs::read_to_string(info).unwrap()).unwrap();
             assert_eq!(mount_of(file.as_fd()).unwrap(), id, "{path}");
+        }
+    }
+
+    #[test]
+    fn both_ways_of_examining_agree() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::write(temp.path().join("file"), "content").unwrap();
+        std::fs::hard_link(temp.path().join("file"), temp.path().join("linked")).unwrap();
+        std::os::unix::fs::symlink("/dev/null", temp.path().join("link")).unwrap();
+        let temp = File::open(temp.path()).unwrap();
+        let root = File::open("/").unwrap();
+        for (dir, name) in [
+            (&temp, "file"),
+            (&temp, "link"),
+            (&temp, "."),
+            (&temp, "none"),
+            (&temp, "file/below"),
+            (&root, "proc"),
+            (&root, "dev/null"),
+            (&root, "proc/self"),
+        ] {
+            let found = examine(dir.as_fd(), name).map_err(|error| error.kind());
+            let opened = examine_opened(dir.as_fd(), name).map_err(|error| error.kind());
+            assert_eq!(found, opened, "{name}");
         }
     }
 

@@ -110,11 +110,18 @@ pub(super) fn look(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Absent),
         Err(error) => return Err(reason_of(&error)),
     };
-    check_mount(parent, &seen)?;
-    check(&seen.meta)?;
-    if is_held(seen.meta.dev, seen.meta.ino) || database::is_open_somewhere(parent, name) {
-        return Err(PathReason::Database);
+    let known =
+        || is_held(seen.meta.dev, seen.meta.ino) || database::is_open_somewhere(parent, name);
+    let refusal = match check(&seen.meta) {
+        Ok(()) => known().then_some(PathReason::Database),
+        Err(reason) => Some(reason),
+    };
+    if let Some(reason) = refusal {
+        // On another mount that is the reason, whatever stands there.
+        check_mount(parent, &seen)?;
+        return Err(reason);
     }
+    // Opening refuses what is on another mount by itself.
     match open_content(parent, name) {
         Ok(present) => {
             check(&present.meta)?;

@@ -86,7 +86,7 @@ impl Store for MemoryStore {
         let named = rows
             .counters()
             .iter()
-            .map(|((counter, class), value)| ((counter.name(), class.clone()), *value));
+            .map(|((counter, class), value)| ((counter.name(), class.to_string()), *value));
         Ok(named.collect())
     }
 

@@ -26,7 +26,7 @@ pub type Counters = BTreeMap<(String, String), u64>;
 pub trait Store: Send + Sync {
     /// Runs `command` in one transaction. When it returns, the changes stand for
     /// every other user of the store, and, where the command says that they must
-    /// ([`Command::must_be_durable`]), they survive a power cut.
+    /// ([`Command::sync_need`]), they survive a power cut.
     fn transact(&self, command: &Command) -> Result<Outcome, StoreError>;
 
     /// The row about the store itself.

@@ -73,7 +73,7 @@ fn begin_alike(memory: &MemoryStore, meta: &maasl_core::lease::Meta) {
 fn comparable(outcome: Outcome) -> Outcome {
     match outcome {
         Outcome::Snapshot(mut snapshot) => {
-            snapshot.meta.store.clear();
+            snapshot.meta.store = "".into();
             snapshot.meta.reserved_through = Token::default();
             Outcome::Snapshot(snapshot)
         }

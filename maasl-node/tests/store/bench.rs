@@ -193,7 +193,7 @@ pub(crate) fn ask_for(name: &str, wants: Vec<Want>) -> Acquire {
     Acquire {
         lease: LeaseId::new(format!("{name}-{}", keys.join("+"))),
         owner: owner(name),
-        wants,
+        wants: wants.into(),
         kind: LeaseKind::Call,
         ttl_ms: TTL_MS,
         lock_delay_ms: 0,

@@ -236,7 +236,7 @@ fn a_full_store_refuses_changes_nothing_and_works_on() {
     let filled = (0..).find_map(|n| {
         let ask = Acquire {
             lease: LeaseId::new(format!("{n}")),
-            purpose: Some("p".repeat(500)),
+            purpose: Some("p".repeat(500).into()),
             ..ask("a", &format!("x/{n}"))
         };
         let outcome = store.transact(&Command::Acquire(ask));

@@ -31,19 +31,16 @@ impl Granted {
         }
     }
 
+    /// What a waiter would get; its token is still to come.
+    pub(super) fn waiting(ticket: &Ticket) -> Self {
+        Self::wanted(&ticket.wants)
+    }
+
     /// What a request would hold.
     pub(super) fn wanted(wants: &[Want]) -> Self {
         Self {
             token: Token::default(),
             wants: wants.iter().map(Held::of).collect(),
-        }
-    }
-
-    /// What a waiter would get; its token is still to come.
-    pub(super) fn waiting(ticket: &Ticket) -> Self {
-        Self {
-            token: Token::default(),
-            wants: ticket.wants.iter().map(Held::of).collect(),
         }
     }
 

@@ -90,7 +90,9 @@ fn a_grant_over_an_open_commit_is_wrong() {
     let open = intent(core::slice::from_ref(&item));
     scene
         .rows
-        .apply(maasl_core::lease::outcome::Change::PutIntent(open));
+        .apply(maasl_core::lease::outcome::Change::PutIntent(Box::new(
+            open,
+        )));
     let judged = scene.granted(&mut judge, 200, &lease_at(2, "a", 200));
     assert_eq!(site(judged), Some("commit-passed"));
 }

@@ -156,8 +156,8 @@ impl Exclusion {
 
     /// The store is another one now: what stands is what its rows say.
     fn take_over_rows(&mut self, ground: &Ground<'_>) {
-        let rows = leases(ground);
-        let standing = rows.iter().map(|row| (row.id.clone(), Standing::of(row)));
+        let rows = ground.rows.leases();
+        let standing = rows.map(|row| (row.id.clone(), Standing::of(row)));
         self.standing = standing.collect();
     }
 }
@@ -176,9 +176,8 @@ impl Standing {
 /// The rows as they are now.
 fn judge_rows(lease: &Lease, ground: &Ground<'_>) -> Result<(), Breach> {
     let granted = Granted::of(lease);
-    for other in leases(ground).iter().filter(|row| row.token != lease.token) {
-        let other = Granted::of(other);
-        if granted.excludes(&other) {
+    for other in ground.rows.leases().filter(|row| row.token != lease.token) {
+        if granted.excludes(&Granted::of(other)) {
             let message = format!(
                 "tokens {} and {} are granted at the same time on {}",
                 other.token, granted.token, lease.wants[0].extent.key
@@ -187,13 +186,6 @@ fn judge_rows(lease: &Lease, ground: &Ground<'_>) -> Result<(), Breach> {
         }
     }
     Ok(())
-}
-
-fn leases(ground: &Ground<'_>) -> Vec<Lease> {
-    let Rows::Leases(leases) = ground.rows.load(&Query::AllLeases) else {
-        unreachable!("leases were asked for");
-    };
-    leases
 }
 
 fn breach(site: &'static str, message: String) -> Breach {

@@ -135,7 +135,9 @@ fn the_commits_of_the_dead_are_settled_once_somebody_starts() {
         let (mut scene, mut judge) = begun(&[("a", "one")]);
         let item = item("a", Some("one"), Some("two"));
         let intent = intent(core::slice::from_ref(&item));
-        scene.rows.apply(Change::PutIntent(intent.clone()));
+        scene
+            .rows
+            .apply(Change::PutIntent(Box::new(intent.clone())));
         scene.begin(&mut judge, &intent).unwrap();
         scene.died(&mut judge, "p-1").unwrap();
         scene.show(&mut judge, &Observation::Quiet).unwrap();

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use super::output::Output;
 use super::{CliError, Verdict, input};
+use crate::names::Names;
+use crate::trace::Trace;
 use crate::world::World;
 
 /// Arguments of `run`.
@@ -21,6 +23,9 @@ pub(super) struct Arguments {
     #[cfg(feature = "mutants")]
     #[arg(long)]
     mutant: Option<String>,
+    /// Keep the run in this file
+    #[arg(long)]
+    trace: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, CliError> {
@@ -29,9 +34,16 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
     if let Some(name) = &arguments.mutant {
         maasl_core::mutant::plant(Some(super::mutants::named(name)?));
     }
-    let finished = World::new(&plan, arguments.records).run();
-    for record in &finished.kept {
-        output.line(&format!("{record:?}"));
+    let keep = arguments.records || arguments.trace.is_some();
+    let finished = World::new(&plan, keep).run();
+    if arguments.records {
+        let names = Names::of(&plan);
+        for record in &finished.kept {
+            output.line(&names.line(&record.into()));
+        }
+    }
+    if let Some(path) = &arguments.trace {
+        input::write_trace(path, &Trace::of(&plan, &finished))?;
     }
     output.line(&format!(
         "{}: {} records, {} core steps, {} ms simulated, digest {}",

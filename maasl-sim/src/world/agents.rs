@@ -133,8 +133,34 @@ impl World<'_> {
             again.entropy = entropy(u64::from(agent.0), request.0, u64::from(attempt) << 32);
             self.deliver(agent, request, attempt + 1_000, &again);
         }
-        let patience_ns = call.patience_ms * NS_PER_MS;
-        self.push_in(patience_ns, Event::Patience(agent, request, attempt));
+        let client = &mut self.clients[usize::from(agent.0)];
+        client.patient_until_ns = self.now_ns + call.patience_ms * NS_PER_MS;
+        self.arm_patience(agent);
+    }
+
+    fn arm_patience(&mut self, agent: AgentNo) {
+        let client = &mut self.clients[usize::from(agent.0)];
+        if !client.patience_armed {
+            client.patience_armed = true;
+            self.queue
+                .push(client.patient_until_ns, Event::Patience(agent));
+        }
+    }
+
+    /// The patience of an agent may have ended; it may also have begun anew since
+    /// this look at it was planned.
+    pub(super) fn check_patience(&mut self, agent: AgentNo) {
+        let client = &mut self.clients[usize::from(agent.0)];
+        client.patience_armed = false;
+        let Some(outstanding) = &client.outstanding else {
+            return;
+        };
+        if client.patient_until_ns > self.now_ns {
+            self.arm_patience(agent);
+            return;
+        }
+        let (request, attempt) = (outstanding.request, outstanding.attempt);
+        self.lose_patience(agent, request, attempt);
     }
 
     fn deliver(&mut self, agent: AgentNo, request: RequestNo, attempt: u32, call: &CoreCall) {

@@ -52,6 +52,10 @@ pub(super) struct Client {
     pub(super) seen: BTreeMap<String, Seen>,
     pub(super) reservation: Option<LeaseId>,
     pub(super) outstanding: Option<Outstanding>,
+    /// When its patience ends, in nanoseconds.
+    pub(super) patient_until_ns: u64,
+    /// Whether an event will look after that: one is enough for all requests.
+    pub(super) patience_armed: bool,
     /// How often the call at hand was tried.
     pub(super) tried: u32,
     count: u64,
@@ -73,6 +77,8 @@ impl Client {
             seen: BTreeMap::new(),
             reservation: None,
             outstanding: None,
+            patient_until_ns: 0,
+            patience_armed: false,
             tried: 0,
             count: 0,
         }

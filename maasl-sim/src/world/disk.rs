@@ -33,6 +33,8 @@ struct Blob {
     bytes: Arc<[u8]>,
     hash: ContentHash,
     synced: bool,
+    /// How many names it has; counted only where nothing can be lost.
+    links: u32,
 }
 
 /// Names that changed together.
@@ -255,22 +257,47 @@ impl Disk {
         let inode = Inode(self.next);
         self.next += 1;
         let hash = ContentHash::of(&bytes);
-        self.blobs.insert(
-            inode,
-            Blob {
-                bytes,
-                hash,
-                synced,
-            },
-        );
+        let blob = Blob {
+            bytes,
+            hash,
+            synced,
+            links: 0,
+        };
+        self.blobs.insert(inode, blob);
         inode
     }
 
     fn change(&mut self, change: Change) {
-        apply(&mut self.names, &change);
         if self.durable.is_some() {
+            apply(&mut self.names, &change);
             self.unsynced.push(change);
+            return;
         }
+        // Nothing can come back, so what lost its last name is gone.
+        let mut unnamed = Vec::new();
+        for (name, inode) in change {
+            if let Some(inode) = inode {
+                self.links(inode, 1);
+            }
+            let before = match inode {
+                Some(inode) => self.names.insert(name, inode),
+                None => self.names.remove(&name),
+            };
+            unnamed.extend(before.filter(|before| self.links(*before, -1) == 0));
+        }
+        for inode in unnamed {
+            if self.links(inode, 0) == 0 {
+                self.blobs.remove(&inode);
+            }
+        }
+    }
+
+    /// Counts the names of a blob; how many it has then.
+    fn links(&mut self, inode: Inode, by: i32) -> u32 {
+        let blob = self.blobs.get_mut(&inode);
+        let blob = blob.expect("a name stands for a blob");
+        blob.links = blob.links.saturating_add_signed(by);
+        blob.links
     }
 }
 
@@ -280,5 +307,89 @@ fn apply(names: &mut BTreeMap<Name, Inode>, change: &Change) {
             Some(inode) => names.insert(name.clone(), *inode),
             None => names.remove(name),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use maasl_core::resource::ResourceKey;
+
+    fn bytes(text: &str) -> Arc<[u8]> {
+        text.as_bytes().into()
+    }
+
+    fn item(old: Option<&str>, new: Option<&str>) -> CommitItem {
+        let hash = |text: &str| ContentHash::of(text.as_bytes());
+        CommitItem {
+            path: "f".into(),
+            key: ResourceKey::new("code", "f"),
+            op: "write".into(),
+            stage: "s".into(),
+            old: old.map(hash),
+            new: new.map(hash),
+            size_bytes: 0,
+        }
+    }
+
+    fn with_file(can_lose: bool) -> Disk {
+        let mut disk = Disk::new(can_lose);
+        disk.outside("f", Some(bytes("old")));
+        disk.stage("s", bytes("new"), true);
+        disk
+    }
+
+    #[test]
+    fn an_exchange_keeps_both_contents() {
+        for can_lose in [false, true] {
+            let mut disk = with_file(can_lose);
+            let item = item(Some("old"), Some("new"));
+            assert_eq!(disk.swap(&item), Swapped::Displaced(item.old));
+            assert_eq!(disk.hash("f"), item.new);
+            assert_eq!(disk.hash_staged("s"), item.old);
+            assert_eq!(disk.swap_back(&item), Swapped::Displaced(item.new));
+            assert_eq!(disk.hash("f"), item.old);
+        }
+    }
+
+    #[test]
+    fn what_lost_its_last_name_is_gone() {
+        let mut disk = with_file(false);
+        disk.discard("s");
+        assert!(!disk.holds(ContentHash::of(b"new")));
+        assert_eq!(disk.blobs.len(), 1);
+    }
+
+    #[test]
+    fn a_power_cut_leaves_the_changes_it_is_told_to_leave() {
+        for (kept, file) in [(0, "old"), (0b10, "new"), (0b01, "old"), (0b11, "new")] {
+            let mut disk = with_file(true);
+            disk.swap(&item(Some("old"), Some("new")));
+            disk.cut_power(kept, 0);
+            assert_eq!(
+                disk.hash("f"),
+                Some(ContentHash::of(file.as_bytes())),
+                "{kept:b}"
+            );
+        }
+    }
+
+    #[test]
+    fn synced_names_survive_a_power_cut() {
+        let mut disk = with_file(true);
+        disk.swap(&item(Some("old"), Some("new")));
+        disk.sync_names(&["f".into()]);
+        disk.cut_power(0, 0);
+        assert_eq!(disk.hash("f"), Some(ContentHash::of(b"new")));
+        assert_eq!(disk.hash_staged("s"), Some(ContentHash::of(b"old")));
+    }
+
+    #[test]
+    fn content_that_was_not_synced_is_cut_short() {
+        let mut disk = with_file(true);
+        disk.stage("t", bytes("unsynced"), false);
+        disk.cut_power(u64::MAX, 2);
+        assert_eq!(disk.hash_staged("t"), Some(ContentHash::of(b"un")));
+        assert_eq!(disk.hash_staged("s"), Some(ContentHash::of(b"new")));
     }
 }

@@ -176,6 +176,7 @@ impl World<'_> {
             Own::Command(step, command) => self.local_command(process, step, command),
             Own::Commit(step) => self.commit(process, step),
             Own::Look(step, command) => self.look(process, step, &command),
+            Own::Synced(step, name, outcome) => self.synced(process, step, name, *outcome),
             Own::GateOver(step) => self.gate_over(process, step),
             Own::Effect(step, effect) => self.effect(process, step, *effect),
             Own::LatchOver(step) => self.latch_over(process, step),

@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 
 use maasl_core::coordinator::io::{Call, CallId, Effect, Input, Response, StepId};
 use maasl_core::id::TicketNo;
-use maasl_core::lease::Command;
+use maasl_core::lease::{Command, Outcome};
 
 use crate::observe::{AgentNo, ProcessNo, RequestNo};
 use crate::plan::fault::Route;
@@ -23,8 +23,8 @@ pub(crate) enum Event {
     Resume(ProcessNo),
     /// An agent acts.
     Turn(AgentNo),
-    /// An agent loses its patience with one sending of a request.
-    Patience(AgentNo, RequestNo, u32),
+    /// An agent may have lost its patience.
+    Patience(AgentNo),
     /// An agent learns that the connection is gone.
     Disconnected(AgentNo, RequestNo, u32),
     /// An agent cancels a request.
@@ -35,6 +35,8 @@ pub(crate) enum Event {
     At(ProcessNo, Arrival),
     /// A command reaches a remote store.
     StoreArrival(ProcessNo, u32, StepId, Box<Command>),
+    /// The log is synced, as it is some time after the end of a commit.
+    SyncSoon,
     /// A fault strikes.
     Strike(usize),
     /// What a fault did for a while is over.
@@ -69,6 +71,8 @@ pub(crate) enum Own {
     Commit(StepId),
     /// A command that reads ends.
     Look(StepId, Box<Command>),
+    /// The log is on the device, up to what this step wrote.
+    Synced(StepId, &'static str, Box<Outcome>),
     /// A command has waited long enough for the gate.
     GateOver(StepId),
     /// An effect happens.

@@ -5,6 +5,7 @@
 //! Leaves to others: what a step decides (`maasl-core`).
 
 use maasl_core::coordinator::io::{Done, Effect, Event as CoreEvent, Input, StepId, StoreFault};
+use maasl_core::lease::command::SyncNeed;
 use maasl_core::lease::{Command, CommitItem, Outcome, StoreClock, Wake};
 use maasl_core::mutant::{Mutant, is_active};
 use maasl_core::refusal::Process as Inside;
@@ -18,6 +19,9 @@ use super::{NS_PER_MS, NS_PER_US, World, pick};
 use crate::observe::{Observation, ProcessNo};
 use crate::plan::fault::{Route, Side};
 use crate::record::Kind;
+
+/// How long after the end of a commit its log is synced at the latest.
+const SYNC_SOON_NS: u64 = 10 * NS_PER_MS;
 
 /// Where a fault can fall on the way of a step.
 enum Struck {
@@ -78,6 +82,8 @@ impl World<'_> {
             return;
         }
         let answer = self.execute(process, step, command);
+        // A server of its own answers only what it has synced.
+        self.store.sync();
         let at_ns = self.now_ns + self.store_latency_ns(process, step, 1);
         let arrivals = self.server(process).lane(Route::Outcome).arrivals(at_ns);
         for at_ns in arrivals.into_iter().flatten() {
@@ -162,12 +168,49 @@ impl World<'_> {
         };
         let answer = self.execute(process, step, &entry.command);
         self.admit();
-        self.hand_back(process, entry.command.name(), Input::Stored(step, answer));
+        self.when_durable(process, step, &entry.command, answer);
+    }
+
+    /// Answers a command once what it wrote is where it must be.
+    fn when_durable(
+        &mut self,
+        process: ProcessNo,
+        step: StepId,
+        command: &Command,
+        answer: Result<Outcome, StoreFault>,
+    ) {
+        let outcome = answer.as_ref();
+        let need = outcome.map_or(SyncNeed::None, |outcome| outcome.sync_need(command));
+        match (need, answer) {
+            (SyncNeed::First, Ok(outcome)) => {
+                let identity = self.identity(process, step);
+                let spent_ns = pick(&self.plan.timing.sync_us, identity) * NS_PER_US;
+                let own = Own::Synced(step, command.name(), Box::new(outcome));
+                self.push_own(process, spent_ns, own);
+            }
+            (need, answer) => {
+                if need == SyncNeed::Soon && self.store.can_lose() {
+                    self.push_in(SYNC_SOON_NS, Event::SyncSoon);
+                }
+                self.hand_back(process, command.name(), Input::Stored(step, answer));
+            }
+        }
+    }
+
+    pub(super) fn synced(
+        &mut self,
+        process: ProcessNo,
+        step: StepId,
+        name: &'static str,
+        outcome: Outcome,
+    ) {
+        self.store.sync();
+        self.hand_back(process, name, Input::Stored(step, Ok(outcome)));
     }
 
     pub(super) fn look(&mut self, process: ProcessNo, step: StepId, command: &Command) {
         let answer = self.execute(process, step, command);
-        self.hand_back(process, command.name(), Input::Stored(step, answer));
+        self.when_durable(process, step, command, answer);
     }
 
     /// Executes a command at this instant.

@@ -12,6 +12,7 @@ use maasl_core::lease::command::Open;
 use maasl_core::lease::floor::{self, Reading};
 use maasl_core::lease::{Command, MemoryRows, Meta, Outcome, Query, Rows, Session, StoreClock};
 use maasl_core::mutant::{Mutant, is_active};
+use maasl_core::time::Timestamp;
 
 use super::clock::Clock;
 
@@ -86,6 +87,11 @@ impl Store {
         }
     }
 
+    /// When the store's clock will read `time`, as things stand.
+    pub(crate) fn instant_of(&self, time: Timestamp, world_ns: u64) -> Option<u64> {
+        self.clock.instant_of(time, world_ns)
+    }
+
     pub(crate) fn step_clock(&mut self, by_ms: i64, world_ns: u64) {
         self.clock.step(by_ms, world_ns);
     }
@@ -122,14 +128,16 @@ impl Store {
         loop {
             let outcome = self.apply(command, clock);
             let Outcome::NeedReserve(token) = outcome else {
-                if command.must_be_durable() {
-                    self.sync();
-                }
                 return outcome;
             };
             let through = self.raise_floor(token);
             self.apply(&Command::Reserve(through), clock);
         }
+    }
+
+    /// Whether anything can be lost at all.
+    pub(crate) fn can_lose(&self) -> bool {
+        self.shadow.is_some()
     }
 
     /// Brings every commit to the device.

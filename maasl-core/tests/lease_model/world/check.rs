@@ -76,7 +76,7 @@ impl World {
             (l.token.number(), l.owner.clone(), l.wants.clone(), expires)
         });
         let grants = self.table.grants.iter();
-        let grants = grants.map(|g| (g.token, owner(g.who), wants(&g.needs), g.expires));
+        let grants = grants.map(|g| (g.token, owner(g.who), wants(&g.needs).into(), g.expires));
         assert_eq!(leases.collect::<Vec<_>>(), grants.collect::<Vec<_>>());
         let tickets = snapshot
             .tickets

@@ -156,7 +156,7 @@ impl From<Want> for GrantedBody {
     fn from(want: Want) -> Self {
         Self {
             resource_key: want.extent.key.to_string(),
-            class: want.class,
+            class: want.class.to_string(),
             scope: want.extent.scope.into(),
             mode: want.mode.into(),
         }

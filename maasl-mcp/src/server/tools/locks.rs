@@ -86,7 +86,11 @@ fn body(snapshot: &Snapshot, clock: StoreClock, only: &Arguments) -> Body {
         let agent = only.agent.as_deref();
         agent.is_none_or(|agent| lease.owner.agent.as_str() == agent)
     };
-    let of_class = |want: &&Want| only.class.as_ref().is_none_or(|class| want.class == *class);
+    let of_class = |want: &&Want| {
+        only.class
+            .as_ref()
+            .is_none_or(|class| *want.class == **class)
+    };
     let leases = snapshot.leases.iter().filter(of_agent);
     let mut locks: Vec<LockBody> = leases
         .flat_map(|lease| {
@@ -125,7 +129,7 @@ fn row(lease: &Lease, want: &Want, snapshot: &Snapshot, clock: StoreClock) -> Lo
         .count();
     LockBody {
         resource_key: want.extent.key.to_string(),
-        class: want.class.clone(),
+        class: want.class.to_string(),
         holder_agent_id: lease.owner.agent.to_string(),
         holder_session_id: lease.owner.session.to_string(),
         fencing_token: lease.token.number(),
@@ -135,7 +139,7 @@ fn row(lease: &Lease, want: &Want, snapshot: &Snapshot, clock: StoreClock) -> Lo
         is_expired: lease.is_expired(clock.now),
         mode: want.mode.into(),
         scope: want.extent.scope.into(),
-        intent: lease.purpose.clone(),
+        intent: lease.purpose.as_deref().map(String::from),
         waiters: waiters as u64,
     }
 }

@@ -9,43 +9,68 @@ use std::collections::BTreeMap;
 use maasl_core::id::{LeaseId, TicketNo, Token};
 use maasl_core::lease::{Change, Count, Lease, LeaseKind, Meta, Rows, Ticket};
 use maasl_core::resource::{ResourceKey, Scope, Want};
-use rusqlite::{Connection, OptionalExtension as _, Params, ToSql};
+use rusqlite::{Connection, Params, ToSql};
 use serde::Serialize;
 
-use super::rows::{self, parse};
+use super::rows;
 use super::schema::META;
 use crate::store::StoreError;
 
-/// The leases a decision has looked at, by token. The table has no index by
-/// token, which would cost every grant a page; a decision ends only leases it
-/// has seen, so these are enough.
+/// The leases and tickets a decision has looked at, by token and by number. The
+/// table of leases has no index by token, which would cost every grant a page;
+/// and a row that was read need not be read again to learn its keys. A decision
+/// ends only what it has seen, so these are enough.
 #[derive(Default)]
 pub(super) struct Seen {
     leases: BTreeMap<Token, Keyed>,
+    tickets: BTreeMap<TicketNo, Vec<ResourceKey>>,
 }
 
 /// How a lease is found: its id and its keys.
 type Keyed = (LeaseId, Vec<ResourceKey>);
 
 impl Seen {
-    /// Remembers the leases in an answer.
+    /// Remembers the leases and tickets in an answer.
     pub(super) fn note(&mut self, rows: &Rows) {
-        if let Rows::Leases(leases) = rows {
-            let keyed = |lease: &Lease| (lease.token, keyed(lease));
-            self.leases.extend(leases.iter().map(keyed));
+        match rows {
+            Rows::Leases(leases) => {
+                let keyed = |lease: &Lease| (lease.token, keyed(lease));
+                self.leases.extend(leases.iter().map(keyed));
+            }
+            Rows::Tickets(tickets) => {
+                let keyed = |ticket: &Ticket| (ticket.no, keys(ticket));
+                self.tickets.extend(tickets.iter().map(keyed));
+            }
+            _ => {}
         }
     }
 
-    fn keys_of(&self, db: &Connection, token: Token) -> Result<Option<Keyed>, StoreError> {
+    fn keys_of_lease(&self, db: &Connection, token: Token) -> Result<Option<Keyed>, StoreError> {
         if let Some(found) = self.leases.get(&token) {
             return Ok(Some(found.clone()));
         }
         Ok(rows::lease_of(db, token)?.as_ref().map(keyed))
     }
+
+    fn keys_of_ticket(
+        &self,
+        db: &Connection,
+        no: TicketNo,
+    ) -> Result<Option<Vec<ResourceKey>>, StoreError> {
+        if let Some(found) = self.tickets.get(&no) {
+            return Ok(Some(found.clone()));
+        }
+        Ok(rows::ticket(db, no)?.as_ref().map(keys))
+    }
 }
 
 fn keyed(lease: &Lease) -> Keyed {
     (lease.id.clone(), lease.keys().cloned().collect())
+}
+
+fn keys(ticket: &Ticket) -> Vec<ResourceKey> {
+    let keys = ticket.wants.iter().map(|want| &want.extent.key);
+    keys.cloned().collect()
 }
 
 /// Writes `change`, which was decided after looking at `seen`.
@@ -68,7 +93,7 @@ pub(super) fn apply(db: &Connection, change: &Change, seen: &Seen) -> Result<(),
             )
         }
         Change::PutTicket(ticket) => put_ticket(db, ticket),
-        Change::DeleteTicket(no) => delete_ticket(db, *no),
+        Change::DeleteTicket(no) => delete_ticket(db, *no, seen),
         Change::PutIntent(intent) => {
             let sql = "INSERT OR REPLACE INTO intent (op, token, body) VALUES (?1, ?2, ?3)";
             run(
@@ -135,7 +160,7 @@ fn put_lease(db: &Connection, lease: &Lease) -> Result<(), StoreError> {
 }
 
 fn delete_lease(db: &Connection, token: Token, seen: &Seen) -> Result<(), StoreError> {
-    let Some((id, keys)) = seen.keys_of(db, token)? else {
+    let Some((id, keys)) = seen.keys_of_lease(db, token)? else {
         return Ok(());
     };
     run(db, "DELETE FROM lease WHERE id = ?1", [id.as_str()])?;
@@ -161,22 +186,16 @@ fn put_ticket(db: &Connection, ticket: &Ticket) -> Result<(), StoreError> {
     put_keys(db, sql, &ticket.wants, ticket.no.0)
 }
 
-fn delete_ticket(db: &Connection, no: TicketNo) -> Result<(), StoreError> {
-    let sql = "DELETE FROM ticket WHERE no = ?1 RETURNING body";
-    let Some(gone) = taken(db, sql, no.0)? else {
+fn delete_ticket(db: &Connection, no: TicketNo, seen: &Seen) -> Result<(), StoreError> {
+    let Some(keys) = seen.keys_of_ticket(db, no)? else {
         return Ok(());
     };
-    let gone: Ticket = parse(&gone)?;
+    run(db, "DELETE FROM ticket WHERE no = ?1", [no.0])?;
     let sql = "DELETE FROM ticket_key WHERE key = ?1 AND row = ?2";
-    for want in &gone.wants {
-        run(db, sql, (want.extent.key.as_str(), no.0))?;
+    for key in &keys {
+        run(db, sql, (key.as_str(), no.0))?;
     }
     Ok(())
-}
-
-fn taken(db: &Connection, sql: &str, number: u64) -> Result<Option<String>, StoreError> {
-    let mut delete = db.prepare_cached(sql)?;
-    Ok(delete.query_row([number], |row| row.get(0)).optional()?)
 }
 
 fn put_keys(db: &Connection, sql: &str, wants: &[Want], row: impl ToSql) -> Result<(), StoreError> {

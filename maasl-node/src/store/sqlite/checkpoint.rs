@@ -1,15 +1,17 @@
 //! Moving commits from the write-ahead log into the database.
 //!
 //! Owns: a thread and a connection that do it, and when. Promises: nobody who
-//! wants a transaction waits for a whole checkpoint; the log does not grow
-//! without bound. Leaves to others: noticing how long the log is (the hook of
+//! wants a transaction waits for a whole checkpoint; one process at a time copies,
+//! and the others go on; the log does not grow without bound. Leaves to others: noticing how long the log is (the hook of
 //! the writing connection calls [`Checkpointer::committed`]).
 //!
 //! A checkpoint outside the gate copies while others commit, so under steady
 //! load it never catches up with the end of the log, and only a log copied to
-//! its end is written again from the start. So when the log is still long after
-//! one, a second one runs inside the gate: it has only the last few commits to
-//! copy.
+//! its end is written again from the start. So when the log is long, one more
+//! checkpoint runs inside the gate: it has only the last few commits to copy. It
+//! syncs the log and the database all the same, and everybody waits for that, so
+//! it must be rare: the log may become long, whoever finds another copying leaves
+//! it to that one, and nobody enters the gate for a log that is copied already.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,10 +29,17 @@ use crate::store::StoreError;
 /// A checkpoint is due when the log has this many pages: 4 MiB.
 const DUE_PAGES: u32 = 4 * 1024 * 1024 / PAGE_BYTES;
 
-/// From here on the log is emptied under the gate: 16 MiB.
-const LONG_PAGES: u32 = 4 * DUE_PAGES;
+/// From here on the log is emptied under the gate: 32 MiB.
+const LONG_PAGES: u32 = 8 * DUE_PAGES;
 
-/// How long the second checkpoint waits for the gate; it may miss a turn.
+/// As few pages as may be copied under the gate: a few dozen commits, which is
+/// what happens during a checkpoint.
+const SHORT_PAGES: u32 = 64;
+
+/// How often copying outside the gate is tried until so few are left.
+const ROUNDS: usize = 4;
+
+/// How long the last checkpoint waits for the gate; it may miss a turn.
 const GATE_WAIT: Duration = Duration::from_millis(200);
 
 /// Keeps the write-ahead log short.
@@ -86,9 +95,9 @@ impl Checkpointer {
             }
             return;
         }
-        self.shared
-            .due
-            .store(log_pages + DUE_PAGES / 4, Ordering::Relaxed);
+        // Under steady load each is in vain until the last, so they are few.
+        let due = log_pages + log_pages.min(LONG_PAGES);
+        self.shared.due.store(due, Ordering::Relaxed);
         let long = log_pages >= LONG_PAGES;
         self.shared.ask(Asked::Checkpoint { long });
     }
@@ -132,17 +141,96 @@ impl Shared {
 }
 
 fn run(db: &Connection, gate: &Gate, long: bool) -> Result<(), StoreError> {
-    passive(db)?;
-    if long {
+    for _ in 0..ROUNDS {
+        if !copy(db)? {
+            return Ok(());
+        }
+        if !long || pages_left(db)? <= SHORT_PAGES {
+            break;
+        }
+    }
+    if long && pages_left(db)? > 0 {
         let _inside = gate.enter(Instant::now() + GATE_WAIT)?;
-        passive(db)?;
+        copy(db)?;
     }
     Ok(())
 }
 
-/// Copies what can be copied without making anybody wait.
-fn passive(db: &Connection) -> Result<(), StoreError> {
+/// Copies what can be copied without making anybody wait; false if somebody
+/// else is copying.
+fn copy(db: &Connection) -> Result<bool, StoreError> {
     let mut checkpoint = db.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?;
-    checkpoint.query_row([], |_| Ok(()))?;
-    Ok(())
+    Ok(checkpoint.query_row([], |row| Ok(!row.get::<_, bool>(0)?))?)
+}
+
+/// How many pages of the log are still to be copied. A checkpoint itself tells
+/// what was so when it began.
+fn pages_left(db: &Connection) -> Result<u32, StoreError> {
+    let mut look = db.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
+    Ok(look.query_row([], |row| {
+        let (log, copied): (i64, i64) = (row.get(1)?, row.get(2)?);
+        Ok(u32::try_from(log - copied).unwrap_or(0))
+    })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store with commits in its log, and a gate that somebody stands in.
+    struct Scene {
+        dir: tempfile::TempDir,
+        db: Connection,
+        gate: Gate,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let db = open(dir.path());
+            db.execute_batch("CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (1)")
+                .unwrap();
+            let gate = Gate::open(dir.path(), "").unwrap();
+            Self { dir, db, gate }
+        }
+
+        fn another(&self) -> (Connection, Gate) {
+            let gate = Gate::open(self.dir.path(), "").unwrap();
+            (open(self.dir.path()), gate)
+        }
+    }
+
+    fn open(dir: &Path) -> Connection {
+        let db = connection::open(&dir.join("maasl.db")).unwrap();
+        connection::configure(&db).unwrap();
+        db
+    }
+
+    #[test]
+    fn a_log_that_is_copied_leaves_the_gate_alone() {
+        let scene = Scene::new();
+        let (_, taken) = scene.another();
+        let _inside = taken.enter(Instant::now()).unwrap();
+        assert!(pages_left(&scene.db).unwrap() > 0);
+        run(&scene.db, &scene.gate, true).unwrap();
+        assert_eq!(pages_left(&scene.db).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_copied_outside_is_copied_under_the_gate() {
+        let scene = Scene::new();
+        let (reader, taken) = scene.another();
+        let reading = connection::Transaction::read(&reader).unwrap();
+        let count = "SELECT count(*) FROM t";
+        reader.query_row(count, [], |_| Ok(())).unwrap();
+        scene.db.execute("INSERT INTO t VALUES (2)", []).unwrap();
+        let inside = taken.enter(Instant::now()).unwrap();
+        run(&scene.db, &scene.gate, false).unwrap();
+        let refused = run(&scene.db, &scene.gate, true);
+        assert!(matches!(refused, Err(StoreError::Busy { .. })));
+        assert!(pages_left(&scene.db).unwrap() > 0, "the reader needs them");
+        drop((reading, inside));
+        run(&scene.db, &scene.gate, true).unwrap();
+        assert_eq!(pages_left(&scene.db).unwrap(), 0);
+    }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use maasl_core::id::Token;
+use maasl_core::id::{TicketNo, Token};
 use maasl_core::lease::{Lease, Meta, Query, Rows, Ticket, Version};
 use maasl_core::resource::{Extent, Scope};
 use rusqlite::{CachedStatement, Connection, Params, Row};
@@ -38,10 +38,7 @@ pub(super) fn load(db: &Connection, query: &Query) -> Result<Rows, StoreError> {
             let sql = "SELECT body FROM ended WHERE id = ?1";
             Rows::Ended(bodies(db, sql, [id.as_str()])?.pop())
         }
-        Query::Ticket(no) => {
-            let sql = "SELECT body FROM ticket WHERE no = ?1";
-            Rows::Tickets(bodies(db, sql, [no.0])?)
-        }
+        Query::Ticket(no) => Rows::Tickets(ticket(db, *no)?.into_iter().collect()),
         Query::AllTickets => Rows::Tickets(bodies(db, "SELECT body FROM ticket ORDER BY no", [])?),
         Query::TicketsOverlapping(extent) => {
             Rows::Tickets(overlapping::<Ticket>(db, &TICKETS, extent)?)
@@ -60,7 +57,7 @@ pub(super) fn load(db: &Connection, query: &Query) -> Result<Rows, StoreError> {
             Rows::Intents(bodies(db, sql, [token.number()])?)
         }
         Query::AllIntents => Rows::Intents(bodies(db, "SELECT body FROM intent ORDER BY op", [])?),
-        Query::Version(path) => Rows::Version(history(db, path, 1)?.pop()),
+        Query::Version(path) => Rows::Version(history(db, path, 1)?.pop().map(Box::new)),
         Query::Answered(key) => {
             let sql = "SELECT body FROM answered WHERE key = ?1";
             Rows::Answered(bodies(db, sql, [key.as_str()])?.pop())
@@ -83,6 +80,12 @@ pub(super) fn lease_of(db: &Connection, token: Token) -> Result<Option<Lease>, S
     Ok(bodies(db, sql, [token.number()])?.pop())
 }
 
+/// The ticket with this number.
+pub(super) fn ticket(db: &Connection, no: TicketNo) -> Result<Option<Ticket>, StoreError> {
+    let sql = "SELECT body FROM ticket WHERE no = ?1";
+    Ok(bodies(db, sql, [no.0])?.pop())
+}
+
 /// At most `limit` versions of `path`, newest first.
 pub(super) fn history(db: &Connection, path: &str, limit: u32) -> Result<Vec<Version>, StoreError> {
     let sql = "SELECT body FROM version WHERE path = ?1 ORDER BY number DESC LIMIT ?2";
@@ -98,7 +101,7 @@ pub(super) fn counters(db: &Connection) -> Result<Counters, StoreError> {
 }
 
 /// Reads a body.
-pub(super) fn parse<T: DeserializeOwned>(body: &str) -> Result<T, StoreError> {
+fn parse<T: DeserializeOwned>(body: &str) -> Result<T, StoreError> {
     serde_json::from_str(body).map_err(|error| StoreError::Corrupt {
         what: format!("a row cannot be read: {error}"),
     })
@@ -160,7 +163,7 @@ fn overlapping<T: DeserializeOwned>(
     if reaching {
         let mut above = db.prepare_cached(overlap.above)?;
         for ancestor in extent.key.ancestors() {
-            collect(&mut above, [ancestor.as_str()], &mut found)?;
+            collect(&mut above, [ancestor], &mut found)?;
         }
     }
     if extent.scope == Scope::Subtree {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use maasl_core::id::Token;
-use maasl_core::lease::command::Open;
+use maasl_core::lease::command::{Open, SyncNeed};
 use maasl_core::lease::{self, Command, Meta, Outcome, Session, Version};
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
@@ -256,8 +256,12 @@ impl Store for SqliteStore {
                 outcome => break outcome,
             }
         };
-        if self.options.durability == Durability::Power && must_be_durable(command, &outcome) {
-            self.log.sync()?;
+        if self.options.durability == Durability::Power {
+            match outcome.sync_need(command) {
+                SyncNeed::First => self.log.sync()?,
+                SyncNeed::Soon => self.log.sync_soon(),
+                SyncNeed::None => {}
+            }
         }
         Ok(outcome)
     }
@@ -282,36 +286,6 @@ impl Store for SqliteStore {
             changes::forget_before(db, wall_ms)?;
             Ok(((), true))
         })
-    }
-}
-
-/// Whether the caller may act on this answer only once it survives a power cut.
-/// An answer given before may come from a process that died before its sync.
-fn must_be_durable(command: &Command, outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Answered(_) => true,
-        Outcome::Queued { .. }
-        | Outcome::Busy { .. }
-        | Outcome::Deadlock { .. }
-        | Outcome::LimitReached { .. }
-        | Outcome::NeedLatches { .. }
-        | Outcome::NeedRecovery(_)
-        | Outcome::NeedReserve(_)
-        | Outcome::Lost { .. }
-        | Outcome::NotCovered { .. }
-        | Outcome::KeyMismatch
-        | Outcome::NotAnswered => false,
-        Outcome::Opened(_)
-        | Outcome::Done { .. }
-        | Outcome::Granted { .. }
-        | Outcome::Held { .. }
-        | Outcome::Begun
-        | Outcome::Finished { .. }
-        | Outcome::UnknownOp(_)
-        | Outcome::Released { .. }
-        | Outcome::Revoked { .. }
-        | Outcome::Inspected(_)
-        | Outcome::Snapshot(_) => command.must_be_durable(),
     }
 }
 
