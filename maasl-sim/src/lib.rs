@@ -9,6 +9,7 @@ pub mod campaign;
 pub mod checks;
 pub mod cli;
 pub mod difference;
+pub mod linear;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod names;

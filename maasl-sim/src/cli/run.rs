@@ -19,6 +19,10 @@ pub(super) struct Arguments {
     /// Show every record
     #[arg(long)]
     records: bool,
+    /// With this planted bug awake
+    #[cfg(feature = "mutants")]
+    #[arg(long)]
+    mutant: Option<String>,
     /// Keep the run in this file
     #[arg(long)]
     trace: Option<PathBuf>,
@@ -26,6 +30,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, CliError> {
     let plan = input::plan(&arguments.file)?;
+    #[cfg(feature = "mutants")]
+    if let Some(name) = &arguments.mutant {
+        maasl_core::mutant::plant(Some(super::mutants::named(name)?));
+    }
     let keep = arguments.records || arguments.trace.is_some();
     let finished = World::new(&plan, keep).run();
     if arguments.records {
