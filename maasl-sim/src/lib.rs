@@ -9,6 +9,7 @@ pub mod campaign;
 pub mod checks;
 pub mod cli;
 pub mod difference;
+pub mod draw;
 pub mod linear;
 #[cfg(feature = "mutants")]
 pub mod mutants;
@@ -19,7 +20,10 @@ pub mod promise;
 pub mod record;
 pub mod replay;
 pub mod rng;
+pub mod scenario;
 pub mod shrink;
+pub mod tell;
+pub mod timeline;
 pub mod trace;
 #[cfg(test)]
 mod trial;

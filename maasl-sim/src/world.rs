@@ -46,6 +46,8 @@ const NS_PER_US: u64 = 1_000;
 pub struct Finished {
     /// The promise that was broken, if one was.
     pub breach: Option<Breach>,
+    /// Whether everything came to its end before the time was up.
+    pub ended: bool,
     /// The digest over all records.
     pub digest: [u8; 32],
     /// How many records there are.
@@ -56,6 +58,8 @@ pub struct Finished {
     pub kept: Vec<Record>,
     /// How much time passed in the world.
     pub elapsed_ms: u64,
+    /// Calls that succeeded, as their agents were told.
+    pub successful_calls: u64,
     /// Inputs handled by the coordinators and commands decided by the store.
     pub core_steps: u64,
     /// The events of the core that observers may count on, by name.
@@ -91,6 +95,7 @@ pub struct World<'p> {
     /// the run goes on.
     finished: Option<bool>,
     core_steps: u64,
+    successful_calls: u64,
     reached: BTreeSet<&'static str>,
 }
 
@@ -140,6 +145,7 @@ impl<'p> World<'p> {
             events: 0,
             finished: None,
             core_steps: 0,
+            successful_calls: 0,
             reached: BTreeSet::new(),
             plan,
         };
@@ -191,11 +197,13 @@ impl<'p> World<'p> {
         let (digest, kept) = self.recorder.finish();
         Finished {
             breach: self.breach,
+            ended: self.finished == Some(true),
             digest,
             records,
             tail,
             kept,
             elapsed_ms: self.now_ns / NS_PER_MS,
+            successful_calls: self.successful_calls,
             core_steps: self.core_steps,
             reached: self.reached,
         }
