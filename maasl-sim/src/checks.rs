@@ -14,8 +14,10 @@ mod i3_terms;
 mod i4_seen;
 mod i5_durable;
 mod i6_once;
+mod i7_circle;
 mod i7_order;
 mod i7_served;
+mod i8_belief;
 mod i8_clocks;
 #[cfg(test)]
 mod scene;
@@ -128,9 +130,10 @@ fn judges_of(promise: Promise, plan: &Plan) -> Vec<Box<dyn Judge>> {
         Promise::I5 => vec![Box::<i5_durable::Durable>::default()],
         Promise::I6 => vec![Box::<i6_once::Once>::default()],
         Promise::I7 => vec![
+            Box::<i7_circle::Circle>::default(),
             Box::<i7_order::Order>::default(),
             Box::new(i7_served::Served::of(plan)),
         ],
-        Promise::I8 => Vec::new(),
+        Promise::I8 => vec![Box::new(i8_belief::Belief::of(plan))],
     }
 }

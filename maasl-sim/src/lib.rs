@@ -10,6 +10,7 @@ pub mod checks;
 pub mod cli;
 pub mod difference;
 pub mod draw;
+pub mod linear;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod names;

@@ -6,7 +6,7 @@
 
 use maasl_core::coordinator::io::{CallId, Response, Swapped};
 use maasl_core::id::{ContentHash, SessionId};
-use maasl_core::lease::{Command, CommitItem, MemoryRows, Outcome, StoreClock};
+use maasl_core::lease::{Command, CommitIntent, CommitItem, MemoryRows, Outcome, StoreClock};
 use maasl_core::resource::ResourceKey;
 
 use crate::plan::Action;
@@ -57,6 +57,15 @@ pub enum Observation<'a> {
         /// What the store answered.
         outcome: &'a Outcome,
         /// What the store's clock said.
+        clock: StoreClock,
+    },
+    /// A process sends a commit to the store: it believes in its lease.
+    Relied {
+        /// Which.
+        process: ProcessNo,
+        /// The commit.
+        intent: &'a CommitIntent,
+        /// What the store's clock says at that instant.
         clock: StoreClock,
     },
     /// A call took latches.

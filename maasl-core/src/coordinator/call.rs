@@ -355,7 +355,7 @@ impl Cx {
             let Ok(Done::Dead(dead)) = self.effect(Effect::Ring(wake)).await else {
                 return;
             };
-            if dead.is_empty() || is_active(Mutant::WaiterLostOnCrash) {
+            if dead.is_empty() {
                 return;
             }
             let sweep = Command::Sweep(crate::lease::command::Sweep { dead });

@@ -119,6 +119,8 @@ pub enum Request {
     },
     /// Finish or undo what dead processes left open.
     Recover,
+    /// Recover, and forget these sessions, which are known to be dead.
+    Bury(BTreeSet<SessionId>),
     /// Return everything this process holds.
     ReleaseAll,
 }
@@ -382,6 +384,8 @@ pub enum Reply {
     Revoked(Vec<AgentId>),
     /// So many commits of dead processes were settled.
     Recovered(u64),
+    /// These sessions are forgotten: none of their commits is open.
+    Buried(BTreeSet<SessionId>),
 }
 
 /// A file as it was read.

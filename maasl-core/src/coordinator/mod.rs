@@ -19,6 +19,7 @@ mod acquire;
 mod call;
 mod change;
 mod commit;
+mod housekeeping;
 pub mod io;
 mod plan;
 mod reservation;
@@ -270,6 +271,7 @@ async fn dispatch(cx: &Cx, mut call: Call) -> Result<Reply, Refusal> {
         Request::Release(lease) => reservation::release(cx, &lease).await,
         Request::Revoke { target, reason } => reservation::revoke(cx, target, reason).await,
         Request::Recover => settle::settle_dead(cx).await.map(Reply::Recovered),
+        Request::Bury(dead) => housekeeping::bury(cx, dead).await.map(Reply::Buried),
         Request::ReleaseAll => reservation::release_all(cx).await,
     }
 }

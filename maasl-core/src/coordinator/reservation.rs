@@ -18,6 +18,7 @@ use crate::id::{AgentId, ContentHash, LeaseId};
 use crate::lease::command::Revoke;
 use crate::lease::row::Target;
 use crate::lease::{Command, Count, Counter, Lease, LeaseKind, Outcome};
+use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
 use crate::policy::{Policy, ScopeKind};
 use crate::refusal::{LostLease, Refusal};
@@ -230,6 +231,11 @@ pub(super) async fn renew(cx: &Cx, id: &LeaseId) -> Result<Reply, Refusal> {
     match cx.store(Command::Renew(id.clone())).await? {
         Outcome::Held { expires_in_ms, .. } => {
             let mut shared = cx.seed.shared.borrow_mut();
+            let sent = if is_active(Mutant::DeadlineFromReply) {
+                cx.now()
+            } else {
+                sent
+            };
             if let Some(held) = shared.held(id) {
                 held.renewed(sent, cx.config().clock_drift_ppm);
             }

@@ -341,6 +341,7 @@ fn wait(
         });
     }
     if !is_active(Mutant::CircleNotSeen)
+        && !is_active(Mutant::NewestWaiterFirst)
         && let Some(circle) = deadlock::circle(rows, asked, queued, front.obstacles(), clock.now)?
     {
         changes.extend(queued.map(|ticket| Change::DeleteTicket(ticket.no)));

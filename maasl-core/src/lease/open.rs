@@ -107,7 +107,8 @@ pub(super) fn close(
 /// Decides [`super::Command::Sweep`]. Leases of the dead stay: they end by
 /// takeover, under their latches, which is why those who wait for them are woken.
 pub(super) fn sweep(rows: &RowSet, asked: &Sweep, clock: StoreClock) -> Result<Decision, Need> {
-    forget(rows, clock.now, |id| asked.dead.contains(id))
+    let seen = !is_active(Mutant::WaiterLostOnCrash);
+    forget(rows, clock.now, |id| seen && asked.dead.contains(id))
 }
 
 fn forget(

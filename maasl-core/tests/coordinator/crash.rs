@@ -1,9 +1,13 @@
 //! Deaths at every step of a change, and of its recovery.
 
-use maasl_core::coordinator::io::{FileOp, Request};
+use std::collections::BTreeSet;
+
+use maasl_core::coordinator::io::{FileOp, Reply, Request};
+use maasl_core::id::SessionId;
+use maasl_core::lease::{Query, Rows};
 
 use super::ops::{edit, hash, rename, write, write_over};
-use super::world::{Pid, Point, Side, World, at_every_point};
+use super::world::{Fault, Pid, Point, Side, World, at_every_point};
 
 const BEFORE: [(&str, &str); 2] = [("a", "a1"), ("b", "b1")];
 
@@ -120,6 +124,30 @@ fn by_recovering(world: &mut World, pid: Pid) {
     world.start(pid, call);
 }
 
+fn by_burying(world: &mut World, pid: Pid) {
+    let call = world.call(pid, Request::Bury(ann()));
+    world.start(pid, call);
+}
+
+fn ann() -> BTreeSet<SessionId> {
+    BTreeSet::from([SessionId::new("session-ann")])
+}
+
+fn bury(world: &mut World, pid: Pid) -> BTreeSet<SessionId> {
+    let call = world.call(pid, Request::Bury(ann()));
+    match world.ask(pid, call).result {
+        Ok(Reply::Buried(buried)) => buried,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_known(world: &World, session: &SessionId) -> bool {
+    let Rows::Sessions(sessions) = world.rows.load(&Query::AllSessions) else {
+        panic!("sessions were asked for");
+    };
+    sessions.iter().any(|known| known.id == *session)
+}
+
 fn refactoring() -> Vec<FileOp> {
     let (path, base) = ("b".into(), Some(hash("b1")));
     let delete = FileOp::Delete { path, base };
@@ -176,4 +204,38 @@ fn recovery_of_a_refactoring_may_die_anywhere() {
     check_deaths_in_recovery(&refactoring(), by_reading);
     check_deaths_in_recovery(&refactoring(), by_writing);
     check_deaths_in_recovery(&refactoring(), by_recovering);
+    check_deaths_in_recovery(&refactoring(), by_burying);
+}
+
+#[test]
+fn the_dead_are_forgotten_wherever_they_died() {
+    let (old, new) = (files(&world().0), whole(&refactoring()));
+    let points = at_every_point(|point| {
+        let (mut world, author, bob, _) = world();
+        world.start_change(author, refactoring());
+        if !dies(&mut world, author, point) {
+            return false;
+        }
+        assert_eq!(bury(&mut world, bob), ann(), "{point:?}");
+        assert!(world.intents().is_empty(), "{point:?}");
+        assert!(!ann().iter().any(|session| is_known(&world, session)));
+        let settled = files(&world);
+        assert!(settled == old || settled == new, "{point:?}: {settled:?}");
+        true
+    });
+    assert!(points > 30);
+}
+
+#[test]
+fn the_dead_stay_known_while_a_commit_of_theirs_is_open() {
+    let (mut world, author, bob, _) = world();
+    world.start_change(author, refactoring());
+    world.hold(author, Some("FinishCommit"));
+    world.run();
+    world.kill(author);
+    assert!(!world.intents().is_empty());
+    world.inject(bob, "SyncNames", 1, Fault::FailsBefore);
+    assert!(bury(&mut world, bob).is_empty());
+    assert!(ann().iter().all(|session| is_known(&world, session)));
+    assert_eq!(bury(&mut world, bob), ann());
 }

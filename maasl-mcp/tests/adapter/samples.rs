@@ -114,6 +114,7 @@ pub(crate) fn reply_to(call: &Call) -> Reply {
         Request::Release(_) | Request::ReleaseAll => Reply::Released { held_ms: 12 },
         Request::Revoke { .. } => Reply::Revoked(Vec::new()),
         Request::Recover => Reply::Recovered(0),
+        Request::Bury(dead) => Reply::Buried(dead.clone()),
     }
 }
 

@@ -1,18 +1,17 @@
 //! Ending a process, and cleaning up after those that did not end well.
 //!
-//! Owns: the good end of a session, and housekeeping: settling what dead
-//! processes left open, removing their files, bounding the history. Promises:
-//! staged files of a dead process go only once none of its commits is open.
-//! Leaves to others: leases of the dead, which end by takeover.
+//! Owns: the good end of a session, and housekeeping: finding out who died,
+//! removing their files, bounding the history. Promises: the files of a dead
+//! process go only once the core has forgotten it. Leaves to others: settling what
+//! the dead left open and forgetting them (the core); their leases, which end by
+//! takeover.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use maasl_core::coordinator::io::{Call, Request};
+use maasl_core::coordinator::io::{Call, Reply, Request};
 use maasl_core::id::{AgentId, SessionId};
-use maasl_core::lease::command::Sweep;
-use maasl_core::lease::{Command, Outcome};
 use maasl_core::policy::Urgency;
 use tokio_util::sync::CancellationToken;
 
@@ -53,17 +52,12 @@ impl Node {
 
     /// Settles and removes what dead processes left, and bounds the history.
     pub async fn clean_up(self: &Arc<Self>) {
-        // Who is dead is asked first: the dead can open no new commit, so what
-        // is not open after the recovery never will be.
         let dead = tokio::task::block_in_place(|| self.dead_sessions());
-        if !dead.is_empty() {
-            let recovered = self.own_call(Request::Recover).await;
-            if let Err(refusal) = recovered.result {
-                tracing::warn!(%refusal, "could not settle every commit of dead processes");
-            }
-        }
+        let buried = self.bury(dead).await;
         tokio::task::block_in_place(|| {
-            self.bury(dead);
+            for session in &buried {
+                self.forget(session);
+            }
             self.bound_history();
         });
     }
@@ -77,30 +71,26 @@ impl Node {
             .collect()
     }
 
-    fn bury(&self, dead: BTreeSet<SessionId>) {
+    /// Has the core settle and forget the dead; those it has forgotten.
+    async fn bury(self: &Arc<Self>, dead: BTreeSet<SessionId>) -> BTreeSet<SessionId> {
         if dead.is_empty() {
-            return;
+            return dead;
         }
-        let Ok(Outcome::Snapshot(snapshot)) = self.ask(&Command::Snapshot) else {
-            return;
-        };
-        let open: BTreeSet<&SessionId> = snapshot
-            .intents
-            .iter()
-            .map(|intent| &intent.owner.session)
-            .collect();
-        let settled: BTreeSet<SessionId> = dead
-            .into_iter()
-            .filter(|session| !open.contains(session))
-            .collect();
-        for session in &settled {
-            self.forget(session);
-        }
-        let swept = self.ask(&Command::Sweep(Sweep { dead: settled }));
-        if let Ok(Outcome::Done { wake }) = swept {
-            // Waiters behind the dead; those that cannot be rung look themselves.
-            for wake in wake {
-                let _ = self.last_ground().bells.ring(&wake.session, wake.ticket);
+        let of = dead.len();
+        match self.own_call(Request::Bury(dead)).await.result {
+            Ok(Reply::Buried(buried)) => {
+                if buried.len() < of {
+                    tracing::warn!("could not settle every commit of dead processes");
+                }
+                buried
+            }
+            Ok(other) => {
+                tracing::warn!(?other, "an answer of the wrong kind");
+                BTreeSet::new()
+            }
+            Err(refusal) => {
+                tracing::warn!(%refusal, "could not forget dead processes");
+                BTreeSet::new()
             }
         }
     }

@@ -8,7 +8,7 @@ use maasl_core::coordinator::io::{
     Done, Effect, Event, Input, Output, Response, StepId, StoreFault,
 };
 use maasl_core::id::SessionId;
-use maasl_core::lease::{Command, Outcome, Wake};
+use maasl_core::lease::{Command, Wake};
 
 use super::{Ground, Node, OnWait, Slot};
 use crate::fault::{Side, point};
@@ -194,12 +194,5 @@ pub(super) fn log(event: &Event) {
         Event::LockRenewed { agent, token } => tracing::debug!(%agent, %token, "lock_renewed"),
         Event::Refused { agent, code } => tracing::info!(%agent, code, "refused"),
         Event::Recovered { agent, token } => tracing::warn!(%agent, %token, "recovered"),
-    }
-}
-
-impl Node {
-    /// What the store answers to a command of this process's own.
-    pub(super) fn ask(&self, command: &Command) -> Result<Outcome, StoreError> {
-        self.last_ground().store.transact(command)
     }
 }

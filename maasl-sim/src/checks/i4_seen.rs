@@ -39,8 +39,8 @@ pub(super) struct Seen {
     whole: BTreeSet<(String, String)>,
     open: BTreeMap<OpId, Open>,
     /// What the newest swap of each staged name displaced, and the age of the
-    /// file's lines then.
-    displaced: BTreeMap<String, (Option<ContentHash>, u64)>,
+    /// file's lines then; nothing where it brought another content than meant.
+    displaced: BTreeMap<String, (Option<ContentHash>, Option<u64>)>,
     /// Contents that somebody destroyed who knows nothing of MAASL.
     destroyed: BTreeSet<ContentHash>,
     files: BTreeMap<String, Lines>,
@@ -104,7 +104,7 @@ impl Judge for Seen {
                     // The device did not keep what was staged.
                     file.start_anew();
                 }
-                let swap = (*displaced, file.age);
+                let swap = (*displaced, (*now == item.new).then_some(file.age));
                 self.displaced.insert(item.stage.clone(), swap);
             }
             Observation::Outside { path, before, .. } => {
@@ -186,7 +186,7 @@ impl Seen {
         &mut self,
         open: &Open,
         item: &CommitItem,
-        swap: Option<(Option<ContentHash>, u64)>,
+        swap: Option<(Option<ContentHash>, Option<u64>)>,
         ground: &Ground<'_>,
     ) -> Result<(), Breach> {
         let Some((displaced, age)) = swap else {
@@ -210,7 +210,7 @@ impl Seen {
             return Err(breach("displaced-lost", message));
         }
         let file = self.files.entry(item.path.clone()).or_default();
-        if file.age == age {
+        if Some(file.age) == age {
             return self.judge_lines(open, item);
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::coordinator::io::{Reply, Swapped};
 use maasl_core::id::{ContentHash, OpId, SessionId};
-use maasl_core::lease::command::ItemEnd;
+use maasl_core::lease::command::{FinishCommit, ItemEnd};
 use maasl_core::lease::{Command, CommitItem, Outcome, Query, Rows};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::{FileChanged, Receipt};
@@ -25,6 +25,8 @@ pub(super) struct Durable {
     begun: bool,
     files: BTreeMap<String, Chain>,
     open: BTreeMap<OpId, Vec<CommitItem>>,
+    /// Open commits that are to be undone.
+    turned: BTreeSet<OpId>,
     /// Where in their chains the contents of each finished change stand, by file
     /// and version.
     ends: BTreeMap<(String, u64), Vec<(String, usize)>>,
@@ -73,10 +75,16 @@ impl Judge for Durable {
             Observation::Quiet => self.quiet = true,
             Observation::Swapped {
                 item,
+                back,
                 swapped: Swapped::Displaced(_),
                 now,
                 ..
-            } => self.chain(&item.path).contents.push(*now),
+            } => {
+                self.chain(&item.path).contents.push(*now);
+                if *back {
+                    return self.judge_back(item);
+                }
+            }
             Observation::Outside {
                 path,
                 before,
@@ -158,8 +166,12 @@ impl Durable {
         ground: &Ground<'_>,
     ) -> Result<(), Breach> {
         match (command, outcome) {
-            (Command::BeginCommit(intent), Outcome::Begun) => {
+            // Where the device did not keep what was staged, nothing follows.
+            (Command::BeginCommit(intent), Outcome::Begun) if is_staged(&intent.items, ground) => {
                 self.open.insert(intent.op.clone(), intent.items.clone());
+            }
+            (Command::TurnBack(op), Outcome::Done { .. }) => {
+                self.turned.insert(op.clone());
             }
             (Command::FinishCommit(finish), Outcome::Finished { receipt, .. }) => {
                 if finish.exceptions.is_empty() {
@@ -168,6 +180,7 @@ impl Durable {
                 let Some(items) = self.open.remove(&finish.op) else {
                     return Ok(());
                 };
+                self.judge_undone(&items, finish, ground)?;
                 let met_outside = finish
                     .exceptions
                     .values()
@@ -183,6 +196,42 @@ impl Durable {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What passed its commit point goes forward, unless that was decided
+    /// otherwise.
+    fn judge_back(&self, item: &CommitItem) -> Result<(), Breach> {
+        let mut open = self.open.iter();
+        let of = open.find(|(_, items)| items.iter().any(|one| one.stage == item.stage));
+        match of {
+            Some((op, _)) if !self.turned.contains(op) => {
+                let message = format!("{} was taken back after its commit point", item.path);
+                Err(breach("taken-back", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A file that is said to be undone does not hold the new content.
+    fn judge_undone(
+        &self,
+        items: &[CommitItem],
+        finish: &FinishCommit,
+        ground: &Ground<'_>,
+    ) -> Result<(), Breach> {
+        let stands = items.iter().find(|item| {
+            finish.exceptions.get(&item.path) == Some(&ItemEnd::Undone)
+                && item.new != item.old
+                && ground.disk.hash(&item.path) == item.new
+                && !self.touched.contains(&item.path)
+        });
+        match stands {
+            None => Ok(()),
+            Some(item) => {
+                let message = format!("{} was said to be undone and is changed", item.path);
+                Err(breach("undone-stands", message))
+            }
+        }
     }
 
     fn acknowledge(&mut self, file: &FileChanged) {
@@ -231,15 +280,50 @@ impl Durable {
                 chain.contents.push(held);
             }
         }
+        let Rows::Intents(open) = ground.rows.load(&Query::AllIntents) else {
+            unreachable!("intents were asked for");
+        };
+        // The end of a commit may be lost with its intent still there, which
+        // recovery ends again in the same way.
+        self.judge_versions(ground, |path, content| {
+            let mut items = open.iter().flat_map(|intent| &intent.items);
+            items.any(|item| item.path == path && item.new == content)
+        })?;
+        self.judge_lost_intents(ground)?;
+        self.judge_owed(ground)
+    }
+
+    /// Every version that was acknowledged is in the history, or `to_come`.
+    fn judge_versions(
+        &self,
+        ground: &Ground<'_>,
+        to_come: impl Fn(&str, Option<ContentHash>) -> bool,
+    ) -> Result<(), Breach> {
         for ((path, number), content) in self.versions.iter().flatten() {
             let mut history = ground.rows.history(path).iter();
             let known = history.find(|version| version.number == *number);
-            if known.is_none_or(|known| known.content != *content) {
+            let known = known.is_some_and(|known| known.content == *content);
+            if !known && !to_come(path, *content) {
                 let message = format!("version {number} of {path} was acknowledged and is gone");
                 return Err(breach("version-lost", message));
             }
         }
-        self.judge_owed(ground)
+        Ok(())
+    }
+
+    /// What nobody knows of any more, nobody will settle.
+    fn judge_lost_intents(&mut self, ground: &Ground<'_>) -> Result<(), Breach> {
+        let Rows::Intents(left) = ground.rows.load(&Query::AllIntents) else {
+            unreachable!("intents were asked for");
+        };
+        let known: BTreeSet<&OpId> = left.iter().map(|intent| &intent.op).collect();
+        for (_, items) in self.open.iter().filter(|(op, _)| !known.contains(op)) {
+            if !items.iter().any(|item| self.touched.contains(&item.path)) {
+                judge_set(items, ground)?;
+            }
+        }
+        self.open.retain(|op, _| known.contains(op));
+        Ok(())
     }
 
     fn judge_end(&mut self, finished: bool, ground: &Ground<'_>) -> Result<(), Breach> {
@@ -247,6 +331,9 @@ impl Durable {
             judge_file(path, chain, ground.disk.hash(path))?;
         }
         self.judge_owed(ground)?;
+        if finished {
+            self.judge_versions(ground, |_, _| false)?;
+        }
         if !finished || !self.started_in_quiet {
             return Ok(());
         }
@@ -303,6 +390,13 @@ fn judge_file(path: &str, chain: &Chain, held: Option<ContentHash>) -> Result<()
             format!("{path} holds {name}, which nobody ever put there"),
         ),
     })
+}
+
+/// Whether every staged name holds what is to be placed.
+fn is_staged(items: &[CommitItem], ground: &Ground<'_>) -> bool {
+    items
+        .iter()
+        .all(|item| item.new.is_none() || ground.disk.hash_staged(&item.stage) == item.new)
 }
 
 /// Nobody else is about these files: they are under the latches of the commit.

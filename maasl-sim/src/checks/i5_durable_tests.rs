@@ -104,9 +104,14 @@ fn a_set_is_whole_or_absent() {
     ];
     let half = |swaps: usize, end: FinishCommit, outside: bool| {
         let (mut scene, mut judge) = begun(&[("a", "one"), ("b", "one")]);
+        for item in &items {
+            scene
+                .disk
+                .stage(&item.stage, b"two".as_slice().into(), true);
+        }
         scene.begin(&mut judge, &intent(&items)).unwrap();
         for item in &items[..swaps] {
-            scene.swap(&mut judge, item, Some("two")).unwrap();
+            scene.swap(&mut judge, item, None).unwrap();
         }
         if outside {
             scene.outside(&mut judge, "b", Some("one")).unwrap();

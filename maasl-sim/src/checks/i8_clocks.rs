@@ -18,6 +18,7 @@ pub(super) fn only_clocks(plan: &Plan) -> bool {
                 | FaultKind::ClockDrift { .. }
                 | FaultKind::ClockFreeze { .. }
                 | FaultKind::StoreClockStep { .. }
+                | FaultKind::WallClockStep { .. }
         )
     };
     let drifts = plan.processes.iter().any(|process| process.drift_ppm != 0);

@@ -68,15 +68,19 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
 }
 
 fn chosen(name: Option<&str>) -> Result<Vec<Mutant>, CliError> {
-    let Some(name) = name else {
-        return Ok(Mutant::ALL.to_vec());
-    };
-    let Some(mutant) = Mutant::named(name) else {
+    match name {
+        Some(name) => Ok(vec![named(name)?]),
+        None => Ok(Mutant::ALL.to_vec()),
+    }
+}
+
+/// The planted bug of this name.
+pub(super) fn named(name: &str) -> Result<Mutant, CliError> {
+    Mutant::named(name).ok_or_else(|| {
         let names: Vec<&str> = Mutant::ALL.iter().map(|one| one.name()).collect();
-        let message = format!("{name:?} is no planted bug; there are {}", names.join(", "));
-        return Err(CliError::Usage(message));
-    };
-    Ok(vec![mutant])
+        let names = names.join(", ");
+        CliError::Usage(format!("{name:?} is no planted bug; there are {names}"))
+    })
 }
 
 fn heading() -> String {

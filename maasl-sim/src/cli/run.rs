@@ -25,12 +25,20 @@ pub(super) struct Arguments {
     /// Show every record
     #[arg(long)]
     records: bool,
+    /// With this planted bug awake
+    #[cfg(feature = "mutants")]
+    #[arg(long)]
+    mutant: Option<String>,
     /// Keep the run in this file
     #[arg(long)]
     trace: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, CliError> {
+    #[cfg(feature = "mutants")]
+    if let Some(name) = &arguments.mutant {
+        maasl_core::mutant::plant(Some(super::mutants::named(name)?));
+    }
     let (plan, expect) = match (input::given(&arguments.file)?, arguments.seed) {
         (Given::Plan(_), Some(_)) => {
             let message = "a plan leaves nothing to a seed; run it without --seed";

@@ -47,6 +47,7 @@ trials! {
     "an-editor-saves-in-a-refactoring",
     "brought-back",
     "a-lost-answer",
+    "a-move-sent-twice",
     "three-waiters",
     "a-waiter-dies",
     "a-circle",

@@ -338,8 +338,11 @@ impl Client {
                 }
             }
             Reply::Released { .. } => self.reservation = None,
-            Reply::Renewed { .. } | Reply::Revoked(_) | Reply::Recovered(_) | Reply::Preview(_) => {
-            }
+            Reply::Renewed { .. }
+            | Reply::Revoked(_)
+            | Reply::Recovered(_)
+            | Reply::Buried(_)
+            | Reply::Preview(_) => {}
         }
     }
 }

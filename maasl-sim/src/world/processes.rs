@@ -46,14 +46,16 @@ impl World<'_> {
             outcome: &outcome,
             clock,
         });
-        self.recover(process);
+        self.bury(process);
     }
 
-    /// What every process does when it starts: settle what the dead left open.
-    fn recover(&mut self, process: ProcessNo) {
+    /// What every process does when it starts: settle what the dead left open, and
+    /// forget them.
+    fn bury(&mut self, process: ProcessNo) {
         if self.dead.is_empty() {
             return;
         }
+        let dead = self.dead.clone();
         let server = self.server(process);
         let call = CallId(server.next_call);
         server.next_call += 1;
@@ -64,7 +66,7 @@ impl World<'_> {
             max_wait_ms: None,
             request: None,
             lease: None,
-            request_body: Request::Recover,
+            request_body: Request::Bury(dead),
             entropy: entropy(u64::from(process.0), u64::from(incarnation), 0),
         };
         let own = Own::Housekeeping(call, Box::new(body));

@@ -32,6 +32,14 @@ enum Struck {
 
 impl World<'_> {
     pub(super) fn send_command(&mut self, process: ProcessNo, step: StepId, command: Command) {
+        if let Command::BeginCommit(intent) = &command {
+            let clock = self.store.clock(self.now_ns);
+            self.observe(&Observation::Relied {
+                process,
+                intent,
+                clock,
+            });
+        }
         let command = Box::new(command);
         if !self.plan.timing.remote_store {
             self.local_command(process, step, command);
@@ -70,6 +78,9 @@ impl World<'_> {
         step: StepId,
         command: &Command,
     ) {
+        if !self.store.is_open() {
+            return;
+        }
         let answer = self.execute(process, step, command);
         // A server of its own answers only what it has synced.
         self.store.sync();

@@ -53,6 +53,8 @@ pub(crate) struct Store {
     wall_ahead_ms: i64,
     clock: Clock,
     boots: u32,
+    /// Whether somebody opened it since the machine started.
+    is_open: bool,
 }
 
 impl Store {
@@ -68,7 +70,13 @@ impl Store {
             wall_ahead_ms: 0,
             clock: Clock::new(1_000_000_000, 0),
             boots: 1,
+            is_open: false,
         }
+    }
+
+    /// Whether it takes commands: not after a power cut, until it is opened.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open
     }
 
     pub(crate) fn clock(&self, world_ns: u64) -> StoreClock {
@@ -110,6 +118,7 @@ impl Store {
             }),
         });
         let outcome = self.apply(&open, clock);
+        self.is_open = true;
         self.sync();
         (open, outcome)
     }
@@ -148,6 +157,7 @@ impl Store {
         let length = shadow.log.len().min(shadow.synced + kept as usize);
         self.rows = shadow.rewind(length);
         self.boots += 1;
+        self.is_open = false;
     }
 
     /// Puts a copy in place that lacks the newest commits.

@@ -1,0 +1,129 @@
+//! I7, circles: nobody waits for somebody who waits for them.
+//!
+//! Owns: the circles of owners that stand, and since when. Promises: from the
+//! instant on at which nothing goes wrong any more, a circle that is not refused
+//! soon is reported. Leaves to others: how long others wait (`i7_served`).
+//!
+//! A grant can close a circle that no wait had closed; those in it are woken and
+//! refused then, so a circle may stand for as long as that takes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use maasl_core::id::{Owner, SessionId};
+use maasl_core::lease::{Command, LeaseKind, Outcome, Query, Rows, Ticket};
+use maasl_core::policy::Urgency;
+use maasl_core::time::Timestamp;
+
+use super::grants::Granted;
+use super::{Breach, Judge};
+use crate::observe::{Ground, Observation};
+use crate::promise::Promise;
+
+/// How long those in a circle may take to find out.
+const FOUND_IN_NS: u64 = 5_000_000_000;
+
+/// Who waits for whom.
+type Waits = BTreeMap<Owner, BTreeSet<Owner>>;
+
+/// The judge.
+#[derive(Debug, Default)]
+pub(super) struct Circle {
+    quiet: bool,
+    dead: BTreeSet<SessionId>,
+    /// Since when an owner is part of a circle.
+    since_ns: BTreeMap<Owner, u64>,
+}
+
+impl Judge for Circle {
+    fn observe(&mut self, seen: &Observation<'_>, ground: &Ground<'_>) -> Result<(), Breach> {
+        match seen {
+            Observation::Quiet => self.quiet = true,
+            Observation::Died { session, .. } => {
+                self.dead.insert((*session).clone());
+            }
+            Observation::Transacted {
+                command: Command::Acquire(_),
+                outcome: Outcome::Queued { .. },
+                clock,
+                ..
+            } if self.quiet => return self.judge(ground, clock.now),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Circle {
+    fn judge(&mut self, ground: &Ground<'_>, now: Timestamp) -> Result<(), Breach> {
+        let waits = self.waits(ground, now);
+        let mut since_ns = BTreeMap::new();
+        for owner in waits.keys().filter(|owner| reaches_itself(owner, &waits)) {
+            let began_ns = self.since_ns.get(owner).copied().unwrap_or(ground.now_ns);
+            since_ns.insert(owner.clone(), began_ns);
+        }
+        self.since_ns = since_ns;
+        let mut standing = self.since_ns.iter();
+        let old = standing.find(|(_, began_ns)| ground.now_ns > **began_ns + FOUND_IN_NS);
+        let Some((owner, _)) = old else {
+            return Ok(());
+        };
+        let message = format!("{} waits in a circle and was not told", owner.agent);
+        Err(Breach::new(Promise::I7, "circle", message))
+    }
+
+    fn waits(&self, ground: &Ground<'_>, now: Timestamp) -> Waits {
+        let (Rows::Tickets(tickets), Rows::Leases(leases)) = (
+            ground.rows.load(&Query::AllTickets),
+            ground.rows.load(&Query::AllLeases),
+        ) else {
+            unreachable!("tickets and leases were asked for");
+        };
+        let lives = |owner: &Owner| !self.dead.contains(&owner.session);
+        let live: Vec<&Ticket> = tickets
+            .iter()
+            .filter(|ticket| now < ticket.deadline && lives(&ticket.owner))
+            .collect();
+        let mut waits = Waits::new();
+        for ticket in &live {
+            let wanted = Granted::waiting(ticket);
+            let holders = leases.iter().filter(|lease| {
+                lease.kind == LeaseKind::Reservation
+                    && now < lease.expires_at
+                    && lives(&lease.owner)
+                    && wanted.excludes(&Granted::of(lease))
+            });
+            let ahead = live.iter().filter(|other| {
+                other.no < ticket.no
+                    && !passes(ticket, other)
+                    && wanted.excludes(&Granted::waiting(other))
+            });
+            let holders = holders.map(|lease| lease.owner.clone());
+            let others = holders.chain(ahead.map(|other| other.owner.clone()));
+            waits
+                .entry(ticket.owner.clone())
+                .or_default()
+                .extend(others);
+        }
+        waits
+    }
+}
+
+fn passes(ticket: &Ticket, other: &Ticket) -> bool {
+    ticket.urgency == Urgency::Interactive && other.urgency == Urgency::Batch
+}
+
+fn reaches_itself(owner: &Owner, waits: &Waits) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open: Vec<&Owner> = vec![owner];
+    while let Some(next) = open.pop() {
+        for other in waits.get(next).into_iter().flatten() {
+            if other == owner {
+                return true;
+            }
+            if seen.insert(other) {
+                open.push(other);
+            }
+        }
+    }
+    false
+}
