@@ -5,6 +5,7 @@
 //! decide; 64 and above mean wrong usage or files. Leaves to others: what each
 //! command does (the module of its name).
 
+mod check;
 mod input;
 pub mod output;
 mod run;
@@ -55,6 +56,8 @@ struct Arguments {
 enum Command {
     /// Run one scenario with one seed, or a plan
     Run(run::Arguments),
+    /// Judge a history recorded elsewhere
+    Check(check::Arguments),
 }
 
 /// Runs the program.
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
     let output = Output::standard();
     let done = match arguments.command {
         Command::Run(arguments) => run::run(&arguments, &output),
+        Command::Check(arguments) => check::run(&arguments, &output),
     };
     match done {
         Ok(Verdict::Held) => ExitCode::SUCCESS,

@@ -7,9 +7,11 @@
 
 pub mod checks;
 pub mod cli;
+pub mod history;
 pub mod linear;
 pub mod observe;
 pub mod plan;
+pub mod points;
 pub mod promise;
 pub mod record;
 pub mod world;

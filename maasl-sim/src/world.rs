@@ -32,8 +32,11 @@ use self::queue::{Event, Queue};
 use self::server::Server;
 use self::store::Store;
 use crate::checks::{Breach, Judges};
+use crate::history::Entry;
+use crate::history::simulated::Simulated;
 use crate::observe::{AgentNo, Ground, Observation, ProcessNo};
 use crate::plan::{FaultKind, Plan};
+use crate::points::Points;
 use crate::record::{Kind, Record, Recorder};
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -58,6 +61,8 @@ pub struct Finished {
     pub core_steps: u64,
     /// The events of the core that observers may count on, by name.
     pub reached: BTreeSet<&'static str>,
+    /// What agents asked and were told, if that was to be kept.
+    pub history: Option<Vec<Entry>>,
 }
 
 /// A world under way.
@@ -85,6 +90,8 @@ pub struct World<'p> {
     recorder: Recorder,
     core_steps: u64,
     reached: BTreeSet<&'static str>,
+    points: Points,
+    history: Option<Simulated>,
 }
 
 impl<'p> World<'p> {
@@ -130,10 +137,19 @@ impl<'p> World<'p> {
             recorder: Recorder::new(keep_records),
             core_steps: 0,
             reached: BTreeSet::new(),
+            points: Points::default(),
+            history: None,
             plan,
         };
         world.set_up();
         world
+    }
+
+    /// The same world, of which the history is kept.
+    #[must_use]
+    pub fn with_history(mut self) -> Self {
+        self.history = Some(Simulated::default());
+        self
     }
 
     /// Runs to the end, or to the first broken promise.
@@ -143,6 +159,7 @@ impl<'p> World<'p> {
         if self.breach.is_none() {
             self.observe(&Observation::Ended { finished });
         }
+        self.reached.extend(self.points.reached());
         let (records, tail) = (self.recorder.count(), self.recorder.tail());
         let (digest, kept) = self.recorder.finish();
         Finished {
@@ -154,6 +171,7 @@ impl<'p> World<'p> {
             elapsed_ms: self.now_ns / NS_PER_MS,
             core_steps: self.core_steps,
             reached: self.reached,
+            history: self.history.map(Simulated::finish),
         }
     }
 
@@ -237,6 +255,10 @@ impl<'p> World<'p> {
             processes: &self.process_names,
             agents: &self.agent_names,
         };
+        self.points.observe(observation, &ground);
+        if let Some(history) = &mut self.history {
+            history.observe(observation, &ground);
+        }
         if let Err(breach) = self.judges.observe(observation, &ground) {
             self.breach.get_or_insert(breach);
         }

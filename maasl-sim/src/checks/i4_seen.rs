@@ -233,7 +233,10 @@ impl Seen {
             return Ok(());
         };
         if others(before, &open.agent) != others(after, &open.agent) {
-            let message = format!("{} changed lines of others in {}", open.agent, item.path);
+            let message = format!(
+                "{} changed lines of others in {}: {before:?} became {after:?}",
+                open.agent, item.path
+            );
             return Err(breach("others-changed", message));
         }
         for (agent, told) in &file.acknowledged {

@@ -17,11 +17,21 @@ pub(super) struct Arguments {
     /// Show every record
     #[arg(long)]
     records: bool,
+    /// Write what agents asked and were told to this file, for `check`
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, CliError> {
     let plan = input::plan(&arguments.file)?;
-    let finished = World::new(&plan, arguments.records).run();
+    let mut world = World::new(&plan, arguments.records);
+    if arguments.history.is_some() {
+        world = world.with_history();
+    }
+    let finished = world.run();
+    if let (Some(file), Some(history)) = (&arguments.history, &finished.history) {
+        std::fs::write(file, crate::history::lines(history))?;
+    }
     for record in &finished.kept {
         output.line(&format!("{record:?}"));
     }
