@@ -75,7 +75,8 @@ pub struct Points {
     paused: BTreeSet<ProcessNo>,
     sessions: BTreeMap<SessionId, ProcessNo>,
     dead: BTreeSet<SessionId>,
-    queued: BTreeSet<LeaseId>,
+    /// Waiters, and the sessions that each of them waited for.
+    queued: BTreeMap<LeaseId, BTreeSet<SessionId>>,
     newest: Token,
     reserved: Option<Token>,
     generation: Option<u64>,
@@ -127,8 +128,10 @@ impl Points {
     fn note_command(&mut self, command: &Command, outcome: &Outcome, ground: &Ground<'_>) {
         use PointName as P;
         match (command, outcome) {
-            (Command::Acquire(asked), Outcome::Queued { .. }) => {
-                self.queued.insert(asked.lease.clone());
+            (Command::Acquire(asked), Outcome::Queued { blockers, .. }) => {
+                let holders = blockers.iter().filter(|blocker| blocker.token.is_some());
+                let waits_for = self.queued.entry(asked.lease.clone()).or_default();
+                waits_for.extend(holders.map(|holder| holder.owner.session.clone()));
             }
             (Command::Acquire(asked), Outcome::Granted { .. }) => {
                 self.note_grant(asked, outcome, ground);
@@ -164,14 +167,14 @@ impl Points {
             return;
         }
         self.newest = lease.token;
-        let waited = self.queued.remove(&lease.id);
+        let waited_for = self.queued.remove(&lease.id).unwrap_or_default();
+        if !waited_for.is_disjoint(&self.dead) {
+            self.reach(P::ServedAfterDeath);
+        }
         for owner in taken_over {
             let process = self.sessions.get(&owner.session);
             if self.dead.contains(&owner.session) {
                 self.reach(P::DeadHolderReplaced);
-                if waited {
-                    self.reach(P::ServedAfterDeath);
-                }
             } else if process.is_some_and(|process| self.paused.contains(process)) {
                 self.reach(P::PausedHolderReplaced);
             }
@@ -278,10 +281,74 @@ impl Points {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Fault, Plan};
+    use crate::world::World;
+
+    /// Agents that meet in one file, one of whose processes goes wrong.
+    fn reached(fault: &str) -> BTreeSet<&'static str> {
+        let call = r#"{ action = { do = "edit", path = "a" }, keyed = true }"#;
+        let agents = ["ann", "bob", "cat"].map(|name| {
+            format!(
+                "[[agents]]\nname = \"{name}\"\nprocess = \"{name}\"\ncalls = [{call}, {call}]\n\
+                 [[processes]]\nname = \"{name}\"\n"
+            )
+        });
+        let text = format!(
+            "plan_version = 1\nscenario = \"points\"\nseed = 1\nquiet_from_ms = 90000\n\
+             settle_ms = 60000\nevents_max = 1000000\npromises = []\n\
+             [timing]\nclient_us = [50]\nstore_us = [0]\ntransaction_us = [30]\n\
+             effect_us = [5]\nsync_us = [200]\nbell_us = [20]\n\
+             [settings]\ninteractive_max_wait_ms = 60000\n\
+             [[files]]\npath = \"a\"\ncontent = \"ann 0\\n-\\nbob 0\\n-\\ncat 0\\n\"\n{}",
+            agents.concat()
+        );
+        let mut plan: Plan = toml::from_str(&text).unwrap();
+        plan.faults.push(toml::from_str::<Fault>(fault).unwrap());
+        World::new(&plan, false).run().reached
+    }
+
+    fn reaches(fault: &str, points: &[&str]) {
+        let reached = reached(fault);
+        for point in points {
+            assert!(reached.contains(point), "{point} is not in {reached:?}");
+        }
+    }
 
     #[test]
     fn every_point_has_a_name_of_its_own() {
         let names: BTreeSet<&str> = PointName::ALL.iter().map(|point| point.name()).collect();
         assert_eq!(names.len(), PointName::ALL.len());
+    }
+
+    #[test]
+    fn a_death_after_the_swap_is_recovered_forward_for_a_waiter() {
+        reaches(
+            r#"when = { process = "ann", step = "swap", side = "after" }
+               what = { kind = "kill", process = "ann", restart_after_ms = 5 }"#,
+            &[
+                "waiter granted after a death",
+                "recovery rolled forward",
+                "duplicate answered from the record",
+                "rebase",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_death_before_the_commit_point_leaves_a_lease_to_take_over() {
+        reaches(
+            r#"when = { process = "ann", step = "stage", side = "before" }
+               what = { kind = "kill", process = "ann", restart_after_ms = 5 }"#,
+            &["takeover of a dead holder", "waiter granted after a death"],
+        );
+    }
+
+    #[test]
+    fn a_pause_before_the_commit_point_is_fenced() {
+        reaches(
+            r#"when = { process = "ann", step = "stage", side = "before" }
+               what = { kind = "pause", process = "ann", for_ms = 50000 }"#,
+            &["takeover of a paused holder", "lease lost told"],
+        );
     }
 }
