@@ -60,18 +60,21 @@ what = { kind = "kill", process = "q", restart_after_ms = 5 }
 
 fn sim(arguments: &[&Path]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_maasl-sim"));
-    let output = command.args(arguments).output().unwrap();
+    let output = command
+        .args(arguments)
+        .output()
+        .expect("the program was built");
     let told = [output.stdout, output.stderr].concat();
-    let told = String::from_utf8(told).unwrap();
-    (output.status.code().unwrap(), told)
+    let told = String::from_utf8(told).expect("it prints text");
+    (output.status.code().expect("nobody killed it"), told)
 }
 
 fn recorded(folder: &TempDir) -> (PathBuf, String) {
     let (plan, history) = (folder.path().join("plan"), folder.path().join("history"));
-    std::fs::write(&plan, PLAN).unwrap();
+    std::fs::write(&plan, PLAN).expect("a folder of our own");
     let (code, told) = sim(&["run".as_ref(), &plan, "--history".as_ref(), &history]);
     assert_eq!(code, 0, "{told}");
-    let text = std::fs::read_to_string(&history).unwrap();
+    let text = std::fs::read_to_string(&history).expect("it was written");
     (history, text)
 }
 

@@ -44,6 +44,9 @@ pub(super) struct Seen {
     /// Contents that somebody destroyed who knows nothing of MAASL.
     destroyed: BTreeSet<ContentHash>,
     files: BTreeMap<String, Lines>,
+    /// Whether bits changed by themselves: then lines may have run together, and
+    /// whoever changes its own changes another's.
+    rotten: bool,
 }
 
 /// A commit under way.
@@ -113,6 +116,7 @@ impl Judge for Seen {
             }
             Observation::Rotted { path, before, .. } => {
                 self.destroyed.insert(*before);
+                self.rotten = true;
                 self.start_anew(path);
             }
             // A commit that an old copy brings back was judged before. What a cut
@@ -232,7 +236,8 @@ impl Seen {
         let (Some(before), Some(after)) = (self.contents.text(old), self.contents.text(new)) else {
             return Ok(());
         };
-        if others(before, &open.agent) != others(after, &open.agent) {
+        let touched = others(before, &open.agent) != others(after, &open.agent);
+        if touched && !self.rotten {
             let message = format!(
                 "{} changed lines of others in {}: {before:?} became {after:?}",
                 open.agent, item.path

@@ -136,6 +136,8 @@ struct Asked<'a> {
     paths: Vec<&'a str>,
     key: Option<&'a str>,
     answers: Vec<Answer<'a>>,
+    /// How often it was sent.
+    sent: u32,
     refused: bool,
 }
 
@@ -170,14 +172,16 @@ fn requests(history: &[Entry]) -> BTreeMap<(&str, &str), Asked<'_>> {
                     None => (agent.as_str(), request.as_str()),
                 };
                 named.insert((agent, request), name);
-                requests.entry(name).or_insert_with(|| Asked {
+                let asked = requests.entry(name).or_insert_with(|| Asked {
                     from_ns: entry.at_ns,
                     is_change: is_change(operation),
                     paths: paths.iter().map(|named| named.path.as_str()).collect(),
                     key: key.as_deref(),
                     answers: Vec::new(),
+                    sent: 0,
                     refused: false,
                 });
+                asked.sent += 1;
             }
             Event::Ok {
                 agent,
@@ -343,7 +347,9 @@ fn files(
                     add(&change.path, Timed { from_ns, to_ns, op });
                 }
             }
-            None if asked.refused => {}
+            // A refusal speaks of one sending: an earlier one may have taken effect
+            // without a record, where power was lost in the middle of it.
+            None if asked.refused && asked.sent == 1 => {}
             None => {
                 for path in &asked.paths {
                     let (to_ns, op) = (None, FileOp::Blur);

@@ -123,6 +123,8 @@ fn a_request_of_which_nothing_is_known_may_have_changed_anything() {
     };
     history.push(entry(20, refused));
     assert_eq!(sites(&history), ["lost-write"], "it changed nothing");
+    history.insert(1, invoke(0, "3", None));
+    assert!(sites(&history).is_empty(), "its first sending may have");
 }
 
 #[test]
