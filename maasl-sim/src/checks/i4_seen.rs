@@ -119,10 +119,18 @@ impl Judge for Seen {
                 self.rotten = true;
                 self.start_anew(path);
             }
-            // A commit that an old copy brings back was judged before. What a cut
-            // leaves of staged names is the judge's of I5.
-            Observation::PowerCut => self.open.values_mut().for_each(|open| open.sound.clear()),
-            Observation::Restored => self.open.clear(),
+            // What a cut leaves of staged names is the judge's of I5.
+            Observation::PowerCut => {
+                self.forget_lines_under_way();
+                for open in self.open.values_mut() {
+                    open.sound.clear();
+                }
+            }
+            // A commit that an old copy brings back was judged before.
+            Observation::Restored => {
+                self.forget_lines_under_way();
+                self.open.clear();
+            }
             Observation::Answered {
                 agent,
                 request,
@@ -164,6 +172,15 @@ impl Seen {
 
     fn start_anew(&mut self, path: &str) {
         self.files.entry(path.into()).or_default().start_anew();
+    }
+
+    /// The store may have forgotten commits whose swaps stay: nobody will say
+    /// what became of their files.
+    fn forget_lines_under_way(&mut self) {
+        for item in self.open.values().flat_map(|open| &open.items) {
+            let file = self.files.entry(item.path.clone()).or_default();
+            file.start_anew();
+        }
     }
 
     fn judge_finished(&mut self, finish: &FinishCommit, ground: &Ground<'_>) -> Result<(), Breach> {
