@@ -148,6 +148,21 @@ struct Answer<'a> {
     changes: &'a [Changed],
 }
 
+impl<'a> Asked<'a> {
+    /// The answers that tell of effects. Without a key every copy of a request
+    /// that reaches a process has one of its own.
+    fn effects(&self) -> Vec<&Answer<'a>> {
+        let mut effects: Vec<&Answer<'_>> = Vec::new();
+        for answer in &self.answers {
+            let told = effects.iter().any(|one| one.says_the_same(answer));
+            if effects.is_empty() || (self.key.is_none() && !told) {
+                effects.push(answer);
+            }
+        }
+        effects
+    }
+}
+
 impl Answer<'_> {
     fn says_the_same(&self, other: &Self) -> bool {
         self.token == other.token && self.changes == other.changes
@@ -290,12 +305,13 @@ fn leases(
         }
     }
     for asked in requests.values().filter(|asked| asked.is_change) {
-        if let Some(answer) = asked.answers.first()
-            && let Some(token) = answer.token
-            && !answer.changes.is_empty()
-        {
-            let write = |_| LeaseOp::Write { token };
-            add(token, &write, asked.from_ns, Some(answer.at_ns));
+        for answer in asked.effects() {
+            if let Some(token) = answer.token
+                && !answer.changes.is_empty()
+            {
+                let write = |_| LeaseOp::Write { token };
+                add(token, &write, asked.from_ns, Some(answer.at_ns));
+            }
         }
     }
     resources
@@ -336,17 +352,18 @@ fn files(
     }
     for asked in requests.values().filter(|asked| asked.is_change) {
         let from_ns = asked.from_ns;
-        match asked.answers.first() {
-            Some(answer) => {
-                for change in answer.changes {
-                    let op = FileOp::Change {
-                        base: contents.number(change.base),
-                        new: contents.number(change.new),
-                    };
-                    let to_ns = Some(answer.at_ns);
-                    add(&change.path, Timed { from_ns, to_ns, op });
-                }
+        for answer in asked.effects() {
+            for change in answer.changes {
+                let op = FileOp::Change {
+                    base: contents.number(change.base),
+                    new: contents.number(change.new),
+                };
+                let to_ns = Some(answer.at_ns);
+                add(&change.path, Timed { from_ns, to_ns, op });
             }
+        }
+        match asked.answers.first() {
+            Some(_) => {}
             // A refusal speaks of one sending: an earlier one may have taken effect
             // without a record, where power was lost in the middle of it.
             None if asked.refused && asked.sent == 1 => {}
