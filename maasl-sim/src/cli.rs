@@ -6,6 +6,7 @@
 //! command does (the module of its name).
 
 mod campaign;
+mod check;
 mod determinism;
 mod diff;
 mod explain;
@@ -93,6 +94,8 @@ enum Command {
     /// Plant each known bug and see which judge reports it
     #[cfg(feature = "mutants")]
     Mutants(mutants::Arguments),
+    /// Judge a history recorded elsewhere
+    Check(check::Arguments),
 }
 
 /// Runs the program.
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments, &output),
         #[cfg(feature = "mutants")]
         Command::Mutants(arguments) => mutants::run(&arguments, &output),
+        Command::Check(arguments) => check::run(&arguments, &output),
     };
     match done {
         Ok(Verdict::Held) => ExitCode::SUCCESS,

@@ -10,12 +10,14 @@ pub mod checks;
 pub mod cli;
 pub mod difference;
 pub mod draw;
+pub mod history;
 pub mod linear;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod names;
 pub mod observe;
 pub mod plan;
+pub mod points;
 pub mod promise;
 pub mod record;
 pub mod replay;

@@ -34,8 +34,11 @@ use self::queue::{Event, Queue};
 use self::server::Server;
 use self::store::Store;
 use crate::checks::{Breach, Judges};
+use crate::history::Entry;
+use crate::history::simulated::Simulated;
 use crate::observe::{AgentNo, Ground, Observation, Observer, ProcessNo};
 use crate::plan::{FaultKind, Plan};
+use crate::points::Points;
 use crate::record::{Kind, Record, Recorder};
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -64,6 +67,8 @@ pub struct Finished {
     pub core_steps: u64,
     /// The events of the core that observers may count on, by name.
     pub reached: BTreeSet<&'static str>,
+    /// What agents asked and were told, if that was to be kept.
+    pub history: Option<Vec<Entry>>,
 }
 
 /// A world under way.
@@ -97,6 +102,8 @@ pub struct World<'p> {
     core_steps: u64,
     successful_calls: u64,
     reached: BTreeSet<&'static str>,
+    points: Points,
+    history: Option<Simulated>,
 }
 
 impl<'p> World<'p> {
@@ -147,6 +154,8 @@ impl<'p> World<'p> {
             core_steps: 0,
             successful_calls: 0,
             reached: BTreeSet::new(),
+            points: Points::default(),
+            history: None,
             plan,
         };
         world.set_up();
@@ -157,6 +166,13 @@ impl<'p> World<'p> {
     #[must_use]
     pub fn observed_by(mut self, observer: &'p mut dyn Observer) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// The same world, of which the history is kept.
+    #[must_use]
+    pub fn with_history(mut self) -> Self {
+        self.history = Some(Simulated::default());
         self
     }
 
@@ -192,7 +208,8 @@ impl<'p> World<'p> {
 
     /// What came of the run as far as it went.
     #[must_use]
-    pub fn finish(self) -> Finished {
+    pub fn finish(mut self) -> Finished {
+        self.reached.extend(self.points.reached());
         let (records, tail) = (self.recorder.count(), self.recorder.tail());
         let (digest, kept) = self.recorder.finish();
         Finished {
@@ -206,6 +223,7 @@ impl<'p> World<'p> {
             successful_calls: self.successful_calls,
             core_steps: self.core_steps,
             reached: self.reached,
+            history: self.history.map(Simulated::finish),
         }
     }
 
@@ -289,6 +307,10 @@ impl<'p> World<'p> {
         };
         if let Some(observer) = &mut self.observer {
             observer.observe(self.recorder.count(), observation, &ground);
+        }
+        self.points.observe(observation, &ground);
+        if let Some(history) = &mut self.history {
+            history.observe(observation, &ground);
         }
         if let Err(breach) = self.judges.observe(observation, &ground) {
             self.breach.get_or_insert(breach);

@@ -32,6 +32,9 @@ pub(super) struct Arguments {
     /// Keep the run in this file
     #[arg(long)]
     trace: Option<PathBuf>,
+    /// Write what agents asked and were told to this file, for `check`
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, CliError> {
@@ -51,7 +54,14 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
         }
     };
     let keep = arguments.records || arguments.trace.is_some();
-    let finished = World::new(&plan, keep).run();
+    let mut world = World::new(&plan, keep);
+    if arguments.history.is_some() {
+        world = world.with_history();
+    }
+    let finished = world.run();
+    if let (Some(file), Some(history)) = (&arguments.history, &finished.history) {
+        input::write(file, crate::history::lines(history).as_bytes())?;
+    }
     if arguments.records {
         let names = Names::of(&plan);
         for record in &finished.kept {
