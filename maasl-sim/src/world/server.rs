@@ -188,8 +188,10 @@ mod tests {
 
     #[test]
     fn two_mishaps_of_one_message_strike_it_and_the_next() {
-        let mut lane = Lane::default();
-        lane.mishaps = vec![(2, Mishap::Lost), (2, Mishap::Late { by_ns: 5 })];
+        let mut lane = Lane {
+            mishaps: vec![(2, Mishap::Lost), (2, Mishap::Late { by_ns: 5 })],
+            ..Lane::default()
+        };
         assert_eq!(lane.arrivals(10), [Some(10), None]);
         assert_eq!(lane.arrivals(10), [None, None]);
         assert_eq!(lane.arrivals(10), [Some(15), None]);
