@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use self::call::{Action, Call};
 pub use self::fault::{Fault, FaultKind, Point, Side, When};
 pub use self::validate::PlanError;
+pub(crate) use self::validate::limit_of;
 use crate::promise::Promise;
 
 /// The form of plans this program reads and writes.

@@ -184,3 +184,23 @@ fn a_file_that_is_no_toml() {
     let error = message("[expect]", "[expect");
     assert!(error.starts_with("scenarios/x.toml:"), "{error}");
 }
+
+#[test]
+fn a_time_that_no_world_can_count() {
+    let at = place("100_000 # settle");
+    assert_eq!(
+        message("100_000 # settle", "9_000_000_000_000_000"),
+        format!("{at} workload.settle_ms lies between 0 and 31622400000")
+    );
+}
+
+#[test]
+fn a_verdict_that_does_not_exist() {
+    let at = place("{ broken = \"I1\" }");
+    assert_eq!(
+        message("{ broken = \"I1\" }", "\"hold\""),
+        format!(
+            "{at} unknown value \"hold\" of expect.verdict; did you mean \"held\"? (or {{ broken = .. }})"
+        )
+    );
+}

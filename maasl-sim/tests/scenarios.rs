@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use maasl_sim::draw;
 use maasl_sim::plan::Plan;
+use maasl_sim::record::Kind;
+use maasl_sim::scenario::steps::{COMMANDS, EFFECTS};
 use maasl_sim::scenario::{self, Scenario};
 use maasl_sim::world::World;
 
@@ -91,6 +93,41 @@ fn a_scenario_is_called_as_its_file() {
     for (stem, scenario) in all() {
         assert_eq!(scenario.name, stem);
     }
+}
+
+/// The lists by which the names in faults are checked lack nothing that happens.
+#[test]
+fn every_step_that_happens_can_be_named() {
+    let mut seen = [BTreeSet::new(), BTreeSet::new()];
+    let telling = [
+        "five-agents",
+        "refactor-killed",
+        "break-glass",
+        "store-fails",
+    ];
+    for (_, scenario) in all()
+        .iter()
+        .filter(|(name, _)| telling.contains(&name.as_str()))
+    {
+        for seed in 0..5 {
+            for record in World::new(&draw::plan(scenario, seed), true).run().kept {
+                match record.kind {
+                    Kind::Command => seen[0].insert(record.label),
+                    Kind::Effect => seen[1].insert(record.label),
+                    _ => continue,
+                };
+            }
+        }
+    }
+    assert!(seen[0].len() > 8 && seen[1].len() > 10, "{seen:?}");
+    assert!(
+        seen[0].iter().all(|name| COMMANDS.contains(name)),
+        "{seen:?}"
+    );
+    assert!(
+        seen[1].iter().all(|name| EFFECTS.contains(name)),
+        "{seen:?}"
+    );
 }
 
 /// A printed plan is the plan: nothing of it is lost or made up on the way.

@@ -8,9 +8,13 @@ use std::collections::BTreeSet;
 
 use maasl_core::config::Config;
 use maasl_core::policy::CRIT_CODE;
+use serde_json::Value;
 
 use super::fault::{FaultKind, When};
 use super::{PLAN_VERSION, Plan};
+
+/// The longest time a plan can speak of.
+const YEAR_MS: i64 = 366 * 24 * 60 * 60 * 1000;
 
 /// Why a plan cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +55,9 @@ impl Plan {
             }
         }
         self.validate_timing()?;
+        let whole = serde_json::to_value(self);
+        let whole = whole.expect("a plan has only names, numbers and lists");
+        within_limits(&whole, "", "")?;
         let config = self.config();
         config
             .validate()
@@ -122,6 +129,52 @@ impl Plan {
             }
         }
         Ok(())
+    }
+}
+
+/// The greatest number, above or below zero, that a field of this name may hold:
+/// all times of a world must be countable in nanoseconds by clocks that run at
+/// most twice as fast.
+pub(crate) fn limit_of(field: &str) -> i64 {
+    if field.ends_with("_ms") {
+        YEAR_MS
+    } else if field.ends_with("_us") {
+        YEAR_MS * 1_000
+    } else if field.ends_with("ppm") {
+        999_999
+    } else {
+        i64::MAX
+    }
+}
+
+fn within_limits(value: &Value, path: &str, field: &str) -> Result<(), PlanError> {
+    match value {
+        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
+            let path = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
+            within_limits(value, &path, name)
+        }),
+        Value::Array(items) => {
+            let mut items = items.iter().enumerate();
+            items.try_for_each(|(at, item)| within_limits(item, &format!("{path}[{at}]"), field))
+        }
+        Value::Number(number) => {
+            let limit = limit_of(field);
+            let inside = number
+                .as_i64()
+                .is_some_and(|number| number.unsigned_abs() <= limit.unsigned_abs());
+            if inside || limit == i64::MAX {
+                return Ok(());
+            }
+            Err(wrong(
+                path,
+                format!("{number} is too much; at most {limit}"),
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::schema::schema;
 use super::source::{Path, ScenarioError, Source, instead};
+use crate::plan;
 
 /// Checks the form of a file.
 pub(super) fn check(source: &Source<'_>) -> Result<(), ScenarioError> {
@@ -65,7 +66,7 @@ impl<'a> Form<'a> {
                 items.try_for_each(|(index, item)| self.value(of, item, &path.item(index)))
             }
             DeValue::Integer(_) => self.integer(fitting[0], value, path),
-            DeValue::String(text) => self.text(&fitting, text, &span, path),
+            DeValue::String(text) => self.text(&branches, text, &span, path),
             _ => Ok(()),
         }
     }
@@ -182,6 +183,10 @@ impl<'a> Form<'a> {
         path: &Path,
     ) -> Result<(), ScenarioError> {
         let (least, most) = bounds(schema);
+        let (least, most) = path.unit().map_or((least, most), |name| {
+            let limit = plan::limit_of(name);
+            (least.max(-limit), most.min(limit))
+        });
         let found = number(value.get_ref());
         if found.is_some_and(|found| (least..=most).contains(&found)) {
             return Ok(());
@@ -212,10 +217,14 @@ impl<'a> Form<'a> {
         if listed.is_empty() || listed.contains(&text) {
             return Ok(());
         }
-        let message = format!(
+        let mut message = format!(
             "unknown value {text:?} of {path}; {}",
             instead(text, &listed)
         );
+        let tables = branches.iter().filter(|one| one["type"] == "object");
+        for table in tables.filter_map(|one| words(one)) {
+            message = format!("{message} (or {table})");
+        }
         Err(self.source.wrong(span.clone(), message))
     }
 }
@@ -256,9 +265,15 @@ fn words(schema: &Value) -> Option<String> {
         "integer" => "a whole number",
         "boolean" => "true or false",
         "array" => "a list",
-        "object" if properties.get("one_of").is_some() => "{ one_of = [..] }",
+        "object" if properties.get("one_of").is_some() => "{ one_of = [ .. ] }",
         "object" if properties.get("from").is_some() => "{ from = .., to = .. }",
-        "object" => "a table",
+        "object" => match properties
+            .as_object()
+            .map(|known| known.keys().collect::<Vec<_>>())
+        {
+            Some(known) if known.len() == 1 => return Some(format!("{{ {} = .. }}", known[0])),
+            _ => "a table",
+        },
         "string" => match schema.get("const").and_then(Value::as_str) {
             Some(word) => return Some(format!("{word:?}")),
             None => "a text",

@@ -53,6 +53,15 @@ impl Path {
         Self(steps)
     }
 
+    /// The field that says of what a number is, which a range or a choice is not.
+    pub(super) fn unit(&self) -> Option<&str> {
+        let mut fields = self.0.iter().rev().filter_map(|step| match step {
+            Step::Field(name) => Some(name.as_str()),
+            Step::Item(_) => None,
+        });
+        fields.find(|name| !matches!(*name, "from" | "to" | "one_of"))
+    }
+
     pub(super) fn item(&self, index: usize) -> Self {
         let mut steps = self.0.clone();
         steps.push(Step::Item(index));

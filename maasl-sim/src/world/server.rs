@@ -181,3 +181,20 @@ impl Server {
         Some(self.doomed.remove(due).how)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_mishaps_of_one_message_strike_it_and_the_next() {
+        let mut lane = Lane {
+            mishaps: vec![(2, Mishap::Lost), (2, Mishap::Late { by_ns: 5 })],
+            ..Lane::default()
+        };
+        assert_eq!(lane.arrivals(10), [Some(10), None]);
+        assert_eq!(lane.arrivals(10), [None, None]);
+        assert_eq!(lane.arrivals(10), [Some(15), None]);
+        assert_eq!(lane.arrivals(10), [Some(10), None]);
+    }
+}
