@@ -6,15 +6,21 @@
 //! command does (the module of its name).
 
 mod campaign;
+mod check;
 mod determinism;
 mod diff;
+mod explain;
 mod input;
+mod list;
 #[cfg(feature = "mutants")]
 mod mutants;
 pub mod output;
+mod plan;
 mod replay;
 mod run;
 mod shrink;
+mod timeline;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -75,9 +81,21 @@ enum Command {
     Diff(diff::Arguments),
     /// Cut a failing plan down to what makes it fail
     Shrink(shrink::Arguments),
+    /// Show a trace as lanes over time
+    Timeline(timeline::Arguments),
+    /// Print the plan that a scenario and a seed come to
+    Plan(plan::Arguments),
+    /// Say whether scenario files can be used
+    Validate(validate::Arguments),
+    /// List the scenarios of a folder
+    List(list::Arguments),
+    /// Tell what a scenario is about, in plain words
+    Explain(explain::Arguments),
     /// Plant each known bug and see which judge reports it
     #[cfg(feature = "mutants")]
     Mutants(mutants::Arguments),
+    /// Judge a history recorded elsewhere
+    Check(check::Arguments),
 }
 
 /// Runs the program.
@@ -101,8 +119,14 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments, &output),
         Command::Diff(arguments) => diff::run(&arguments, &output),
         Command::Shrink(arguments) => shrink::run(&arguments, &output),
+        Command::Timeline(arguments) => timeline::run(&arguments, &output),
+        Command::Plan(arguments) => plan::run(&arguments, &output),
+        Command::Validate(arguments) => validate::run(&arguments, &output),
+        Command::List(arguments) => list::run(&arguments, &output),
+        Command::Explain(arguments) => explain::run(&arguments, &output),
         #[cfg(feature = "mutants")]
         Command::Mutants(arguments) => mutants::run(&arguments, &output),
+        Command::Check(arguments) => check::run(&arguments, &output),
     };
     match done {
         Ok(Verdict::Held) => ExitCode::SUCCESS,

@@ -9,17 +9,23 @@ pub mod campaign;
 pub mod checks;
 pub mod cli;
 pub mod difference;
+pub mod draw;
+pub mod history;
 pub mod linear;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod names;
 pub mod observe;
 pub mod plan;
+pub mod points;
 pub mod promise;
 pub mod record;
 pub mod replay;
 pub mod rng;
+pub mod scenario;
 pub mod shrink;
+pub mod tell;
+pub mod timeline;
 pub mod trace;
 #[cfg(test)]
 mod trial;

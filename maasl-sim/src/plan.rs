@@ -15,6 +15,7 @@ pub mod fault;
 mod validate;
 mod words;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::call::{Action, Call};
@@ -61,8 +62,19 @@ pub struct Plan {
     pub faults: Vec<Fault>,
 }
 
+impl Plan {
+    /// The plan as a file that can be edited and run.
+    ///
+    /// # Errors
+    /// If a number is larger than such files can hold, as a seed beyond
+    /// `i64::MAX`.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+}
+
 /// Settings of the product that a plan may override.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Lease of `CRIT_CODE`, milliseconds.
@@ -157,7 +169,9 @@ pub struct Agent {
 }
 
 /// How an agent takes a refusal or silence.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Manner {
     /// Reads again after `stale_version`, waits after `resource_busy`, goes on

@@ -1,7 +1,7 @@
 //! Numbers that a seed decides.
 //!
 //! Owns: the generator and the streams of draws. Promises: xoshiro256++ (Blackman
-//! and Vigna, 2021) seeded by SplitMix64 (Steele, Lea and Flood, 2014), the same
+//! and Vigna, 2021) seeded by `SplitMix64` (Steele, Lea and Flood, 2014), the same
 //! on every machine and in every version; integers only, each in a range as
 //! likely as the others. Leaves to others: what is drawn (`draw`).
 //!
@@ -20,7 +20,7 @@ impl SplitMix64 {
     }
 }
 
-/// The finaliser of SplitMix64.
+/// The finaliser of `SplitMix64`.
 fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -7,6 +7,7 @@
 //! is written about the result (`story`).
 
 mod points;
+mod scenario;
 mod search;
 mod story;
 mod units;

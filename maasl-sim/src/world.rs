@@ -34,8 +34,11 @@ use self::queue::{Event, Queue};
 use self::server::Server;
 use self::store::Store;
 use crate::checks::{Breach, Judges};
+use crate::history::Entry;
+use crate::history::simulated::Simulated;
 use crate::observe::{AgentNo, Ground, Observation, Observer, ProcessNo};
 use crate::plan::{FaultKind, Plan};
+use crate::points::Points;
 use crate::record::{Kind, Record, Recorder};
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -46,6 +49,8 @@ const NS_PER_US: u64 = 1_000;
 pub struct Finished {
     /// The promise that was broken, if one was.
     pub breach: Option<Breach>,
+    /// Whether everything came to its end before the time was up.
+    pub ended: bool,
     /// The digest over all records.
     pub digest: [u8; 32],
     /// How many records there are.
@@ -56,10 +61,14 @@ pub struct Finished {
     pub kept: Vec<Record>,
     /// How much time passed in the world.
     pub elapsed_ms: u64,
+    /// Calls that succeeded, as their agents were told.
+    pub successful_calls: u64,
     /// Inputs handled by the coordinators and commands decided by the store.
     pub core_steps: u64,
     /// The events of the core that observers may count on, by name.
     pub reached: BTreeSet<&'static str>,
+    /// What agents asked and were told, if that was to be kept.
+    pub history: Option<Vec<Entry>>,
 }
 
 /// A world under way.
@@ -91,7 +100,10 @@ pub struct World<'p> {
     /// the run goes on.
     finished: Option<bool>,
     core_steps: u64,
+    successful_calls: u64,
     reached: BTreeSet<&'static str>,
+    points: Points,
+    history: Option<Simulated>,
 }
 
 impl<'p> World<'p> {
@@ -140,7 +152,10 @@ impl<'p> World<'p> {
             events: 0,
             finished: None,
             core_steps: 0,
+            successful_calls: 0,
             reached: BTreeSet::new(),
+            points: Points::default(),
+            history: None,
             plan,
         };
         world.set_up();
@@ -151,6 +166,13 @@ impl<'p> World<'p> {
     #[must_use]
     pub fn observed_by(mut self, observer: &'p mut dyn Observer) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// The same world, of which the history is kept.
+    #[must_use]
+    pub fn with_history(mut self) -> Self {
+        self.history = Some(Simulated::default());
         self
     }
 
@@ -186,18 +208,22 @@ impl<'p> World<'p> {
 
     /// What came of the run as far as it went.
     #[must_use]
-    pub fn finish(self) -> Finished {
+    pub fn finish(mut self) -> Finished {
+        self.reached.extend(self.points.reached());
         let (records, tail) = (self.recorder.count(), self.recorder.tail());
         let (digest, kept) = self.recorder.finish();
         Finished {
             breach: self.breach,
+            ended: self.finished == Some(true),
             digest,
             records,
             tail,
             kept,
             elapsed_ms: self.now_ns / NS_PER_MS,
+            successful_calls: self.successful_calls,
             core_steps: self.core_steps,
             reached: self.reached,
+            history: self.history.map(Simulated::finish),
         }
     }
 
@@ -281,6 +307,10 @@ impl<'p> World<'p> {
         };
         if let Some(observer) = &mut self.observer {
             observer.observe(self.recorder.count(), observation, &ground);
+        }
+        self.points.observe(observation, &ground);
+        if let Some(history) = &mut self.history {
+            history.observe(observation, &ground);
         }
         if let Err(breach) = self.judges.observe(observation, &ground) {
             self.breach.get_or_insert(breach);

@@ -119,3 +119,30 @@ fn the_regression_test_is_the_one_in_the_folder() {
     assert_eq!(story.trace.plan, shrunk.plan);
     assert_eq!(toml::from_str(&story.plan_text), Ok(shrunk.plan));
 }
+
+#[test]
+fn a_shrunk_scenario_is_told_in_its_own_names_and_shows_the_same() {
+    let scenario = include_str!("../../scenarios/frozen-clock.toml");
+    let scenario = maasl_sim::scenario::parse("frozen-clock.toml", scenario).unwrap();
+    let target = Target::Answer("lease_lost".into());
+    let mut plans = (0..20).map(|seed| maasl_sim::draw::plan(&scenario, seed));
+    let plan = plans.find(|plan| is_told(plan, "lease_lost")).unwrap();
+    let shrunk = shrink(&plan, &target, BUDGET).unwrap();
+    assert!(shrunk.events[1] <= 4, "{:?}", shrunk.events);
+    let story = Story::of(&shrunk.plan, &target).unwrap();
+    let (text, seed) = story.scenario.unwrap();
+    let least = maasl_sim::scenario::parse("shrunk.toml", &text).unwrap();
+    assert!(is_told(&maasl_sim::draw::plan(&least, seed), "lease_lost"));
+    assert!(
+        least.story.contains("p0-a0, served by p0, means to"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_plan_that_no_scenario_comes_to_stays_a_plan() {
+    let mut plan = contended();
+    plan.files[0].content = "ann 1\nbob 1\n".into();
+    let story = Story::of(&plan, &Target::Answer("no such code".into())).unwrap();
+    assert_eq!(story.scenario, None);
+}

@@ -178,7 +178,9 @@ impl Attempt<'_> {
 
     fn granted(&self, lease: Lease, taken_over: u64) -> Got {
         let cx = self.cx;
-        let waited_ms = cx.now().ms_since(self.started);
+        // What the store remembers under the idempotency key, not a later reading:
+        // asked again, the answer must be the same.
+        let waited_ms = self.command.waited_us / 1_000;
         let drift_ppm = cx.config().clock_drift_ppm;
         let sent = if is_active(Mutant::DeadlineFromReply) {
             cx.now()

@@ -44,6 +44,9 @@ pub(super) struct Seen {
     /// Contents that somebody destroyed who knows nothing of MAASL.
     destroyed: BTreeSet<ContentHash>,
     files: BTreeMap<String, Lines>,
+    /// Whether bits changed by themselves: then lines may have run together, and
+    /// whoever changes its own changes another's.
+    rotten: bool,
 }
 
 /// A commit under way.
@@ -113,12 +116,21 @@ impl Judge for Seen {
             }
             Observation::Rotted { path, before, .. } => {
                 self.destroyed.insert(*before);
+                self.rotten = true;
                 self.start_anew(path);
             }
-            // A commit that an old copy brings back was judged before. What a cut
-            // leaves of staged names is the judge's of I5.
-            Observation::PowerCut => self.open.values_mut().for_each(|open| open.sound.clear()),
-            Observation::Restored => self.open.clear(),
+            // What a cut leaves of staged names is the judge's of I5.
+            Observation::PowerCut => {
+                self.forget_lines_under_way();
+                for open in self.open.values_mut() {
+                    open.sound.clear();
+                }
+            }
+            // A commit that an old copy brings back was judged before.
+            Observation::Restored => {
+                self.forget_lines_under_way();
+                self.open.clear();
+            }
             Observation::Answered {
                 agent,
                 request,
@@ -160,6 +172,15 @@ impl Seen {
 
     fn start_anew(&mut self, path: &str) {
         self.files.entry(path.into()).or_default().start_anew();
+    }
+
+    /// The store may have forgotten commits whose swaps stay: nobody will say
+    /// what became of their files.
+    fn forget_lines_under_way(&mut self) {
+        for item in self.open.values().flat_map(|open| &open.items) {
+            let file = self.files.entry(item.path.clone()).or_default();
+            file.start_anew();
+        }
     }
 
     fn judge_finished(&mut self, finish: &FinishCommit, ground: &Ground<'_>) -> Result<(), Breach> {
@@ -232,8 +253,12 @@ impl Seen {
         let (Some(before), Some(after)) = (self.contents.text(old), self.contents.text(new)) else {
             return Ok(());
         };
-        if others(before, &open.agent) != others(after, &open.agent) {
-            let message = format!("{} changed lines of others in {}", open.agent, item.path);
+        let touched = others(before, &open.agent) != others(after, &open.agent);
+        if touched && !self.rotten {
+            let message = format!(
+                "{} changed lines of others in {}: {before:?} became {after:?}",
+                open.agent, item.path
+            );
             return Err(breach("others-changed", message));
         }
         for (agent, told) in &file.acknowledged {

@@ -281,16 +281,35 @@ impl Durable {
                 chain.contents.push(held);
             }
         }
+        let Rows::Intents(open) = ground.rows.load(&Query::AllIntents) else {
+            unreachable!("intents were asked for");
+        };
+        // The end of a commit may be lost with its intent still there, which
+        // recovery ends again in the same way.
+        self.judge_versions(ground, |path, content| {
+            let mut items = open.iter().flat_map(|intent| &intent.items);
+            items.any(|item| item.path == path && item.new == content)
+        })?;
+        self.judge_lost_intents(ground)?;
+        self.judge_owed(ground)
+    }
+
+    /// Every version that was acknowledged is in the history, or `to_come`.
+    fn judge_versions(
+        &self,
+        ground: &Ground<'_>,
+        to_come: impl Fn(&str, Option<ContentHash>) -> bool,
+    ) -> Result<(), Breach> {
         for ((path, number), content) in self.versions.iter().flatten() {
             let mut history = ground.rows.history(path).iter();
             let known = history.find(|version| version.number == *number);
-            if known.is_none_or(|known| known.content != *content) {
+            let known = known.is_some_and(|known| known.content == *content);
+            if !known && !to_come(path, *content) {
                 let message = format!("version {number} of {path} was acknowledged and is gone");
                 return Err(breach("version-lost", message));
             }
         }
-        self.judge_lost_intents(ground)?;
-        self.judge_owed(ground)
+        Ok(())
     }
 
     /// What nobody knows of any more, nobody will settle.
@@ -313,6 +332,9 @@ impl Durable {
             judge_file(path, chain, ground.disk.hash(path))?;
         }
         self.judge_owed(ground)?;
+        if finished {
+            self.judge_versions(ground, |_, _| false)?;
+        }
         if !finished || !self.started_in_quiet {
             return Ok(());
         }

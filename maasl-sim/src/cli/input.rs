@@ -1,19 +1,85 @@
 //! Files given on the command line.
 //!
-//! Owns: reading and writing them. Promises: an error names the file, and the
-//! line where there is one. Leaves to others: what they mean.
+//! Owns: reading and writing them, and telling plans, scenarios and traces apart.
+//! Promises: an error names the file, and the line where there is one. Leaves to
+//! others: what they mean.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::CliError;
+use crate::draw;
 use crate::plan::Plan;
+use crate::scenario::{self, Scenario};
 use crate::trace::{Trace, TraceError};
 
-/// Reads a plan.
-pub(super) fn plan(path: &Path) -> Result<Plan, CliError> {
-    let named = |message: String| wrong(path, &message);
-    let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
-    let plan: Plan = toml::from_str(&text).map_err(|error| named(error.to_string()))?;
+/// What a file holds.
+#[derive(Debug)]
+pub(super) enum Given {
+    /// Every choice is made.
+    Plan(Box<Plan>),
+    /// Choices are left to a seed.
+    Scenario(Box<Scenario>),
+}
+
+/// Reads a plan or a scenario: only plans say of which version they are.
+pub(super) fn given(path: &Path) -> Result<Given, CliError> {
+    let text = text(path)?;
+    let is_plan =
+        toml::from_str::<toml::Table>(&text).is_ok_and(|table| table.contains_key("plan_version"));
+    if is_plan {
+        return Ok(Given::Plan(Box::new(plan_of(path, &text)?)));
+    }
+    Ok(Given::Scenario(Box::new(scenario_of(path, &text)?)))
+}
+
+/// Reads a scenario.
+pub(super) fn scenario(path: &Path) -> Result<Scenario, CliError> {
+    scenario_of(path, &text(path)?)
+}
+
+/// The plan of a scenario under a seed.
+pub(super) fn drawn(scenario: &Scenario, seed: u64) -> Result<Plan, CliError> {
+    if i64::try_from(seed).is_err() {
+        let message = format!(
+            "seed {seed} is too large; at most {} can be written",
+            i64::MAX
+        );
+        return Err(CliError::Usage(message));
+    }
+    Ok(draw::plan(scenario, seed))
+}
+
+/// The scenario files of a folder, in order.
+pub(super) fn scenarios_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let named =
+        |error: &dyn std::fmt::Display| CliError::File(format!("{}: {error}", folder.display()));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| named(&error))? {
+        let path = entry.map_err(|error| named(&error))?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn text(path: &Path) -> Result<String, CliError> {
+    let read = std::fs::read_to_string(path);
+    read.map_err(|error| CliError::File(format!("{}: {error}", path.display())))
+}
+
+fn scenario_of(path: &Path, text: &str) -> Result<Scenario, CliError> {
+    let read = scenario::parse(&path.display().to_string(), text);
+    read.map_err(|error| CliError::File(error.to_string()))
+}
+
+fn plan_of(path: &Path, text: &str) -> Result<Plan, CliError> {
+    let named = |message: String| CliError::File(format!("{}: {message}", path.display()));
+    let plan: Plan = toml::from_str(text).map_err(|error| named(error.to_string()))?;
     plan.validate().map_err(|error| named(error.to_string()))?;
     Ok(plan)
 }
@@ -23,31 +89,39 @@ pub(super) fn plan(path: &Path) -> Result<Plan, CliError> {
 pub(super) enum Source {
     /// A plan, which is the same for every seed.
     Plan(Box<Plan>),
+    /// A scenario, which gives another plan for every seed.
+    Scenario(Box<Scenario>),
 }
 
 impl Source {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Plan(plan) => &plan.scenario,
+            Self::Scenario(scenario) => &scenario.name,
         }
     }
 
     pub(super) fn sometimes(&self) -> &[String] {
         match self {
             Self::Plan(_) => &[],
+            Self::Scenario(scenario) => &scenario.expect.sometimes,
         }
     }
 
-    pub(super) fn plan(&self, _seed: u64) -> Plan {
+    pub(super) fn plan(&self, seed: u64) -> Plan {
         match self {
             Self::Plan(plan) => (**plan).clone(),
+            Self::Scenario(scenario) => draw::plan(scenario, seed),
         }
     }
 }
 
 /// Reads a plan or a scenario.
 pub(super) fn source(path: &Path) -> Result<Source, CliError> {
-    plan(path).map(Box::new).map(Source::Plan)
+    Ok(match given(path)? {
+        Given::Plan(plan) => Source::Plan(plan),
+        Given::Scenario(scenario) => Source::Scenario(scenario),
+    })
 }
 
 /// Reads a trace.
@@ -62,7 +136,7 @@ pub(super) fn plan_or_trace(path: &Path) -> Result<Plan, CliError> {
     if Trace::is_trace(&bytes) {
         return trace(path).map(|trace| trace.plan);
     }
-    plan(path)
+    plan_of(path, &text(path)?)
 }
 
 /// Writes a trace.

@@ -5,17 +5,23 @@
 
 use std::path::PathBuf;
 
+use super::input::{self, Given};
 use super::output::Output;
-use super::{CliError, Verdict, input};
+use super::{CliError, Verdict};
 use crate::names::Names;
+use crate::plan::Plan;
+use crate::scenario::Expect;
 use crate::trace::Trace;
-use crate::world::World;
+use crate::world::{Finished, World};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A plan
+    /// A scenario or a plan
     file: PathBuf,
+    /// What decides everything a scenario leaves open
+    #[arg(long)]
+    seed: Option<u64>,
     /// Show every record
     #[arg(long)]
     records: bool,
@@ -26,16 +32,36 @@ pub(super) struct Arguments {
     /// Keep the run in this file
     #[arg(long)]
     trace: Option<PathBuf>,
+    /// Write what agents asked and were told to this file, for `check`
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, CliError> {
-    let plan = input::plan(&arguments.file)?;
     #[cfg(feature = "mutants")]
     if let Some(name) = &arguments.mutant {
         maasl_core::mutant::plant(Some(super::mutants::named(name)?));
     }
+    let (plan, expect) = match (input::given(&arguments.file)?, arguments.seed) {
+        (Given::Plan(_), Some(_)) => {
+            let message = "a plan leaves nothing to a seed; run it without --seed";
+            return Err(CliError::Usage(message.into()));
+        }
+        (Given::Plan(plan), None) => (*plan, None),
+        (Given::Scenario(scenario), seed) => {
+            let plan = input::drawn(&scenario, seed.unwrap_or(0))?;
+            (plan, Some(scenario.expect))
+        }
+    };
     let keep = arguments.records || arguments.trace.is_some();
-    let finished = World::new(&plan, keep).run();
+    let mut world = World::new(&plan, keep);
+    if arguments.history.is_some() {
+        world = world.with_history();
+    }
+    let finished = world.run();
+    if let (Some(file), Some(history)) = (&arguments.history, &finished.history) {
+        input::write(file, crate::history::lines(history).as_bytes())?;
+    }
     if arguments.records {
         let names = Names::of(&plan);
         for record in &finished.kept {
@@ -45,17 +71,36 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
     if let Some(path) = &arguments.trace {
         input::write_trace(path, &Trace::of(&plan, &finished))?;
     }
+    show(&plan, &finished, output);
+    let missed = expect.map_or(Vec::new(), |expect: Expect| expect.missed(&finished));
+    for one in &missed {
+        output.line(&format!("not as expected: {one}"));
+    }
+    if finished.breach.is_none() && missed.is_empty() {
+        return Ok(Verdict::Held);
+    }
+    let seed = arguments
+        .seed
+        .map_or(String::new(), |seed| format!(" --seed {seed}"));
     output.line(&format!(
-        "{}: {} records, {} core steps, {} ms simulated, digest {}",
+        "repeat: maasl-sim run {}{seed}",
+        arguments.file.display()
+    ));
+    Ok(Verdict::Broken)
+}
+
+fn show(plan: &Plan, finished: &Finished, output: &Output) {
+    output.line(&format!(
+        "{} seed {}: {} calls succeeded, {} records, {} core steps, {} ms simulated, digest {}",
         plan.scenario,
+        plan.seed,
+        finished.successful_calls,
         finished.records,
         finished.core_steps,
         finished.elapsed_ms,
         maasl_core::id::hex(&finished.digest[..8])
     ));
-    let Some(breach) = finished.breach else {
-        return Ok(Verdict::Held);
-    };
-    output.line(&breach.to_string());
-    Ok(Verdict::Broken)
+    if let Some(breach) = &finished.breach {
+        output.line(&breach.to_string());
+    }
 }

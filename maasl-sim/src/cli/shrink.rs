@@ -16,7 +16,8 @@ use crate::shrink::{Budget, Story, Target, shrink};
 pub(super) struct Arguments {
     /// A trace, or a plan
     file: PathBuf,
-    /// Where the results go: `FILE.min.toml`, `.min.trace` and `.min.rs`
+    /// Where the results go: `FILE.min.toml`, `.min.scenario.toml`, `.min.trace`
+    /// and `.min.rs`
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Keep that some agent is told this, instead of a broken promise
@@ -52,8 +53,11 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
     let story = story.map_err(|error| CliError::File(error.to_string()))?;
     let base = arguments.output.as_ref().unwrap_or(&arguments.file);
     input::write(&beside(base, "toml"), story.plan_text.as_bytes())?;
-    input::write_trace(&beside(base, "trace"), &Ok(story.trace))?;
+    input::write_trace(&beside(base, "trace"), &Ok(story.trace.clone()))?;
     input::write(&beside(base, "rs"), story.test.as_bytes())?;
+    if let Some((scenario, _)) = &story.scenario {
+        input::write(&beside(base, "scenario.toml"), scenario.as_bytes())?;
+    }
     let [before, after] = shrunk.events;
     let (runs, spent_ms) = (shrunk.runs, began.elapsed().as_millis());
     output.line(&format!(
@@ -64,6 +68,15 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
     }
     let plan = beside(base, "toml");
     output.line(&format!("maasl-sim run {}", plan.display()));
+    if let Some((_, seed)) = &story.scenario {
+        let scenario = beside(base, "scenario.toml");
+        output.line(&format!(
+            "maasl-sim run {} --seed {seed}",
+            scenario.display()
+        ));
+    } else {
+        output.line("no scenario comes to the same; the plan does");
+    }
     let broken = matches!(target, Target::Breach { .. });
     Ok(if broken {
         Verdict::Broken

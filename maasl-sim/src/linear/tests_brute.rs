@@ -25,7 +25,7 @@ fn extend<M: Model>(model: &M, history: &[Timed<M::Op>], state: &M::State, done:
     })
 }
 
-/// Numbers that look drawn: SplitMix64 (Steele, Lea and Flood, 2014).
+/// Numbers that look drawn: `SplitMix64` (Steele, Lea and Flood, 2014).
 #[derive(Debug)]
 pub(super) struct Draw(u64);
 

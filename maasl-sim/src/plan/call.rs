@@ -4,10 +4,11 @@
 //! means; the bytes follow from the agent, the call and what it has seen. Leaves
 //! to others: carrying it out (`world::agent`).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One call of an agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
     /// Not before then; milliseconds from the start.
@@ -101,7 +102,7 @@ fn is_default_attempts(value: &u32) -> bool {
 }
 
 /// What an agent asks for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
     /// Reads a file.

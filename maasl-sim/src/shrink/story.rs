@@ -1,20 +1,24 @@
 //! What is left of a failure, for people and for tests.
 //!
-//! Owns: the plan with its story, the trace and the regression test. Promises:
-//! all three repeat the same run. Leaves to others: where they are put (`cli`).
+//! Owns: the plan with its story, the scenario, the trace and the regression test.
+//! Promises: all of them show the same. Leaves to others: where they are put (`cli`).
 
 use std::fmt::Write as _;
 
 use super::Target;
+use super::scenario::scenario_of;
 use crate::plan::Plan;
 use crate::trace::{Trace, TraceError};
 use crate::world::World;
 
-/// A failure, told in three ways.
+/// A failure, told in four ways.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Story {
     /// The plan, with the story at its top.
     pub plan_text: String,
+    /// A scenario that comes to the same, and the seed with which it does; where
+    /// one was found.
+    pub scenario: Option<(String, u64)>,
     /// The run.
     pub trace: Trace,
     /// A file for `maasl-sim/tests/regressions/`.
@@ -28,8 +32,10 @@ impl Story {
         let told = lines(plan, target);
         let plan_text = format!("{}\n{}", prefixed("# ", &told), trace.plan_text);
         let test = test(&told, &plan_text);
+        let scenario = scenario_of(plan, target, |plan| prefixed("", &lines(plan, target)));
         Ok(Self {
             plan_text,
+            scenario,
             trace,
             test,
         })

@@ -244,6 +244,7 @@ impl World<'_> {
             Ok(reply) => {
                 let reading = outstanding.reading.is_some();
                 client.take_in(reply, outstanding);
+                self.successful_calls += u64::from(!reading);
                 if reading {
                     self.queue.push(self.now_ns, Event::Turn(agent));
                 } else {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use maasl_core::coordinator::io::{FileOp, OnStale, Request, Reservation, ResourceWanted};
 use maasl_core::id::{ContentHash, LeaseId};
+use maasl_core::path::fold;
 use maasl_core::policy::CRIT_CODE;
 use maasl_core::resource::{Extent, Mode, ResourceKey, Scope};
 use maasl_core::text::edit::Edit;
@@ -165,7 +166,7 @@ impl Client {
             Action::Release => Request::Release(self.reservation.clone()?),
             Action::Revoke { path } => Request::Revoke {
                 target: Extent {
-                    key: ResourceKey::new("code", path),
+                    key: ResourceKey::new("code", &fold(path)),
                     scope: Scope::Exact,
                 },
                 reason: "the plan says so".into(),

@@ -83,10 +83,11 @@ impl Lane {
         }
     }
 
-    /// Counts one message; the mishap that it meets, if any.
+    /// Counts one message; the mishap that it meets, if any. A message meets one
+    /// mishap; a second that was meant for it falls on the next.
     fn mishap(&mut self) -> Option<Mishap> {
         for (left, _) in &mut self.mishaps {
-            *left -= 1;
+            *left = left.saturating_sub(1);
         }
         let due = self.mishaps.iter().position(|(left, _)| *left == 0)?;
         Some(self.mishaps.remove(due).1)

@@ -178,6 +178,12 @@ impl World<'_> {
         processes.collect()
     }
 
+    /// The place of a process in the plan, by its name.
+    #[must_use]
+    pub fn process_place(&self, name: &str) -> Option<usize> {
+        self.process_names.iter().position(|one| one == name)
+    }
+
     fn agents_now(&self) -> Vec<AgentState> {
         let agents = self.clients.iter().map(|client| {
             let call = client.call().map(|call| call.action.to_string());

@@ -1,0 +1,185 @@
+//! Drawing what agents do.
+//!
+//! Owns: the calls of agents and how they take a refusal. Promises: every call
+//! has streams of its own, one for what it asks for and one for how; more calls
+//! leave the first as they were. Leaves to others: carrying them out (`world`).
+
+use super::names::Names;
+use super::value::{draw_value, index};
+use crate::plan::{Action, Call, Manner};
+use crate::rng::Stream;
+use crate::scenario::{Loose, Mix, Scenario, Topology, Workload};
+
+/// What a call is about, before its files are drawn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum About {
+    Read,
+    Write,
+    Edit,
+    Create,
+    Move,
+    Delete,
+    Refactor,
+    Restore,
+    Reserve,
+    Renew,
+    Release,
+    Revoke,
+    Recover,
+}
+
+/// The weights of a mix.
+pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 13] {
+    [
+        (mix.read, About::Read),
+        (mix.write, About::Write),
+        (mix.edit, About::Edit),
+        (mix.create, About::Create),
+        (mix.move_, About::Move),
+        (mix.delete, About::Delete),
+        (mix.refactor, About::Refactor),
+        (mix.restore, About::Restore),
+        (mix.reserve, About::Reserve),
+        (mix.renew, About::Renew),
+        (mix.release, About::Release),
+        (mix.revoke, About::Revoke),
+        (mix.recover, About::Recover),
+    ]
+}
+
+/// The weights of manners.
+pub(crate) fn manner_weights(topology: &Topology) -> [(u32, Manner); 4] {
+    let manners = &topology.manners;
+    [
+        (manners.sensible, Manner::Sensible),
+        (manners.stubborn, Manner::Stubborn),
+        (manners.repeating, Manner::Repeating),
+        (manners.hoarding, Manner::Hoarding),
+    ]
+}
+
+pub(super) fn manner(scenario: &Scenario, seed: u64, agent: &str) -> Manner {
+    let mut stream = Stream::of(seed, &["manner", agent]);
+    weighted(&manner_weights(&scenario.topology), &mut stream)
+}
+
+/// The calls that a script tells.
+pub(super) fn told(calls: &[Loose<Call>], names: &Names, seed: u64, agent: &str) -> Vec<Call> {
+    let calls = calls.iter().enumerate();
+    let calls = calls.map(|(index, call)| {
+        let index = index.to_string();
+        draw_value(call, names, seed, &["told", agent, &index])
+    });
+    calls.collect()
+}
+
+/// The calls of an agent of which nobody says more.
+pub(super) fn drawn(scenario: &Scenario, names: &Names, seed: u64, agent: &str) -> Vec<Call> {
+    let work = &scenario.workload;
+    let count = work
+        .calls_per_agent
+        .draw(&mut Stream::of(seed, &["calls", agent]));
+    let calls = (0..count).map(|index| {
+        let index = index.to_string();
+        let mut what = Stream::of(seed, &["action", agent, &index]);
+        let mut how = Stream::of(seed, &["call", agent, &index]);
+        call(work, action(work, names, &mut what), &mut how)
+    });
+    calls.collect()
+}
+
+/// Everything is drawn whether it is used or not, so that changing one share
+/// leaves the others as they were.
+fn call(work: &Workload, action: Action, how: &mut Stream) -> Call {
+    let think_us = work.think_us.draw(how);
+    let keyed = work.keyed_permille.draw(how);
+    let under_lease = work.under_lease_permille.draw(how);
+    let batch = work.batch_permille.draw(how);
+    let cancelled = work.cancelled_permille.draw(how);
+    let cancel_after_ms = work.cancel_after_ms.draw(how);
+    Call {
+        think_us,
+        keyed,
+        under_lease,
+        batch,
+        cancel_after_ms: cancelled.then_some(cancel_after_ms),
+        patience_ms: work.patience_ms.draw(how),
+        attempts: work.attempts.draw(how),
+        max_wait_ms: work.max_wait_ms.map(|range| range.draw(how)),
+        ..Call::new(action)
+    }
+}
+
+fn action(work: &Workload, names: &Names, what: &mut Stream) -> Action {
+    let about = weighted(&mix_weights(&work.mix), what);
+    let path = names.files[index(what, names.files.len())].clone();
+    match about {
+        About::Read => Action::Read { path },
+        About::Write => Action::Write {
+            path,
+            merge: work.merge_permille.draw(what),
+            from_memory: work.from_memory_permille.draw(what),
+        },
+        About::Edit => Action::Edit { path },
+        About::Create => Action::Create {
+            path: free(names, what),
+        },
+        About::Move => Action::Move {
+            path,
+            to: free(names, what),
+        },
+        About::Delete => Action::Delete { path },
+        About::Refactor => Action::Refactor {
+            paths: several(&names.files, work.refactor_files.draw(what), what),
+        },
+        About::Restore => Action::Restore { path },
+        About::Reserve => reserve(work, names, what),
+        About::Renew => Action::Renew,
+        About::Release => Action::Release,
+        About::Revoke => Action::Revoke { path },
+        About::Recover => Action::Recover,
+    }
+}
+
+fn reserve(work: &Workload, names: &Names, what: &mut Stream) -> Action {
+    let reservations = &work.reservations;
+    let subtree = reservations.subtree_permille.draw(what);
+    let of = if subtree {
+        &names.folders
+    } else {
+        &names.files
+    };
+    Action::Reserve {
+        paths: several(of, reservations.files.draw(what), what),
+        subtree,
+        shared: reservations.shared_permille.draw(what),
+        keep: reservations.keep_permille.draw(what),
+        ttl_ms: reservations.ttl_ms.map(|range| range.draw(what)),
+    }
+}
+
+fn free(names: &Names, what: &mut Stream) -> String {
+    names.free[index(what, names.free.len())].clone()
+}
+
+/// Several different ones, as far as there are so many.
+fn several(of: &[String], count: u32, what: &mut Stream) -> Vec<String> {
+    let mut left = of.to_vec();
+    let count = left.len().min(count as usize);
+    (0..count)
+        .map(|_| left.swap_remove(index(what, left.len())))
+        .collect()
+}
+
+/// One of these, as likely as its weight says.
+fn weighted<T: Copy>(choices: &[(u32, T)], stream: &mut Stream) -> T {
+    let total = choices.iter().map(|(weight, _)| u64::from(*weight)).sum();
+    let mut at = stream.below(total);
+    for (weight, choice) in choices {
+        match at.checked_sub(u64::from(*weight)) {
+            Some(beyond) => at = beyond,
+            None => return *choice,
+        }
+    }
+    unreachable!("the draw lies below the sum of the weights")
+}

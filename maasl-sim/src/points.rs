@@ -1,0 +1,354 @@
+//! Points that a campaign must reach to have tested anything.
+//!
+//! Owns: their names, and noticing them. Promises: goes by what is observed,
+//! never by what the code under test says of itself. Leaves to others: which of
+//! them a scenario expects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use maasl_core::coordinator::io::{Reply, Response, Swapped};
+use maasl_core::id::{LeaseId, SessionId, Token};
+use maasl_core::lease::command::{Acquire, FinishCommit, ItemEnd};
+use maasl_core::lease::{Command, CommitItem, Outcome, Query, Rows};
+use maasl_core::policy::Urgency;
+use maasl_core::refusal::{Refusal, StaleReason};
+use maasl_core::reply::Receipt;
+
+use crate::observe::{Ground, Observation, ProcessNo};
+
+/// Declares the points: each has the name by which scenarios ask for it.
+macro_rules! points {
+    ($($point:ident $name:literal $doc:literal,)*) => {
+        /// Something that ought to happen sometimes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum PointName {
+            $(#[doc = $doc] $point,)*
+        }
+
+        impl PointName {
+            /// All, in order.
+            pub const ALL: &[Self] = &[$(Self::$point,)*];
+
+            /// Its name.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$point => $name,)*
+                }
+            }
+        }
+    };
+}
+
+points! {
+    StaleWriteRejected "stale write rejected" "A commit under a lease that is over was refused by the store.",
+    StaleContentRefused "stale content refused" "A change of what its author had not seen was refused.",
+    PausedHolderReplaced "takeover of a paused holder" "A lease was taken from a process that stands still.",
+    DeadHolderReplaced "takeover of a dead holder" "A lease was taken from a dead process.",
+    RecoveredForward "recovery rolled forward" "Somebody finished a commit for another process.",
+    RecoveredBack "recovery undone" "Somebody undid a commit for another process, or part of it.",
+    CommitTurnedBack "commit turned back" "A commit met a foreign change and was undone.",
+    AnsweredFromRecord "duplicate answered from the record" "A request was answered by what an earlier sending did.",
+    ServedAfterDeath "waiter granted after a death" "A waiter got a lease that a dead process had held.",
+    SwapMetOutside "swap met an outside change" "A swap displaced, or missed, what nobody expected there.",
+    ConflictTold "conflict told" "An agent was told that both contents exist.",
+    DeadlockRefused "deadlock refused" "A request that would close a circle was refused.",
+    BatchPassed "interactive bypass" "An interactive request went past a batch request.",
+    LeaseLostTold "lease lost told" "An agent was told that its lease is gone.",
+    Merged "merge" "A write was merged with a change its author had not seen.",
+    Rebased "rebase" "An edit was applied to content its author had not seen.",
+    LatchBusy "latch busy" "A call gave up because a process stayed inside what it needed.",
+    LeaseBusy "lease busy" "A call gave up waiting for a lease.",
+    GateBusy "gate busy" "A call gave up because the store's gate stayed shut.",
+    FloorRaised "floor raised" "Room for tokens was reserved during a run.",
+    GenerationRose "generation rose" "The store was opened under another boot.",
+    LeaseRenewed "lease renewed" "A lease was extended.",
+    LeaseRevoked "lease revoked" "A lease was taken away by decision.",
+    SharedTogether "shared leases together" "Two shared leases stood on one resource.",
+    PowerCutSettled "commit settled after a power cut" "A commit that a power cut interrupted was settled.",
+}
+
+/// The points reached in one run.
+#[derive(Debug, Default)]
+pub struct Points {
+    reached: BTreeSet<PointName>,
+    paused: BTreeSet<ProcessNo>,
+    sessions: BTreeMap<SessionId, ProcessNo>,
+    dead: BTreeSet<SessionId>,
+    /// Waiters, and the sessions that each of them waited for.
+    queued: BTreeMap<LeaseId, BTreeSet<SessionId>>,
+    newest: Token,
+    reserved: Option<Token>,
+    generation: Option<u64>,
+    power_was_cut: bool,
+}
+
+impl Points {
+    /// The names of the points reached.
+    pub fn reached(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.reached
+            .iter()
+            .map(|point| point.name())
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+
+    /// Takes note of what happened.
+    pub fn observe(&mut self, seen: &Observation<'_>, ground: &Ground<'_>) {
+        match seen {
+            Observation::Started { process, session } => {
+                self.sessions.insert((*session).clone(), *process);
+            }
+            Observation::Died { process, session } => {
+                self.paused.remove(process);
+                self.dead.insert((*session).clone());
+            }
+            Observation::Paused { process, paused } => {
+                if *paused {
+                    self.paused.insert(*process);
+                } else {
+                    self.paused.remove(process);
+                }
+            }
+            Observation::PowerCut => self.power_was_cut = true,
+            Observation::Transacted {
+                command, outcome, ..
+            } => self.note_command(command, outcome, ground),
+            Observation::Swapped {
+                item,
+                back: false,
+                swapped,
+                ..
+            } => self.note_swap(item, *swapped),
+            Observation::Answered { response, .. } => self.note_answer(response),
+            _ => {}
+        }
+    }
+
+    fn note_command(&mut self, command: &Command, outcome: &Outcome, ground: &Ground<'_>) {
+        use PointName as P;
+        match (command, outcome) {
+            (Command::Acquire(asked), Outcome::Queued { blockers, .. }) => {
+                let holders = blockers.iter().filter(|blocker| blocker.token.is_some());
+                let waits_for = self.queued.entry(asked.lease.clone()).or_default();
+                waits_for.extend(holders.map(|holder| holder.owner.session.clone()));
+            }
+            (Command::Acquire(asked), Outcome::Granted { .. }) => {
+                self.note_grant(asked, outcome, ground);
+            }
+            (Command::BeginCommit(_), Outcome::Lost { .. }) => self.reach(P::StaleWriteRejected),
+            (Command::FinishCommit(finish), Outcome::Finished { .. }) => self.note_finish(finish),
+            (Command::TurnBack(_), Outcome::Done { .. }) => self.reach(P::CommitTurnedBack),
+            (Command::Renew(_), Outcome::Held { .. }) => self.reach(P::LeaseRenewed),
+            (Command::Revoke(_), Outcome::Revoked { leases, .. }) if !leases.is_empty() => {
+                self.reach(P::LeaseRevoked);
+            }
+            (Command::Open(_), Outcome::Opened(meta)) => {
+                let before = self.generation.replace(meta.generation);
+                if before.is_some_and(|before| before < meta.generation) {
+                    self.reach(P::GenerationRose);
+                }
+            }
+            (_, Outcome::Answered(_)) => self.reach(P::AnsweredFromRecord),
+            (_, Outcome::Deadlock { .. }) => self.reach(P::DeadlockRefused),
+            _ => {}
+        }
+    }
+
+    fn note_grant(&mut self, asked: &Acquire, outcome: &Outcome, ground: &Ground<'_>) {
+        use PointName as P;
+        let Outcome::Granted {
+            lease, taken_over, ..
+        } = outcome
+        else {
+            return;
+        };
+        if lease.token <= self.newest {
+            return;
+        }
+        self.newest = lease.token;
+        let waited_for = self.queued.remove(&lease.id).unwrap_or_default();
+        if !waited_for.is_disjoint(&self.dead) {
+            self.reach(P::ServedAfterDeath);
+        }
+        for owner in taken_over {
+            let process = self.sessions.get(&owner.session);
+            if self.dead.contains(&owner.session) {
+                self.reach(P::DeadHolderReplaced);
+            } else if process.is_some_and(|process| self.paused.contains(process)) {
+                self.reach(P::PausedHolderReplaced);
+            }
+        }
+        if asked.urgency == Urgency::Interactive && !self.has(P::BatchPassed) {
+            let Rows::Tickets(tickets) = ground.rows.load(&Query::AllTickets) else {
+                unreachable!("tickets were asked for");
+            };
+            if tickets.iter().any(|ticket| ticket.bypassed > 0) {
+                self.reach(P::BatchPassed);
+            }
+        }
+        if !self.has(P::SharedTogether) {
+            let Rows::Leases(leases) = ground
+                .rows
+                .load(&Query::LeasesOverlapping(lease.wants[0].extent.clone()))
+            else {
+                unreachable!("leases were asked for");
+            };
+            if leases.len() > 1 {
+                self.reach(P::SharedTogether);
+            }
+        }
+        self.note_floor(ground);
+    }
+
+    fn note_floor(&mut self, ground: &Ground<'_>) {
+        if self.has(PointName::FloorRaised) {
+            return;
+        }
+        let Rows::Meta(meta) = ground.rows.load(&Query::Meta) else {
+            unreachable!("the row about the store was asked for");
+        };
+        let reserved = meta.map(|meta| meta.reserved_through);
+        let before = core::mem::replace(&mut self.reserved, reserved);
+        if before.is_some() && reserved > before {
+            self.reach(PointName::FloorRaised);
+        }
+    }
+
+    fn note_finish(&mut self, finish: &FinishCommit) {
+        use PointName as P;
+        if finish.recovered_by.is_none() {
+            return;
+        }
+        let undone = |end: &ItemEnd| *end == ItemEnd::Undone;
+        if finish.exceptions.values().any(undone) {
+            self.reach(P::RecoveredBack);
+        } else if finish.exceptions.is_empty() {
+            self.reach(P::RecoveredForward);
+        }
+        if self.power_was_cut {
+            self.reach(P::PowerCutSettled);
+        }
+    }
+
+    fn note_swap(&mut self, item: &CommitItem, swapped: Swapped) {
+        let expected = matches!(swapped, Swapped::Displaced(content) if content == item.old);
+        if !expected {
+            self.reach(PointName::SwapMetOutside);
+        }
+    }
+
+    fn note_answer(&mut self, response: &Response) {
+        use PointName as P;
+        if !response.lost.is_empty() {
+            self.reach(P::LeaseLostTold);
+        }
+        match &response.result {
+            Ok(Reply::Receipt(Receipt::Changed { files, .. })) => {
+                if files.iter().any(|file| file.merged) {
+                    self.reach(P::Merged);
+                }
+                if files.iter().any(|file| file.rebased) {
+                    self.reach(P::Rebased);
+                }
+            }
+            Err(Refusal::LeaseLost(_)) => self.reach(P::LeaseLostTold),
+            Err(Refusal::StaleVersion(stale)) if stale.reason == StaleReason::SwapConflict => {
+                self.reach(P::ConflictTold);
+            }
+            Err(Refusal::StaleVersion(_)) => self.reach(P::StaleContentRefused),
+            // A latch is busy by a process, the gate without a name of anything.
+            Err(Refusal::ResourceBusy(busy)) if !busy.blockers.is_empty() => {
+                self.reach(P::LeaseBusy);
+            }
+            Err(Refusal::ResourceBusy(busy)) if busy.resource.contains(':') => {
+                self.reach(P::LatchBusy);
+            }
+            Err(Refusal::ResourceBusy(_)) => self.reach(P::GateBusy),
+            _ => {}
+        }
+    }
+
+    fn has(&self, point: PointName) -> bool {
+        self.reached.contains(&point)
+    }
+
+    fn reach(&mut self, point: PointName) {
+        self.reached.insert(point);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Fault, Plan};
+    use crate::world::World;
+
+    /// Agents that meet in one file, one of whose processes goes wrong.
+    fn reached(fault: &str) -> BTreeSet<&'static str> {
+        let call = r#"{ action = { do = "edit", path = "a" }, keyed = true }"#;
+        let agents = ["ann", "bob", "cat"].map(|name| {
+            format!(
+                "[[agents]]\nname = \"{name}\"\nprocess = \"{name}\"\ncalls = [{call}, {call}]\n\
+                 [[processes]]\nname = \"{name}\"\n"
+            )
+        });
+        let text = format!(
+            "plan_version = 1\nscenario = \"points\"\nseed = 1\nquiet_from_ms = 90000\n\
+             settle_ms = 60000\nevents_max = 1000000\npromises = []\n\
+             [timing]\nclient_us = [50]\nstore_us = [0]\ntransaction_us = [30]\n\
+             effect_us = [5]\nsync_us = [200]\nbell_us = [20]\n\
+             [settings]\ninteractive_max_wait_ms = 60000\n\
+             [[files]]\npath = \"a\"\ncontent = \"ann 0\\n-\\nbob 0\\n-\\ncat 0\\n\"\n{}",
+            agents.concat()
+        );
+        let mut plan: Plan = toml::from_str(&text).unwrap();
+        plan.faults.push(toml::from_str::<Fault>(fault).unwrap());
+        World::new(&plan, false).run().reached
+    }
+
+    fn reaches(fault: &str, points: &[&str]) {
+        let reached = reached(fault);
+        for point in points {
+            assert!(reached.contains(point), "{point} is not in {reached:?}");
+        }
+    }
+
+    #[test]
+    fn every_point_has_a_name_of_its_own() {
+        let names: BTreeSet<&str> = PointName::ALL.iter().map(|point| point.name()).collect();
+        assert_eq!(names.len(), PointName::ALL.len());
+    }
+
+    #[test]
+    fn a_death_after_the_swap_is_recovered_forward_for_a_waiter() {
+        reaches(
+            r#"when = { process = "ann", step = "swap", side = "after" }
+               what = { kind = "kill", process = "ann", restart_after_ms = 5 }"#,
+            &[
+                "waiter granted after a death",
+                "recovery rolled forward",
+                "duplicate answered from the record",
+                "rebase",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_death_before_the_commit_point_leaves_a_lease_to_take_over() {
+        reaches(
+            r#"when = { process = "ann", step = "stage", side = "before" }
+               what = { kind = "kill", process = "ann", restart_after_ms = 5 }"#,
+            &["takeover of a dead holder", "waiter granted after a death"],
+        );
+    }
+
+    #[test]
+    fn a_pause_before_the_commit_point_is_fenced() {
+        reaches(
+            r#"when = { process = "ann", step = "stage", side = "before" }
+               what = { kind = "pause", process = "ann", for_ms = 50000 }"#,
+            &["takeover of a paused holder", "lease lost told"],
+        );
+    }
+}

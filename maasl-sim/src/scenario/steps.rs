@@ -1,0 +1,46 @@
+//! The names of steps, as faults speak of them.
+//!
+//! Owns: the two lists. Promises: a name outside them never strikes anything.
+//! Leaves to others: what the steps do (`maasl-core`).
+
+/// Commands to the store.
+pub const COMMANDS: [&str; 18] = [
+    "open",
+    "close_session",
+    "reserve",
+    "acquire",
+    "cancel",
+    "renew",
+    "release",
+    "verify",
+    "begin_commit",
+    "turn_back",
+    "finish_commit",
+    "revoke",
+    "sweep",
+    "inspect",
+    "recall",
+    "tally",
+    "expire",
+    "snapshot",
+];
+
+/// Effects on files, latches and other processes.
+pub const EFFECTS: [&str; 16] = [
+    "locate",
+    "read",
+    "hash",
+    "load_object",
+    "load_version",
+    "stage",
+    "discard",
+    "latch",
+    "unlatch",
+    "swap",
+    "swap_back",
+    "hash_staged",
+    "sync_names",
+    "keep",
+    "probe",
+    "ring",
+];
