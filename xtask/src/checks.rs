@@ -35,6 +35,15 @@ pub(crate) const TESTS: Step = Step {
     run: tests,
 };
 
+pub(crate) const LINT_MUTANTS: Step = Step {
+    name: "lint: mutants",
+    run: lint_mutants,
+};
+pub(crate) const MUTANTS: Step = Step {
+    name: "mutants",
+    run: mutants,
+};
+
 fn fmt(workspace: &Workspace) -> Outcome {
     run(workspace.cargo(&["fmt", "--all", "--check"]))
 }
@@ -47,6 +56,34 @@ fn lint(workspace: &Workspace) -> Outcome {
         "--",
         "-D",
         "warnings",
+    ]))
+}
+
+/// What is compiled only with planted bugs.
+fn lint_mutants(workspace: &Workspace) -> Outcome {
+    run(workspace.cargo(&[
+        "clippy",
+        "-p",
+        "maasl-sim",
+        "--features",
+        "mutants",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+/// A short hunt for each planted bug; `maasl-sim mutants` hunts longer.
+fn mutants(workspace: &Workspace) -> Outcome {
+    run(workspace.cargo(&[
+        "test",
+        "-p",
+        "maasl-sim",
+        "--features",
+        "mutants",
+        "--test",
+        "mutants",
     ]))
 }
 

@@ -50,6 +50,8 @@ enum Job {
     Purity,
     /// Check the house rules that no other tool checks
     Tidy,
+    /// Plant every known bug and check that the simulator reports it
+    Mutants,
     /// Run the benchmarks, and compare with peers in the same run
     Bench,
 }
@@ -60,11 +62,12 @@ impl Job {
             Self::Ci => [checks_of_ci(), Self::Test.steps()].concat(),
             Self::Test => vec![checks::DOCTESTS, checks::TESTS],
             Self::Fmt => vec![checks::FMT],
-            Self::Lint => vec![checks::LINT],
+            Self::Lint => vec![checks::LINT, checks::LINT_MUTANTS],
             Self::Doc => vec![checks::DOC],
             Self::Deny => vec![checks::DENY],
             Self::Purity => vec![purity::FEATURES, purity::MUTANTS, purity::BUILD],
             Self::Tidy => vec![tidy::TIDY],
+            Self::Mutants => vec![checks::MUTANTS],
             Self::Bench => vec![
                 benches::CRITERION,
                 benches::REDIS,
@@ -85,6 +88,7 @@ fn checks_of_ci() -> Vec<Step> {
         Job::Deny,
         Job::Lint,
         Job::Doc,
+        Job::Mutants,
     ];
     jobs.into_iter().flat_map(Job::steps).collect()
 }
@@ -129,6 +133,7 @@ mod tests {
             Job::Deny,
             Job::Purity,
             Job::Tidy,
+            Job::Mutants,
         ] {
             for name in names(job) {
                 assert!(ci.contains(&name), "ci leaves out {name}");

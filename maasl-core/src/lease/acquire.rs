@@ -340,8 +340,7 @@ fn wait(
             changes,
         });
     }
-    if !is_active(Mutant::CircleNotSeen)
-        && !is_active(Mutant::NewestWaiterFirst)
+    if planted::circles_are_seen()
         && let Some(circle) = deadlock::circle(rows, asked, queued, front.obstacles(), clock.now)?
     {
         changes.extend(queued.map(|ticket| Change::DeleteTicket(ticket.no)));

@@ -31,6 +31,12 @@ pub(super) fn is_twice(lease: &Lease, asked: &Acquire) -> bool {
     is_active(Mutant::DuplicateAcquireGrantsTwice) && lease.id == asked.lease
 }
 
+/// Whether anybody looks for circles. Serving the newest first would pass for
+/// one, and be refused before it shows.
+pub(super) fn circles_are_seen() -> bool {
+    !is_active(Mutant::CircleNotSeen) && !is_active(Mutant::NewestWaiterFirst)
+}
+
 /// The request without what is held, for a bug that grants sets in part.
 pub(super) fn free_part<'a>(
     asked: &Acquire,

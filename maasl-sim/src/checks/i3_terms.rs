@@ -221,3 +221,7 @@ impl Terms {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "i3_terms_tests.rs"]
+mod tests;

@@ -180,7 +180,7 @@ impl Durable {
                 let Some(items) = self.open.remove(&finish.op) else {
                     return Ok(());
                 };
-                self.judge_undone(&items, finish, ground)?;
+                let undone = self.judge_undone(&items, finish, ground);
                 let met_outside = finish
                     .exceptions
                     .values()
@@ -190,8 +190,9 @@ impl Durable {
                     self.touched.clear();
                 }
                 if !met_outside && !touched {
-                    return judge_set(&items, ground);
+                    judge_set(&items, ground)?;
                 }
+                return undone;
             }
             _ => {}
         }

@@ -154,3 +154,93 @@ fn the_commits_of_the_dead_are_settled_once_somebody_starts() {
     assert_eq!(left(true), Some("unsettled"));
     assert_eq!(left(false), None);
 }
+
+#[test]
+fn a_commit_goes_back_only_if_that_was_decided() {
+    let back = |decided: bool| {
+        let (mut scene, mut judge) = begun(&[("a", "one")]);
+        let item = item("a", Some("one"), Some("two"));
+        let bytes = b"two".as_slice().into();
+        scene.disk.stage(&item.stage, bytes, true);
+        let intent = intent(core::slice::from_ref(&item));
+        scene.begin(&mut judge, &intent).unwrap();
+        scene.swap(&mut judge, &item, None).unwrap();
+        if decided {
+            let done = Outcome::Done { wake: Vec::new() };
+            let turn = Command::TurnBack(intent.op.clone());
+            scene.store(&mut judge, 0, &turn, &done).unwrap();
+        }
+        let swapped = scene.disk.swap_back(&item);
+        let seen = Observation::Swapped {
+            process: crate::checks::scene::P,
+            call: maasl_core::coordinator::io::CallId(1),
+            item: &item,
+            back: true,
+            swapped,
+            now: scene.disk.hash("a"),
+        };
+        site(scene.show(&mut judge, &seen))
+    };
+    assert_eq!(back(true), None);
+    assert_eq!(back(false), Some("taken-back"));
+}
+
+#[test]
+fn what_is_said_to_be_undone_is() {
+    let items = [
+        item("a", Some("one"), Some("two")),
+        item("b", Some("one"), Some("two")),
+    ];
+    let met = ItemEnd::Conflict {
+        found: Some(hash("three")),
+        outside_stands: true,
+    };
+    let end = FinishCommit {
+        exceptions: BTreeMap::from([("a".into(), ItemEnd::Undone), ("b".into(), met)]),
+        ..finish()
+    };
+    let ends = |swaps: usize| {
+        let (mut scene, mut judge) = begun(&[("a", "one"), ("b", "one")]);
+        for item in &items {
+            let bytes = b"two".as_slice().into();
+            scene.disk.stage(&item.stage, bytes, true);
+        }
+        scene.begin(&mut judge, &intent(&items)).unwrap();
+        for item in &items[..swaps] {
+            scene.swap(&mut judge, item, None).unwrap();
+        }
+        site(scene.finish(&mut judge, end.clone(), &receipt(&items, 1)))
+    };
+    assert_eq!(ends(0), None);
+    assert_eq!(ends(1), Some("undone-stands"));
+}
+
+#[test]
+fn a_set_whose_intent_a_power_cut_took_is_whole_or_absent() {
+    let items = [
+        item("a", Some("one"), Some("two")),
+        item("b", Some("one"), Some("two")),
+    ];
+    let left = |swaps: usize, known: bool| {
+        let (mut scene, mut judge) = begun(&[("a", "one"), ("b", "one")]);
+        for item in &items {
+            let bytes = b"two".as_slice().into();
+            scene.disk.stage(&item.stage, bytes, true);
+        }
+        let intent = intent(&items);
+        if known {
+            scene
+                .rows
+                .apply(Change::PutIntent(Box::new(intent.clone())));
+        }
+        scene.begin(&mut judge, &intent).unwrap();
+        for item in &items[..swaps] {
+            scene.swap(&mut judge, item, None).unwrap();
+        }
+        cut(&scene, &mut judge)
+    };
+    assert_eq!(left(1, true), None, "somebody will settle it");
+    assert_eq!(left(1, false), Some("half-set"));
+    assert_eq!(left(0, false), None);
+    assert_eq!(left(2, false), None);
+}

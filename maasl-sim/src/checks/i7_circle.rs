@@ -127,3 +127,7 @@ fn reaches_itself(owner: &Owner, waits: &Waits) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+#[path = "i7_circle_tests.rs"]
+mod tests;

@@ -106,3 +106,7 @@ impl Judge for Belief {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "i8_belief_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@
 use maasl_core::coordinator::Coordinator;
 use maasl_core::coordinator::io::{Call, CallId, Input, Output, Request, Response};
 use maasl_core::id::{AgentId, Entropy};
+use maasl_core::lease::Command;
 use maasl_core::policy::Urgency;
 use maasl_core::time::Timestamp;
 
@@ -199,6 +200,18 @@ impl World<'_> {
         self.with_coordinator(process, |coordinator, now| {
             coordinator.handle_input(input, now);
         });
+    }
+
+    /// Shows what a process relies on when it sends a command.
+    pub(super) fn note_belief(&mut self, process: ProcessNo, command: &Command) {
+        if let Command::BeginCommit(intent) = command {
+            let clock = self.store.clock(self.now_ns);
+            self.observe(&Observation::Relied {
+                process,
+                intent,
+                clock,
+            });
+        }
     }
 
     fn timer_came(&mut self, process: ProcessNo, number: u64) {

@@ -6,8 +6,7 @@
 
 use maasl_core::coordinator::io::{Done, Effect, Event as CoreEvent, Input, StepId, StoreFault};
 use maasl_core::lease::command::SyncNeed;
-use maasl_core::lease::{Command, CommitItem, Outcome, StoreClock, Wake};
-use maasl_core::mutant::{Mutant, is_active};
+use maasl_core::lease::{Command, CommitItem, Outcome, Wake};
 use maasl_core::refusal::Process as Inside;
 use std::collections::BTreeSet;
 
@@ -32,14 +31,7 @@ enum Struck {
 
 impl World<'_> {
     pub(super) fn send_command(&mut self, process: ProcessNo, step: StepId, command: Command) {
-        if let Command::BeginCommit(intent) = &command {
-            let clock = self.store.clock(self.now_ns);
-            self.observe(&Observation::Relied {
-                process,
-                intent,
-                clock,
-            });
-        }
+        self.note_belief(process, &command);
         let command = Box::new(command);
         if !self.plan.timing.remote_store {
             self.local_command(process, step, command);
@@ -238,14 +230,8 @@ impl World<'_> {
             return Err(StoreFault::Failed(words.into()));
         }
         let clock = self.store.clock(self.now_ns);
-        let judged_by = StoreClock {
-            now: if is_active(Mutant::ExpiryOnHoldersClock) {
-                self.servers[usize::from(process.0)].clock.read(self.now_ns)
-            } else {
-                clock.now
-            },
-            ..clock
-        };
+        let holders = self.servers[usize::from(process.0)].clock.read(self.now_ns);
+        let judged_by = super::store::judged_by(clock, holders);
         let outcome = self.store.transact(command, judged_by);
         self.core_steps += 1;
         self.record(

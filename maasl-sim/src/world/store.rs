@@ -205,6 +205,17 @@ impl Store {
     }
 }
 
+/// The clock that judges expiry: the store's, but for one planted bug.
+pub(crate) fn judged_by(clock: StoreClock, holders: Timestamp) -> StoreClock {
+    if is_active(Mutant::ExpiryOnHoldersClock) {
+        return StoreClock {
+            now: holders,
+            ..clock
+        };
+    }
+    clock
+}
+
 impl Shadow {
     /// Forgets how to take back what lies too far back.
     fn trim(&mut self) {
