@@ -208,6 +208,14 @@ impl Files {
         Ok(self.objects.keep(&self.stage.path(stage), content)?)
     }
 
+    /// Brings content in the history to the disk, with its name.
+    pub fn sync_kept(&self, content: &ContentHash) -> io::Result<()> {
+        if self.durable {
+            self.objects.sync(content)?;
+        }
+        Ok(())
+    }
+
     /// The file's place; nothing where its folder does not exist.
     fn existing_parent(&self, path: &str) -> Result<Option<Located>, FileFault> {
         match self.root.locate(&RelPath::parse(path)?) {

@@ -6,12 +6,15 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use maasl_core::config::HistoryLimits;
 use maasl_core::id::ContentHash;
+
+use crate::platform;
 
 /// Owner may read; nobody may change a content that is named by its hash.
 const READ_ONLY: u32 = 0o400;
@@ -51,6 +54,21 @@ impl Objects {
             Err(error) => return Err(error),
         }
         std::fs::set_permissions(&object, Permissions::from_mode(READ_ONLY))
+    }
+
+    /// Brings kept content to the disk, with its name; nothing is done where it is
+    /// not kept.
+    pub fn sync(&self, content: &ContentHash) -> io::Result<()> {
+        let object = self.path(content);
+        match File::open(&object) {
+            Ok(file) => platform::sync_file(file.as_fd())?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        for folder in object.ancestors().skip(1).take(2) {
+            platform::sync_dir(File::open(folder)?.as_fd())?;
+        }
+        Ok(())
     }
 
     /// The kept content with this hash; nothing where it is not kept, or no

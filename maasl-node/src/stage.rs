@@ -77,6 +77,9 @@ impl Stage {
             Err(error) => return Err(error.into()),
         }
         let dir = self.open_folder(session.as_str())?;
+        if self.durable {
+            platform::sync_dir(self.dir.as_fd())?;
+        }
         self.own.get_or_init(|| (session.clone(), Arc::new(dir)));
         Ok(())
     }
@@ -158,6 +161,20 @@ impl Stage {
             self.discard(stage)?;
         }
         synced
+    }
+
+    /// Brings these names to the disk.
+    pub fn sync_names(&self, stages: &[String]) -> io::Result<()> {
+        if !self.durable {
+            return Ok(());
+        }
+        let folder = |stage: &String| stage.split_once('/').map(|(session, _)| session.to_owned());
+        let sessions: BTreeSet<String> = stages.iter().filter_map(folder).collect();
+        for session in sessions {
+            let staged = self.find(&format!("{session}/"))?;
+            platform::sync_dir(staged.dir.as_fd())?;
+        }
+        Ok(())
     }
 
     fn sync_found(&self, stage: &str) -> io::Result<()> {

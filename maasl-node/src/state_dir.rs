@@ -98,10 +98,11 @@ fn open_private(
         path: shown.into(),
         source: source.into(),
     };
-    match rustix::fs::mkdirat(parent, name, PRIVATE) {
-        Ok(()) | Err(Errno::EXIST) => {}
+    let made = match rustix::fs::mkdirat(parent, name, PRIVATE) {
+        Ok(()) => true,
+        Err(Errno::EXIST) => false,
         Err(error) => return Err(failed(error)),
-    }
+    };
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
     let dirfd = match rustix::fs::openat(parent, name, flags, Mode::empty()) {
         Ok(dirfd) => dirfd,
@@ -117,6 +118,11 @@ fn open_private(
     }
     if Mode::from_raw_mode(found.st_mode) != PRIVATE {
         rustix::fs::fchmod(&dirfd, PRIVATE).map_err(failed)?;
+    }
+    if made {
+        // What is put into it is synced later, and must not hang in the air then.
+        let above = rustix::fs::openat(&dirfd, "..", flags, Mode::empty()).map_err(failed)?;
+        rustix::fs::fsync(above).map_err(failed)?;
     }
     Ok(dirfd)
 }

@@ -415,7 +415,8 @@ impl Change<'_> {
     }
 
     /// Writes new contents under names of their own. Those of a set are on the
-    /// disk before its intent is, or recovery could make half of it visible; a
+    /// disk, names too, before its intent is, or recovery could make half of it
+    /// visible; a
     /// single one has time until its swap.
     async fn stage(&mut self, plan: &Plan, attempt: u32) -> Result<Vec<Staged>, Refusal> {
         let session = &self.cx.seed.session;
@@ -439,6 +440,10 @@ impl Change<'_> {
                 key: file_key(self.cx, &file.path),
                 stage,
             });
+        }
+        if plan.files.len() > 1 && !self.staged.is_empty() {
+            let names = Effect::SyncStaged(self.staged.clone());
+            self.cx.perform(names).await?;
         }
         Ok(staged)
     }

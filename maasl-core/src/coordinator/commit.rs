@@ -362,7 +362,7 @@ async fn put_newest_back(
 async fn keep_staged(cx: &Cx, item: &CommitItem, conflicting: bool) -> Result<(), Refusal> {
     let stage = item.stage.clone();
     match item.new.filter(|_| conflicting) {
-        Some(content) => cx.perform(Effect::Keep { stage, content }).await,
+        Some(content) => settle::keep_for_good(cx, stage, content).await,
         None => cx.perform(Effect::Discard(Vec::from([stage]))).await,
     }
 }

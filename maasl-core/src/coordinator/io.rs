@@ -260,6 +260,8 @@ pub enum Effect {
         /// need be there only before a swap makes it visible.
         at_once: bool,
     },
+    /// Bring the names of staged contents to the disk.
+    SyncStaged(Vec<String>),
     /// Remove staged content that will not be used.
     Discard(Vec<String>),
     /// Take the latches of these keys, all, within the configured time.
@@ -283,6 +285,8 @@ pub enum Effect {
         /// Its hash.
         content: ContentHash,
     },
+    /// Bring content in the history to the disk, with its name.
+    SyncKept(ContentHash),
     /// Find out which of these processes are dead.
     Probe(BTreeSet<SessionId>),
     /// Ring these waiters.
@@ -300,6 +304,7 @@ impl Effect {
             Self::LoadObject(_) => "load_object",
             Self::LoadVersion { .. } => "load_version",
             Self::Stage { .. } => "stage",
+            Self::SyncStaged(_) => "sync_staged",
             Self::Discard(_) => "discard",
             Self::Latch(_) => "latch",
             Self::Unlatch => "unlatch",
@@ -308,6 +313,7 @@ impl Effect {
             Self::HashStaged(_) => "hash_staged",
             Self::SyncNames(_) => "sync_names",
             Self::Keep { .. } => "keep",
+            Self::SyncKept(_) => "sync_kept",
             Self::Probe(_) => "probe",
             Self::Ring(_) => "ring",
         }

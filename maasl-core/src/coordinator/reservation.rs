@@ -15,9 +15,9 @@ use super::change::{inspect, recall};
 use super::io::{Call, Event, FileRead, Reply, Reservation, ResourceWanted};
 use super::settle;
 use crate::id::{AgentId, ContentHash, LeaseId};
-use crate::lease::command::Revoke;
+use crate::lease::command::{Remember, Revoke};
 use crate::lease::row::Target;
-use crate::lease::{Command, Count, Counter, Lease, LeaseKind, Outcome};
+use crate::lease::{Command, Count, Counter, Lease, LeaseKind, Outcome, RequestKey};
 use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
 use crate::policy::{Policy, ScopeKind};
@@ -92,7 +92,7 @@ pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<
     if let Some(presented) = &call.lease
         && let Some(receipt) = reenter(cx, presented, &wanted).await?
     {
-        return Ok(receipt);
+        return remembered(cx, call.request.as_ref(), receipt).await;
     }
     match acquire::acquire(cx, wanted).await? {
         Got::Earlier(receipt) => Ok(receipt),
@@ -109,6 +109,27 @@ pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<
             ttl_ms: lease.ttl_ms,
             waited_ms,
         }),
+    }
+}
+
+/// Asked again under the same key, the answer must be the same: time has passed
+/// by then, and the lease may be another's.
+async fn remembered(
+    cx: &Cx,
+    request: Option<&RequestKey>,
+    receipt: Receipt,
+) -> Result<Receipt, Refusal> {
+    let Some(request) = request else {
+        return Ok(receipt);
+    };
+    let remember = Remember {
+        request: request.clone(),
+        receipt,
+    };
+    match cx.store(Command::Remember(remember)).await? {
+        Outcome::Answered(first) => Ok(first),
+        Outcome::KeyMismatch => Err(acquire::key_mismatch(Some(request))),
+        other => mixed_up(&other),
     }
 }
 

@@ -8,6 +8,7 @@
 //! process is dead and holding the latches (the caller does).
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::acquire;
@@ -220,10 +221,18 @@ pub(super) async fn keep_any(
     content: Option<ContentHash>,
 ) -> Result<(), Refusal> {
     match content {
-        Some(content) => {
-            let stage = stage.into();
-            cx.perform(Effect::Keep { stage, content }).await
-        }
+        Some(content) => keep_for_good(cx, stage.into(), content).await,
         None => Ok(()),
     }
+}
+
+/// Moves staged content into the history, where a power cut will not take it:
+/// it is one side of a conflict, and its author is told where it is.
+pub(super) async fn keep_for_good(
+    cx: &Cx,
+    stage: String,
+    content: ContentHash,
+) -> Result<(), Refusal> {
+    cx.perform(Effect::Keep { stage, content }).await?;
+    cx.perform(Effect::SyncKept(content)).await
 }

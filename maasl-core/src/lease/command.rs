@@ -16,6 +16,7 @@ use crate::lease::counter::Count;
 use crate::lease::row::{CommitIntent, LeaseKind, RequestKey, Session, Target};
 use crate::mutant::{Mutant, is_active};
 use crate::policy::Urgency;
+use crate::reply::Receipt;
 use crate::resource::{ResourceKey, Want};
 
 /// A command to the lease table.
@@ -56,6 +57,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Looks for an answer given earlier under the same idempotency key.
     Recall(RequestKey),
+    /// Remembers an answer that changed nothing but must stay the same.
+    Remember(Remember),
     /// Adds to counters.
     Tally(Vec<Count>),
     /// Looks at everything.
@@ -82,6 +85,7 @@ impl Command {
             Self::Sweep(_) => "sweep",
             Self::Inspect(_) => "inspect",
             Self::Recall(_) => "recall",
+            Self::Remember(_) => "remember",
             Self::Tally(_) => "tally",
             Self::Expire(_) => "expire",
             Self::Snapshot => "snapshot",
@@ -118,6 +122,7 @@ impl Command {
                 SyncNeed::First
             }
             Self::Acquire(acquire) if acquire.request.is_some() => SyncNeed::First,
+            Self::Remember(_) => SyncNeed::First,
             Self::Acquire(_)
             | Self::Open(_)
             | Self::CloseSession(_)
@@ -255,6 +260,15 @@ pub struct Revoke {
 pub struct Sweep {
     /// Sessions found dead.
     pub dead: BTreeSet<SessionId>,
+}
+
+/// Arguments of [`Command::Remember`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remember {
+    /// Under which key, and for what request.
+    pub request: RequestKey,
+    /// What was answered.
+    pub receipt: Receipt,
 }
 
 /// Arguments of [`Command::Inspect`].

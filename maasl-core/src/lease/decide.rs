@@ -4,9 +4,10 @@
 //! decision is complete. Promises: `decide` is pure. Leaves to others: the rules
 //! themselves, one file per group of commands.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::command::{Command, Inspect};
+use super::command::{Command, Inspect, Remember};
 use super::outcome::{Change, Decision, Inspected, Outcome, Snapshot};
 use super::query::{Need, Query, RowSet, Rows};
 use super::row::{Answered, RequestKey};
@@ -44,6 +45,7 @@ pub fn decide(rows: &RowSet, command: &Command, clock: StoreClock) -> Result<Dec
         Command::Sweep(arguments) => open::sweep(rows, arguments, clock),
         Command::Inspect(arguments) => inspect(rows, arguments, clock),
         Command::Recall(request) => recall(rows, request),
+        Command::Remember(arguments) => remember(rows, arguments, clock),
         Command::Tally(counts) => Ok(tally(counts)),
         Command::Snapshot => snapshot(rows),
     }
@@ -223,6 +225,23 @@ fn recall(rows: &RowSet, request: &RequestKey) -> Result<Decision, Need> {
     } else {
         Outcome::NeedRecovery(open)
     }))
+}
+
+/// The answer under the key is the first that was given.
+fn remember(rows: &RowSet, asked: &Remember, clock: StoreClock) -> Result<Decision, Need> {
+    let request = &asked.request;
+    if let Some(known) = earlier_answer(rows.answered(&request.key)?, request) {
+        return Ok(Decision::unchanged(known));
+    }
+    let answered = Answered {
+        request: request.clone(),
+        receipt: asked.receipt.clone(),
+        wall_ms: clock.wall_ms,
+    };
+    Ok(Decision {
+        outcome: Outcome::Answered(asked.receipt.clone()),
+        changes: [Change::PutAnswered(Box::new(answered))].into(),
+    })
 }
 
 fn tally(counts: &[Count]) -> Decision {

@@ -42,6 +42,7 @@ fn command_label(command: &Command) -> &'static str {
         Command::Sweep(_) => "Sweep",
         Command::Inspect(_) => "Inspect",
         Command::Recall(_) => "Recall",
+        Command::Remember(_) => "Remember",
         Command::Tally(_) => "Tally",
         Command::Expire(_) => "Expire",
         Command::Snapshot => "Snapshot",
@@ -56,6 +57,7 @@ fn effect_label(effect: &Effect) -> &'static str {
         Effect::LoadObject(_) => "LoadObject",
         Effect::LoadVersion { .. } => "LoadVersion",
         Effect::Stage { .. } => "Stage",
+        Effect::SyncStaged(_) => "SyncStaged",
         Effect::Discard(_) => "Discard",
         Effect::Latch(_) => "Latch",
         Effect::Unlatch => "Unlatch",
@@ -64,6 +66,7 @@ fn effect_label(effect: &Effect) -> &'static str {
         Effect::HashStaged(_) => "HashStaged",
         Effect::SyncNames(_) => "SyncNames",
         Effect::Keep { .. } => "Keep",
+        Effect::SyncKept(_) => "SyncKept",
         Effect::Probe(_) => "Probe",
         Effect::Ring(_) => "Ring",
     }
@@ -186,7 +189,7 @@ impl World {
                 self.disk.keep(&stage, content);
                 Done::Ok
             }
-            Effect::SyncNames(_) => Done::Ok,
+            Effect::SyncNames(_) | Effect::SyncStaged(_) | Effect::SyncKept(_) => Done::Ok,
             Effect::Latch(keys) => self.latch(pid, step, keys),
             Effect::Unlatch => {
                 self.latches.retain(|_, by| *by != (pid, step.call));

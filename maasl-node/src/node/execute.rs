@@ -77,6 +77,7 @@ impl Node {
                 content,
                 at_once,
             } => unit(files.put_stage(&name, &like, &target, &content, at_once)),
+            Effect::SyncStaged(stages) => unit(files.stage().sync_names(&stages)),
             Effect::Discard(stages) => unit(
                 stages
                     .iter()
@@ -103,6 +104,7 @@ impl Node {
                 Err(error) => Done::Failed(error.to_string()),
             },
             Effect::SyncNames(paths) => unit(files.sync_names(&paths)),
+            Effect::SyncKept(content) => unit(files.sync_kept(&content)),
             Effect::Keep { stage, content } => unit(files.keep(&stage, &content)),
             Effect::Probe(sessions) => Done::Dead(
                 sessions

@@ -174,10 +174,28 @@ impl Disk {
     /// Brings the changes of these files' names to the device, and with them all
     /// earlier changes of the same names: a journal keeps their order.
     pub(crate) fn sync_names(&mut self, paths: &[String]) {
+        self.sync(paths.iter().cloned().map(Name::File).collect());
+    }
+
+    pub(crate) fn sync_staged(&mut self, stages: &[String]) {
+        self.sync(stages.iter().cloned().map(Name::Stage).collect());
+    }
+
+    /// Brings kept content to the device, with its name.
+    pub(crate) fn sync_kept(&mut self, content: ContentHash) {
+        let name = Name::Object(content);
+        if let Some(inode) = self.at(&name)
+            && let Some(blob) = self.blobs.get_mut(&inode)
+        {
+            blob.synced = true;
+        }
+        self.sync(BTreeSet::from([name]));
+    }
+
+    fn sync(&mut self, mut names: BTreeSet<Name>) {
         let Some(durable) = &mut self.durable else {
             return;
         };
-        let mut names: BTreeSet<Name> = paths.iter().cloned().map(Name::File).collect();
         let mut kept = Vec::new();
         let mut synced = Vec::new();
         for change in self.unsynced.drain(..).rev() {

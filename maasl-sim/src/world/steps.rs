@@ -256,7 +256,10 @@ impl World<'_> {
     pub(super) fn begin_effect(&mut self, process: ProcessNo, step: StepId, effect: Effect) {
         let identity = self.identity(process, step);
         let table = match effect {
-            Effect::Stage { .. } | Effect::SyncNames(_) => &self.plan.timing.sync_us,
+            Effect::Stage { .. }
+            | Effect::SyncNames(_)
+            | Effect::SyncStaged(_)
+            | Effect::SyncKept(_) => &self.plan.timing.sync_us,
             _ => &self.plan.timing.effect_us,
         };
         let spent_ns = pick(table, identity) * NS_PER_US;
@@ -330,6 +333,18 @@ impl World<'_> {
             Effect::Discard(stages) => {
                 for stage in &stages {
                     self.disk.discard(stage);
+                }
+                Done::Ok
+            }
+            Effect::SyncStaged(stages) => {
+                if doom.is_none() {
+                    self.disk.sync_staged(&stages);
+                }
+                Done::Ok
+            }
+            Effect::SyncKept(content) => {
+                if doom.is_none() {
+                    self.disk.sync_kept(content);
                 }
                 Done::Ok
             }
