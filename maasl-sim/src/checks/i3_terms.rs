@@ -80,7 +80,7 @@ impl Terms {
         now: Timestamp,
     ) -> Result<(), Breach> {
         if let Command::Acquire(asked) = command {
-            self.found_dead(asked, now)?;
+            self.found_dead(asked, outcome, now)?;
         }
         match (command, outcome) {
             (_, Outcome::Opened(meta)) => self.opened(&meta.boot, now),
@@ -128,15 +128,25 @@ impl Terms {
         self.boot = Some(boot.to_owned());
     }
 
-    /// A lease of the dead runs out when somebody who wants it finds out.
-    fn found_dead(&mut self, asked: &Acquire, now: Timestamp) -> Result<(), Breach> {
+    /// A lease of the dead is over once it is granted to somebody who knows, or
+    /// once its lock-delay began because somebody who knows waits for it; until
+    /// then whoever has it may present and renew it.
+    fn found_dead(
+        &mut self,
+        asked: &Acquire,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Result<(), Breach> {
         if let Some(living) = asked.dead.difference(&self.dead).next() {
             let message = format!("{living} was taken for dead and lives");
             return Err(Breach::new(Promise::I3, "living-taken-for-dead", message));
         }
+        let granted = matches!(outcome, Outcome::Granted { .. });
+        let waits = matches!(outcome, Outcome::Queued { .. } | Outcome::Busy { .. });
         let wanted = Granted::wanted(&asked.wants);
         for term in self.by_lease.values_mut() {
-            if asked.dead.contains(&term.session) && term.granted.excludes(&wanted) {
+            let over = granted || (waits && term.lock_delay_ms > 0);
+            if over && asked.dead.contains(&term.session) && term.granted.excludes(&wanted) {
                 term.expires_at = term.expires_at.min(now);
             }
         }

@@ -1,15 +1,19 @@
 //! I7, circles: nobody waits for somebody who waits for them.
 //!
-//! Owns: the circles of owners that stand, and since when. Promises: from the
-//! instant on at which nothing goes wrong any more, a circle that is not refused
-//! soon is reported. Leaves to others: how long others wait (`i7_served`).
+//! Owns: the waiters that stand in a circle, and since when. Promises: from the
+//! instant on at which nothing goes wrong any more, a waiter in a circle that is
+//! not told soon is reported. Leaves to others: how long others wait
+//! (`i7_served`).
+//!
+//! Whoever waits for itself is in no circle: behind one owner there may be
+//! several agents, and one may return what the other waits for.
 //!
 //! A grant can close a circle that no wait had closed; those in it are woken and
 //! refused then, so a circle may stand for as long as that takes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use maasl_core::id::{Owner, SessionId};
+use maasl_core::id::{Owner, SessionId, TicketNo};
 use maasl_core::lease::{Command, LeaseKind, Outcome, Query, Rows, Ticket};
 use maasl_core::policy::Urgency;
 use maasl_core::time::Timestamp;
@@ -20,7 +24,7 @@ use crate::observe::{Ground, Observation};
 use crate::promise::Promise;
 
 /// How long those in a circle may take to find out.
-const FOUND_IN_NS: u64 = 5_000_000_000;
+const FOUND_IN_NS: u64 = 1_000_000_000;
 
 /// Who waits for whom.
 type Waits = BTreeMap<Owner, BTreeSet<Owner>>;
@@ -30,8 +34,8 @@ type Waits = BTreeMap<Owner, BTreeSet<Owner>>;
 pub(super) struct Circle {
     quiet: bool,
     dead: BTreeSet<SessionId>,
-    /// Since when an owner is part of a circle.
-    since_ns: BTreeMap<Owner, u64>,
+    /// Since when a waiter is part of a circle.
+    since_ns: BTreeMap<TicketNo, u64>,
 }
 
 impl Judge for Circle {
@@ -55,41 +59,42 @@ impl Judge for Circle {
 
 impl Circle {
     fn judge(&mut self, ground: &Ground<'_>, now: Timestamp) -> Result<(), Breach> {
-        let waits = self.waits(ground, now);
+        let Rows::Tickets(tickets) = ground.rows.load(&Query::AllTickets) else {
+            unreachable!("tickets were asked for");
+        };
+        let live = tickets.iter();
+        let live = live.filter(|ticket| now < ticket.deadline && self.lives(&ticket.owner));
+        let live: Vec<&Ticket> = live.collect();
+        let waits = self.waits(&live, ground, now);
         let mut since_ns = BTreeMap::new();
-        for owner in waits.keys().filter(|owner| reaches_itself(owner, &waits)) {
-            let began_ns = self.since_ns.get(owner).copied().unwrap_or(ground.now_ns);
-            since_ns.insert(owner.clone(), began_ns);
+        for ticket in &live {
+            if reaches_itself(&ticket.owner, &waits) {
+                let began_ns = self.since_ns.get(&ticket.no).copied();
+                let began_ns = began_ns.unwrap_or(ground.now_ns);
+                since_ns.insert(ticket.no, began_ns);
+                if ground.now_ns > began_ns + FOUND_IN_NS {
+                    let agent = &ticket.owner.agent;
+                    let message = format!("{agent} waits in a circle and was not told");
+                    return Err(Breach::new(Promise::I7, "circle", message));
+                }
+            }
         }
         self.since_ns = since_ns;
-        let mut standing = self.since_ns.iter();
-        let old = standing.find(|(_, began_ns)| ground.now_ns > **began_ns + FOUND_IN_NS);
-        let Some((owner, _)) = old else {
-            return Ok(());
-        };
-        let message = format!("{} waits in a circle and was not told", owner.agent);
-        Err(Breach::new(Promise::I7, "circle", message))
+        Ok(())
     }
 
-    fn waits(&self, ground: &Ground<'_>, now: Timestamp) -> Waits {
-        let (Rows::Tickets(tickets), Rows::Leases(leases)) = (
-            ground.rows.load(&Query::AllTickets),
-            ground.rows.load(&Query::AllLeases),
-        ) else {
-            unreachable!("tickets and leases were asked for");
-        };
-        let lives = |owner: &Owner| !self.dead.contains(&owner.session);
-        let live: Vec<&Ticket> = tickets
-            .iter()
-            .filter(|ticket| now < ticket.deadline && lives(&ticket.owner))
-            .collect();
+    fn lives(&self, owner: &Owner) -> bool {
+        !self.dead.contains(&owner.session)
+    }
+
+    fn waits(&self, live: &[&Ticket], ground: &Ground<'_>, now: Timestamp) -> Waits {
         let mut waits = Waits::new();
-        for ticket in &live {
+        for ticket in live {
             let wanted = Granted::waiting(ticket);
-            let holders = leases.iter().filter(|lease| {
+            let holders = ground.rows.leases().filter(|lease| {
                 lease.kind == LeaseKind::Reservation
                     && now < lease.expires_at
-                    && lives(&lease.owner)
+                    && self.lives(&lease.owner)
                     && wanted.excludes(&Granted::of(lease))
             });
             let ahead = live.iter().filter(|other| {
@@ -99,6 +104,7 @@ impl Circle {
             });
             let holders = holders.map(|lease| lease.owner.clone());
             let others = holders.chain(ahead.map(|other| other.owner.clone()));
+            let others = others.filter(|other| *other != ticket.owner);
             waits
                 .entry(ticket.owner.clone())
                 .or_default()

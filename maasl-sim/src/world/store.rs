@@ -16,8 +16,9 @@ use maasl_core::time::Timestamp;
 
 use super::clock::Clock;
 
-/// Wall clock at the start of a world: 2026-01-01, milliseconds since 1970.
-const ORIGIN_WALL_MS: u64 = 1_767_225_600_000;
+/// Wall clock at the start of a world: 2026-09-21, milliseconds since 1970. Tokens
+/// begin where the wall clock says, so it must be one that a store can meet.
+const ORIGIN_WALL_MS: u64 = 1_790_000_000_000;
 
 /// Commits that can be taken back by putting an old copy in place.
 const COPIES_MAX: usize = 256;
@@ -46,7 +47,6 @@ pub(crate) struct Store {
     pub(crate) rows: MemoryRows,
     shadow: Option<Shadow>,
     floor: Option<Token>,
-    floor_before: Option<Token>,
     /// What only a planted bug keeps back.
     floor_late: Option<Token>,
     floor_block: u64,
@@ -64,7 +64,6 @@ impl Store {
             rows: MemoryRows::default(),
             shadow: can_lose.then(Shadow::default),
             floor: None,
-            floor_before: None,
             floor_late: None,
             floor_block,
             wall_ahead_ms: 0,
@@ -168,8 +167,11 @@ impl Store {
             .expect("a loss was expected from the start");
         let length = shadow.log.len().saturating_sub(commits_back as usize);
         self.rows = shadow.rewind(length);
+        self.is_open = false;
         if with_floor {
-            self.floor = self.floor_before;
+            // The floor file of that time: it is raised before the row says so.
+            let reserved = self.meta().map(|meta| meta.reserved_through);
+            self.floor = reserved.filter(|token| *token > Token::default());
         }
     }
 
@@ -193,7 +195,6 @@ impl Store {
 
     fn raise_floor(&mut self, token: Token) -> Token {
         let through = floor::raised_for(token, self.floor_block);
-        self.floor_before = self.floor;
         let late = self.floor_late.replace(through);
         let written = if is_active(Mutant::TokenVisibleBeforeDurable) {
             late
