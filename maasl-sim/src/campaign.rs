@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::checks::Breach;
 use crate::plan::Plan;
+use crate::scenario::Expect;
 use crate::world::{Finished, World};
 
 /// What a campaign is about.
@@ -36,8 +37,8 @@ pub struct Campaign {
     pub jobs: usize,
     /// When no further seed is begun.
     pub until: Option<Instant>,
-    /// Points that some seed must reach.
-    pub sometimes: Vec<String>,
+    /// What must come of every run, and what of some.
+    pub expect: Expect,
 }
 
 /// A seed that failed.
@@ -54,6 +55,8 @@ pub struct Failure {
 pub enum How {
     /// A promise was broken.
     Broken(Breach),
+    /// All promises held, and what was expected did not come.
+    Missed(String),
     /// The code under test, or the simulator, panicked.
     Panicked(String),
 }
@@ -125,7 +128,7 @@ impl Campaign {
                     .ok()
                     .and_then(|index| mine.get(index));
                 let Some(seed) = seed else { break };
-                own.push(run_one(*seed, plan_of));
+                own.push(self.run_one(*seed, plan_of));
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1);
             }
             let mut kept = kept.lock().expect("no thread panics while it holds this");
@@ -138,15 +141,46 @@ impl Campaign {
         });
         let kept = kept.into_inner().expect("the threads have ended");
         let mut summary = sum_up(kept);
-        let wanted = self.sometimes.iter();
-        let missed = wanted.filter(|point| !summary.reached.contains(point.as_str()));
-        summary.missed = missed.cloned().collect();
+        let missed = self.expect.never_reached(&summary.reached);
+        summary.missed = missed.into_iter().map(str::to_owned).collect();
         summary.took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         summary
     }
 
     fn is_over(&self) -> bool {
         self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    fn run_one(&self, seed: u64, plan_of: &impl Fn(u64) -> Plan) -> Kept {
+        match run_caught(&plan_of(seed), false) {
+            Ok(finished) => Kept {
+                seed,
+                failure: self.failure_of(&finished),
+                digest: finished.digest,
+                records: finished.records,
+                core_steps: finished.core_steps,
+                elapsed_ms: finished.elapsed_ms,
+                reached: finished.reached,
+            },
+            Err(message) => Kept {
+                seed,
+                digest: [0; 32],
+                records: 0,
+                core_steps: 0,
+                elapsed_ms: 0,
+                reached: BTreeSet::new(),
+                failure: Some(How::Panicked(message)),
+            },
+        }
+    }
+
+    fn failure_of(&self, finished: &Finished) -> Option<How> {
+        let missed = self.expect.missed(finished);
+        if missed.is_empty() {
+            return None;
+        }
+        let breach = finished.breach.clone().map(How::Broken);
+        Some(breach.unwrap_or_else(|| How::Missed(missed.join("; "))))
     }
 }
 
@@ -158,29 +192,6 @@ pub fn run_caught(plan: &Plan, keep_records: bool) -> Result<Finished, String> {
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         text.unwrap_or_else(|| "a panic without words".into())
     })
-}
-
-fn run_one(seed: u64, plan_of: &impl Fn(u64) -> Plan) -> Kept {
-    match run_caught(&plan_of(seed), false) {
-        Ok(finished) => Kept {
-            seed,
-            digest: finished.digest,
-            records: finished.records,
-            core_steps: finished.core_steps,
-            elapsed_ms: finished.elapsed_ms,
-            reached: finished.reached,
-            failure: finished.breach.map(How::Broken),
-        },
-        Err(message) => Kept {
-            seed,
-            digest: [0; 32],
-            records: 0,
-            core_steps: 0,
-            elapsed_ms: 0,
-            reached: BTreeSet::new(),
-            failure: Some(How::Panicked(message)),
-        },
-    }
 }
 
 fn sum_up(mut kept: Vec<Kept>) -> Summary {

@@ -15,7 +15,8 @@ use maasl_sim::scenario::steps::{COMMANDS, EFFECTS};
 use maasl_sim::scenario::{self, Scenario};
 use maasl_sim::world::World;
 
-const SEEDS: u64 = 50;
+/// `cargo xtask simulate` runs more, in an optimised build.
+const SEEDS: u64 = 20;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")

@@ -3,7 +3,8 @@
 //! Owns: the list of subcommands and which steps each one runs. Promises: every
 //! step of `ci` can be run alone under the same name, so a failure seen there is
 //! one command away here. Leaves to others: running steps and reporting them
-//! (`steps`), what a step does (`checks`, `purity`, `tidy`, `benches`).
+//! (`steps`), what a step does (`checks`, `purity`, `tidy`, `simulation`,
+//! `benches`).
 //!
 //! Exit codes: 0, all that ran passed; 1, a step failed or none could run;
 //! 2, the command line was not understood.
@@ -13,6 +14,7 @@ mod checks;
 mod files;
 mod output;
 mod purity;
+mod simulation;
 mod steps;
 mod tidy;
 mod workspace;
@@ -52,6 +54,8 @@ enum Job {
     Tidy,
     /// Plant every known bug and check that the simulator reports it
     Mutants,
+    /// Run every scenario with some seeds, and some seeds twice
+    Simulate,
     /// Run the benchmarks, and compare with peers in the same run
     Bench,
 }
@@ -60,7 +64,12 @@ impl Job {
     fn steps(self) -> Vec<Step> {
         match self {
             Self::Ci => [checks_of_ci(), Self::Test.steps()].concat(),
-            Self::Test => vec![checks::DOCTESTS, checks::TESTS],
+            Self::Test => [
+                vec![checks::DOCTESTS, checks::TESTS],
+                Self::Mutants.steps(),
+                Self::Simulate.steps(),
+            ]
+            .concat(),
             Self::Fmt => vec![checks::FMT],
             Self::Lint => vec![checks::LINT, checks::LINT_MUTANTS],
             Self::Doc => vec![checks::DOC],
@@ -68,6 +77,11 @@ impl Job {
             Self::Purity => vec![purity::FEATURES, purity::MUTANTS, purity::BUILD],
             Self::Tidy => vec![tidy::TIDY],
             Self::Mutants => vec![checks::MUTANTS],
+            Self::Simulate => vec![
+                simulation::BUILD,
+                simulation::CAMPAIGN,
+                simulation::DETERMINISM,
+            ],
             Self::Bench => vec![
                 benches::CRITERION,
                 benches::REDIS,
@@ -88,7 +102,6 @@ fn checks_of_ci() -> Vec<Step> {
         Job::Deny,
         Job::Lint,
         Job::Doc,
-        Job::Mutants,
     ];
     jobs.into_iter().flat_map(Job::steps).collect()
 }

@@ -23,6 +23,7 @@ pub fn command(campaign: &Campaign, failure: &Failure) -> String {
 fn words(failure: &Failure) -> String {
     match &failure.how {
         How::Broken(breach) => breach.to_string(),
+        How::Missed(missed) => missed.clone(),
         How::Panicked(message) => format!("panicked: {message}"),
     }
 }
@@ -33,6 +34,7 @@ pub fn json(campaign: &Campaign, summary: &Summary) -> Value {
     let failures = summary.failures.iter().map(|failure| {
         let (promise, site) = match &failure.how {
             How::Broken(breach) => (breach.promise.name(), breach.site),
+            How::Missed(_) => ("none", "expectation"),
             How::Panicked(_) => ("none", "panic"),
         };
         json!({
@@ -142,6 +144,7 @@ mod tests {
     use super::*;
     use crate::checks::Breach;
     use crate::promise::Promise;
+    use crate::scenario::Expect;
 
     fn sample() -> (Campaign, Summary) {
         let campaign = Campaign {
@@ -151,7 +154,7 @@ mod tests {
             shard: (0, 1),
             jobs: 1,
             until: None,
-            sometimes: Vec::new(),
+            expect: Expect::default(),
         };
         let breach = Breach {
             promise: Promise::I1,

@@ -98,7 +98,7 @@ fn one(
         shard: arguments.shard,
         jobs,
         until,
-        sometimes: source.sometimes().to_vec(),
+        expect: source.expect(),
     };
     let bar = ProgressBar::new((campaign.seeds.end - campaign.seeds.start) / campaign.shard.1);
     let style = "{msg} {bar:30} {pos} of {len} seeds, {per_sec}, {eta} left";

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::CliError;
 use crate::draw;
 use crate::plan::Plan;
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Expect, Scenario};
 use crate::trace::{Trace, TraceError};
 
 /// What a file holds.
@@ -101,10 +101,10 @@ impl Source {
         }
     }
 
-    pub(super) fn sometimes(&self) -> &[String] {
+    pub(super) fn expect(&self) -> Expect {
         match self {
-            Self::Plan(_) => &[],
-            Self::Scenario(scenario) => &scenario.expect.sometimes,
+            Self::Plan(_) => Expect::default(),
+            Self::Scenario(scenario) => scenario.expect.clone(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! Leaves to others: what the steps do (`maasl-core`).
 
 /// Commands to the store.
-pub const COMMANDS: [&str; 18] = [
+pub const COMMANDS: [&str; 19] = [
     "open",
     "close_session",
     "reserve",
@@ -20,19 +20,21 @@ pub const COMMANDS: [&str; 18] = [
     "sweep",
     "inspect",
     "recall",
+    "remember",
     "tally",
     "expire",
     "snapshot",
 ];
 
 /// Effects on files, latches and other processes.
-pub const EFFECTS: [&str; 16] = [
+pub const EFFECTS: [&str; 18] = [
     "locate",
     "read",
     "hash",
     "load_object",
     "load_version",
     "stage",
+    "sync_staged",
     "discard",
     "latch",
     "unlatch",
@@ -41,6 +43,7 @@ pub const EFFECTS: [&str; 16] = [
     "hash_staged",
     "sync_names",
     "keep",
+    "sync_kept",
     "probe",
     "ring",
 ];

@@ -1,0 +1,88 @@
+//! A slice of what the simulator can do, in every check of a change.
+//!
+//! Owns: `cargo xtask simulate`: which scenarios, how many seeds, in which
+//! builds. Promises: bounded, so that a change does not wait for minutes; the
+//! same seeds every time. Leaves to others: the runs themselves (`maasl-sim`),
+//! and planted bugs (`checks`).
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::steps::{Outcome, Step};
+use crate::workspace::{Workspace, run};
+
+pub(crate) const BUILD: Step = Step {
+    name: "simulate: build",
+    run: build,
+};
+pub(crate) const CAMPAIGN: Step = Step {
+    name: "simulate: campaign",
+    run: campaign,
+};
+pub(crate) const DETERMINISM: Step = Step {
+    name: "simulate: determinism",
+    run: determinism,
+};
+
+/// A campaign of some seconds on two cores.
+const SEEDS: &str = "0..250";
+
+/// Every seed runs in two processes, one of them not optimised.
+const TWICE: &str = "0..25";
+
+fn build(workspace: &Workspace) -> Outcome {
+    let quick = run(workspace.cargo(&["build", "--release", "-p", "maasl-sim"]));
+    match quick {
+        Outcome::Passed(_) => run(workspace.cargo(&["build", "-p", "maasl-sim"])),
+        other => other,
+    }
+}
+
+fn campaign(workspace: &Workspace) -> Outcome {
+    match scenarios(workspace) {
+        Ok(files) => {
+            let mut command = simulator(workspace, "release");
+            command.arg("campaign").args(files).args(["--seeds", SEEDS]);
+            run(command)
+        }
+        Err(error) => Outcome::Failed(format!("scenarios: {error}")),
+    }
+}
+
+fn determinism(workspace: &Workspace) -> Outcome {
+    let mut command = simulator(workspace, "release");
+    command
+        .args(["check-determinism", "scenarios/five-agents.toml"])
+        .args(["--seeds", TWICE, "--other"])
+        .arg(program(workspace, "debug"));
+    run(command)
+}
+
+fn simulator(workspace: &Workspace, profile: &str) -> Command {
+    let mut command = Command::new(program(workspace, profile));
+    command.current_dir(workspace.root()).stdin(Stdio::null());
+    command
+}
+
+fn program(workspace: &Workspace, profile: &str) -> PathBuf {
+    let program = workspace.target_dir().join(profile).join("maasl-sim");
+    program.with_extension(std::env::consts::EXE_EXTENSION)
+}
+
+/// Every scenario, those of old failures too, in order.
+fn scenarios(workspace: &Workspace) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for folder in ["scenarios", "scenarios/regressions"] {
+        for entry in std::fs::read_dir(workspace.root().join(folder))? {
+            let name = PathBuf::from(entry?.file_name());
+            if name
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+            {
+                files.push(PathBuf::from(folder).join(name));
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
