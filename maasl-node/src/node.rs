@@ -207,6 +207,7 @@ impl Node {
             let at = Timestamp::from_ns(self.timer.armed_ns.load(Ordering::Acquire));
             let earlier = self.timer.earlier.notified();
             tokio::select! {
+                biased;
                 () = self.stopped.cancelled() => return,
                 () = earlier => continue,
                 () = tokio::time::sleep(at.duration_from(now())), if at != Timestamp::NEVER => {}
@@ -224,6 +225,7 @@ impl Node {
     async fn listen(self: Arc<Self>, mut bell: Bell) {
         loop {
             let heard = tokio::select! {
+                biased;
                 () = self.stopped.cancelled() => return,
                 heard = bell.heard() => heard,
             };
@@ -243,6 +245,7 @@ impl Node {
     async fn work_for_core(self: Arc<Self>, mut own_work: mpsc::UnboundedReceiver<Output>) {
         loop {
             let output = tokio::select! {
+                biased;
                 () = self.stopped.cancelled() => return,
                 output = own_work.recv() => output,
             };

@@ -5,6 +5,7 @@
 //! others: the bugs (`maasl_core::mutant`), the plans (`trials`), the table
 //! (`cli::mutants`).
 
+pub mod cutting;
 pub mod trials;
 
 use std::collections::BTreeMap;

@@ -19,6 +19,7 @@ pub mod state;
 mod steps;
 mod store;
 mod strike;
+mod weight;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -28,6 +28,7 @@ story = "A fault, or none."
 processes = 2
 agents_per_process = 2
 files = 2
+start_at_ms = {{ from = 0, to = 1_500 }}
 
 [workload]
 quiet_from_ms = 10_000
@@ -49,7 +50,7 @@ remote_store = {remote}
 }
 
 /// Each kind of fault, and where messages are meant each route.
-const FAULTS: [&str; 31] = [
+const FAULTS: [&str; 32] = [
     r#"kind = "kill", process = "p0", restart_after_ms = 300"#,
     r#"kind = "power_cut", commits_kept = 1, names_kept = 5, bytes_kept = 3, restart_after_ms = 90"#,
     r#"kind = "pause", process = "p0", for_ms = 2_000"#,
@@ -58,6 +59,7 @@ const FAULTS: [&str; 31] = [
     r#"kind = "clock_drift", process = "p0", ppm = 400_000"#,
     r#"kind = "clock_freeze", process = "p0", for_ms = 4_000"#,
     r#"kind = "store_clock_step", by_ms = 5_000"#,
+    r#"kind = "wall_clock_step", by_ms = 600_000"#,
     r#"kind = "delay", process = "p0", route = "request", nth = 1, by_ms = 700"#,
     r#"kind = "drop", process = "p0", route = "request", nth = 1"#,
     r#"kind = "drop", process = "p0", route = "response", nth = 1"#,
@@ -85,7 +87,7 @@ const FAULTS: [&str; 31] = [
 ];
 
 /// Faults from here on strike messages to and from a store of its own.
-const REMOTE_FROM: usize = 28;
+const REMOTE_FROM: usize = 29;
 
 fn read(text: &str) -> Scenario {
     scenario::parse("ablation", text).unwrap_or_else(|error| panic!("{error}"))

@@ -58,7 +58,7 @@ fn a_stopped_process_inside_a_latch_is_named() {
     world.stop_at(
         ann,
         Point {
-            n: 9,
+            n: 10,
             side: Side::After,
         },
     );
@@ -114,7 +114,7 @@ fn a_store_that_is_busy_for_a_moment_does_not_stop_an_undoing() {
     world.stop_at(
         ann,
         Point {
-            n: 14,
+            n: 15,
             side: Side::After,
         },
     );

@@ -44,6 +44,7 @@ impl Node {
         loop {
             self.clean_up().await;
             tokio::select! {
+                biased;
                 () = self.stopped.cancelled() => return,
                 () = tokio::time::sleep(HOUSEKEEPING_INTERVAL) => {}
             }

@@ -3,11 +3,14 @@
 //! Owns: the table. Promises: a bug that no judge reports, and an alarm with no
 //! bug planted, both fail the command. Leaves to others: the hunt (`mutants`).
 
+use std::path::PathBuf;
+
 use maasl_core::mutant::Mutant;
 
 use super::output::Output;
-use super::{CliError, Verdict};
-use crate::mutants::{Catch, Hunt, Noticed};
+use super::{CliError, Verdict, input};
+use crate::mutants::cutting::{self, Cut};
+use crate::mutants::{Catch, Hunt, Noticed, trials};
 use crate::promise::Promise;
 
 /// Arguments of `mutants`.
@@ -25,6 +28,12 @@ pub(super) struct Arguments {
     /// Where each bug was reported
     #[arg(long)]
     sites: bool,
+    /// Cut the first failure of each bug down instead, and say how far
+    #[arg(long)]
+    shrink: bool,
+    /// With `--shrink`: look in the plans of this scenario
+    #[arg(long, value_name = "FILE", requires = "shrink")]
+    scenario: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, CliError> {
@@ -35,6 +44,9 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
     };
     // A panic of the core under a planted bug is counted, not shown.
     std::panic::set_hook(Box::new(|_| {}));
+    if arguments.shrink {
+        return cut_down(arguments, &mutants, output);
+    }
     output.line(&heading());
     let mut survived = 0;
     for mutant in &mutants {
@@ -65,6 +77,46 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
         return Ok(Verdict::Held);
     }
     Ok(Verdict::Broken)
+}
+
+fn cut_down(
+    arguments: &Arguments,
+    mutants: &[Mutant],
+    output: &Output,
+) -> Result<Verdict, CliError> {
+    let source = arguments.scenario.as_deref().map(input::source);
+    let source = source.transpose()?;
+    let plan_of = |seed| match &source {
+        Some(source) => source.plan(seed),
+        None => trials::of_seed(seed).1,
+    };
+    let mut cuts: Vec<Cut> = Vec::new();
+    for mutant in mutants {
+        let Some(cut) = cutting::cut(*mutant, plan_of, arguments.seeds) else {
+            output.line(&format!("{:30} shows nothing to cut", mutant.name()));
+            continue;
+        };
+        let [before, after] = cut.events;
+        output.line(&format!(
+            "{:30} {before:>4} -> {after:>3} events in {:>6} ms  seed {}: {}",
+            mutant.name(),
+            cut.took.as_millis(),
+            cut.seed,
+            cut.target
+        ));
+        cuts.push(cut);
+    }
+    cuts.sort_by_key(|cut| cut.took);
+    let median_ms = cuts
+        .get(cuts.len() / 2)
+        .map_or(0, |cut| cut.took.as_millis());
+    let most = cuts.iter().map(|cut| cut.events[1]).max().unwrap_or(0);
+    output.line(&format!(
+        "{} of {} cut down; at most {most} events are left, the median took {median_ms} ms",
+        cuts.len(),
+        mutants.len()
+    ));
+    Ok(Verdict::Held)
 }
 
 fn chosen(name: Option<&str>) -> Result<Vec<Mutant>, CliError> {
