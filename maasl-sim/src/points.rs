@@ -179,13 +179,11 @@ impl Points {
                 self.reach(P::PausedHolderReplaced);
             }
         }
-        if asked.urgency == Urgency::Interactive && !self.has(P::BatchPassed) {
-            let Rows::Tickets(tickets) = ground.rows.load(&Query::AllTickets) else {
-                unreachable!("tickets were asked for");
-            };
-            if tickets.iter().any(|ticket| ticket.bypassed > 0) {
-                self.reach(P::BatchPassed);
-            }
+        if asked.urgency == Urgency::Interactive
+            && !self.has(P::BatchPassed)
+            && ground.rows.tickets().any(|ticket| ticket.bypassed > 0)
+        {
+            self.reach(P::BatchPassed);
         }
         if !self.has(P::SharedTogether) {
             let Rows::Leases(leases) = ground

@@ -130,6 +130,16 @@ impl MemoryRows {
         self.leases.values()
     }
 
+    /// The waiters there are, lapsed ones too, by number.
+    pub fn tickets(&self) -> impl Iterator<Item = &Ticket> {
+        self.tickets.values()
+    }
+
+    /// The open commits.
+    pub fn intents(&self) -> impl Iterator<Item = &CommitIntent> {
+        self.intents.values()
+    }
+
     /// The versions known of `path`, oldest first.
     #[must_use]
     pub fn history(&self, path: &str) -> &[Version] {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use maasl_core::coordinator::io::CallId;
 use maasl_core::id::Token;
-use maasl_core::lease::{Command, CommitItem, Lease, Outcome, Query, Rows};
+use maasl_core::lease::{Command, CommitItem, Lease, Outcome};
 use maasl_core::resource::ResourceKey;
 
 use super::grants::Granted;
@@ -79,10 +79,10 @@ impl Fencing {
             return Ok(());
         }
         let granted = Granted::of(lease);
-        let Rows::Intents(open) = ground.rows.load(&Query::AllIntents) else {
-            unreachable!("intents were asked for");
-        };
-        let passed = open.iter().filter(|intent| intent.token < lease.token);
+        let passed = ground
+            .rows
+            .intents()
+            .filter(|intent| intent.token < lease.token);
         for intent in passed {
             let mut items = intent.items.iter();
             if let Some(item) = items.find(|item| granted.reaches(item.key.as_str())) {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use maasl_core::coordinator::io::{Reply, Swapped};
 use maasl_core::id::{ContentHash, OpId, SessionId};
 use maasl_core::lease::command::{FinishCommit, ItemEnd};
-use maasl_core::lease::{Command, CommitItem, Outcome, Query, Rows};
+use maasl_core::lease::{Command, CommitItem, Outcome};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::{FileChanged, Receipt};
 
@@ -281,13 +281,10 @@ impl Durable {
                 chain.contents.push(held);
             }
         }
-        let Rows::Intents(open) = ground.rows.load(&Query::AllIntents) else {
-            unreachable!("intents were asked for");
-        };
         // The end of a commit may be lost with its intent still there, which
         // recovery ends again in the same way.
         self.judge_versions(ground, |path, content| {
-            let mut items = open.iter().flat_map(|intent| &intent.items);
+            let mut items = ground.rows.intents().flat_map(|intent| &intent.items);
             items.any(|item| item.path == path && item.new == content)
         })?;
         self.judge_lost_intents(ground)?;
@@ -314,10 +311,7 @@ impl Durable {
 
     /// What nobody knows of any more, nobody will settle.
     fn judge_lost_intents(&mut self, ground: &Ground<'_>) -> Result<(), Breach> {
-        let Rows::Intents(left) = ground.rows.load(&Query::AllIntents) else {
-            unreachable!("intents were asked for");
-        };
-        let known: BTreeSet<&OpId> = left.iter().map(|intent| &intent.op).collect();
+        let known: BTreeSet<&OpId> = ground.rows.intents().map(|intent| &intent.op).collect();
         for (_, items) in self.open.iter().filter(|(op, _)| !known.contains(op)) {
             if !items.iter().any(|item| self.touched.contains(&item.path)) {
                 judge_set(items, ground)?;
@@ -338,11 +332,9 @@ impl Durable {
         if !finished || !self.started_in_quiet {
             return Ok(());
         }
-        let Rows::Intents(open) = ground.rows.load(&Query::AllIntents) else {
-            unreachable!("intents were asked for");
-        };
-        let left = open
-            .iter()
+        let left = ground
+            .rows
+            .intents()
             .find(|intent| self.dead.contains(&intent.owner.session));
         match left {
             None => Ok(()),

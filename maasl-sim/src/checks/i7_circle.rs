@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::id::{Owner, SessionId, TicketNo};
-use maasl_core::lease::{Command, LeaseKind, Outcome, Query, Rows, Ticket};
+use maasl_core::lease::{Command, LeaseKind, Outcome, Ticket};
 use maasl_core::policy::Urgency;
 use maasl_core::time::Timestamp;
 
@@ -59,10 +59,7 @@ impl Judge for Circle {
 
 impl Circle {
     fn judge(&mut self, ground: &Ground<'_>, now: Timestamp) -> Result<(), Breach> {
-        let Rows::Tickets(tickets) = ground.rows.load(&Query::AllTickets) else {
-            unreachable!("tickets were asked for");
-        };
-        let live = tickets.iter();
+        let live = ground.rows.tickets();
         let live = live.filter(|ticket| now < ticket.deadline && self.lives(&ticket.owner));
         let live: Vec<&Ticket> = live.collect();
         let waits = self.waits(&live, ground, now);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::id::{LeaseId, SessionId, TicketNo, Token};
 use maasl_core::lease::command::Acquire;
-use maasl_core::lease::{Command, Lease, Outcome, Query, Rows, Ticket};
+use maasl_core::lease::{Command, Lease, Outcome, Ticket};
 use maasl_core::policy::Urgency;
 use maasl_core::time::Timestamp;
 
@@ -80,10 +80,7 @@ impl Order {
         let own = self.queued.remove(&asked.lease);
         let own = own.filter(|(_, deadline)| now < *deadline);
         let granted = Granted::of(lease);
-        let Rows::Tickets(tickets) = ground.rows.load(&Query::AllTickets) else {
-            unreachable!("tickets were asked for");
-        };
-        let overtaken = tickets.iter().filter(|ticket| {
+        let overtaken = ground.rows.tickets().filter(|ticket| {
             own.is_none_or(|(no, _)| ticket.no < no)
                 && ticket.lease != asked.lease
                 && !ticket.is_lapsed(now)

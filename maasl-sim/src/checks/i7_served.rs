@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::id::{SessionId, TicketNo};
-use maasl_core::lease::{Lease, Query, Rows, Ticket};
+use maasl_core::lease::{MemoryRows, Ticket};
 use maasl_core::time::Timestamp;
 
 use super::grants::Granted;
@@ -139,15 +139,9 @@ impl Served {
     }
 
     fn judge_heads(&mut self, ground: &Ground<'_>) -> Result<(), Breach> {
-        let tickets = tickets(ground);
-        if tickets.is_empty() {
-            self.at_head.clear();
-            return Ok(());
-        }
-        let leases = leases(ground);
         let mut heads = BTreeMap::new();
-        for ticket in tickets.iter().filter(|ticket| self.is_live(ticket)) {
-            if self.in_front(ticket, &tickets, &leases).is_some() {
+        for ticket in ground.rows.tickets().filter(|ticket| self.is_live(ticket)) {
+            if self.in_front(ticket, ground.rows).is_some() {
                 continue;
             }
             let since_ns = self.at_head.get(&ticket.no).copied();
@@ -172,9 +166,9 @@ impl Served {
     }
 
     /// What holds a ticket up, in words.
-    fn in_front(&self, ticket: &Ticket, tickets: &[Ticket], leases: &[Lease]) -> Option<String> {
+    fn in_front(&self, ticket: &Ticket, rows: &MemoryRows) -> Option<String> {
         let waits = Granted::waiting(ticket);
-        let holder = leases.iter().find(|lease| {
+        let holder = rows.leases().find(|lease| {
             let dead = self.dead.contains(&lease.owner.session) && lease.lock_delay_ms == 0;
             let over = dead || self.now_by_store >= lease.claimable_at();
             !over && waits.excludes(&Granted::of(lease))
@@ -182,7 +176,7 @@ impl Served {
         if let Some(lease) = holder {
             return Some(format!("token {} of {}", lease.token, lease.owner.agent));
         }
-        let ahead = tickets.iter().find(|other| {
+        let ahead = rows.tickets().find(|other| {
             other.no < ticket.no && self.is_live(other) && waits.excludes(&Granted::waiting(other))
         });
         ahead.map(|other| format!("ticket {} of {}", other.no.0, other.owner.agent))
@@ -190,10 +184,10 @@ impl Served {
 
     /// Who waits for whom.
     fn state(&self, ground: &Ground<'_>) -> String {
-        let (tickets, leases) = (tickets(ground), leases(ground));
-        let waits = tickets.iter().filter(|ticket| self.is_live(ticket));
+        let waits = ground.rows.tickets();
+        let waits = waits.filter(|ticket| self.is_live(ticket));
         let waits = waits.map(|ticket| {
-            let front = self.in_front(ticket, &tickets, &leases);
+            let front = self.in_front(ticket, ground.rows);
             let front = front.unwrap_or_else(|| "nobody".into());
             format!(
                 "ticket {} of {} waits for {front}",
@@ -206,20 +200,6 @@ impl Served {
         }
         waits.join(", ")
     }
-}
-
-fn tickets(ground: &Ground<'_>) -> Vec<Ticket> {
-    let Rows::Tickets(tickets) = ground.rows.load(&Query::AllTickets) else {
-        unreachable!("tickets were asked for");
-    };
-    tickets
-}
-
-fn leases(ground: &Ground<'_>) -> Vec<Lease> {
-    let Rows::Leases(leases) = ground.rows.load(&Query::AllLeases) else {
-        unreachable!("leases were asked for");
-    };
-    leases
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::coordinator::io::{Reply, Response};
 use maasl_core::id::{ContentHash, LeaseId, Token};
-use maasl_core::lease::{Command, Lease, Outcome, Query, Rows};
+use maasl_core::lease::{Command, Lease, Outcome};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::{FileChanged, Receipt};
 use maasl_core::resource::{Mode, Scope};
@@ -149,10 +149,7 @@ impl Simulated {
         if self.standing.is_empty() {
             return;
         }
-        let Rows::Leases(rows) = ground.rows.load(&Query::AllLeases) else {
-            unreachable!("leases were asked for");
-        };
-        let there: BTreeSet<Token> = rows.iter().map(|lease| lease.token).collect();
+        let there: BTreeSet<Token> = ground.rows.leases().map(|lease| lease.token).collect();
         for token in self.standing.difference(&there) {
             self.entries.push(Entry {
                 at_ns: ground.now_ns,

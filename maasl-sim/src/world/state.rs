@@ -8,7 +8,7 @@ use core::fmt;
 
 use maasl_core::coordinator::Coordinator;
 use maasl_core::id::{Owner, Token};
-use maasl_core::lease::{LeaseKind, Query, Rows};
+use maasl_core::lease::LeaseKind;
 use maasl_core::resource::{Mode, Scope, Want};
 
 use super::{NS_PER_MS, World};
@@ -136,10 +136,7 @@ impl World<'_> {
     /// What the store has granted, by token.
     #[must_use]
     pub fn leases_now(&self) -> Vec<LeaseState> {
-        let Rows::Leases(leases) = self.store.rows.load(&Query::AllLeases) else {
-            unreachable!("leases were asked for");
-        };
-        let leases = leases.iter().map(|lease| LeaseState {
+        let leases = self.store.rows.leases().map(|lease| LeaseState {
             token: token(lease.token),
             agent: agent(&lease.owner),
             session: session(&lease.owner),
@@ -204,10 +201,7 @@ impl World<'_> {
     }
 
     fn waiters_now(&self) -> Vec<WaiterState> {
-        let Rows::Tickets(tickets) = self.store.rows.load(&Query::AllTickets) else {
-            unreachable!("tickets were asked for");
-        };
-        let waiters = tickets.iter().map(|ticket| WaiterState {
+        let waiters = self.store.rows.tickets().map(|ticket| WaiterState {
             agent: agent(&ticket.owner),
             session: session(&ticket.owner),
             resources: resources(&ticket.wants),
@@ -216,10 +210,7 @@ impl World<'_> {
     }
 
     fn open_now(&self) -> Vec<String> {
-        let Rows::Intents(intents) = self.store.rows.load(&Query::AllIntents) else {
-            unreachable!("intents were asked for");
-        };
-        let open = intents.iter().map(|intent| {
+        let open = self.store.rows.intents().map(|intent| {
             let items = intent.items.iter();
             let items = items.map(|item| format!("{} {}", item.op, item.path));
             let items: Vec<String> = items.collect();
