@@ -9,19 +9,22 @@
 //! taking one thing out of a scenario leaves the draws of all others as they
 //! were.
 
+/// What `SplitMix64` steps by.
+pub(crate) const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// The generator that spreads a seed over the state of another.
 #[derive(Clone, Debug)]
 struct SplitMix64(u64);
 
 impl SplitMix64 {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0 = self.0.wrapping_add(STEP);
         mix(self.0)
     }
 }
 
 /// The finaliser of `SplitMix64`.
-fn mix(mut bits: u64) -> u64 {
+pub(crate) fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)

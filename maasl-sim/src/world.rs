@@ -41,6 +41,7 @@ use crate::observe::{AgentNo, Ground, Observation, Observer, ProcessNo};
 use crate::plan::{FaultKind, Plan};
 use crate::points::Points;
 use crate::record::{Kind, Record, Recorder};
+use crate::rng;
 
 const NS_PER_MS: u64 = 1_000_000;
 const NS_PER_US: u64 = 1_000;
@@ -363,14 +364,8 @@ fn pick(table: &[u64], identity: [u64; 4]) -> u64 {
     if table.len() == 1 {
         return table[0];
     }
-    let mut mixed = 0x9e37_79b9_7f4a_7c15_u64;
-    for part in identity {
-        // The finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
-        mixed = mixed.wrapping_add(part).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-    }
+    let step = |mixed: u64, part| rng::mix(mixed.wrapping_add(part).wrapping_add(rng::STEP));
+    let mixed = identity.into_iter().fold(rng::STEP, step);
     let length = table.len() as u64;
     table[usize::try_from(mixed % length).expect("a place in a table")]
 }
