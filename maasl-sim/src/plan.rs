@@ -122,6 +122,20 @@ pub struct Timing {
     pub store_timeout_ms: u64,
 }
 
+impl Timing {
+    /// The tables, each with its name.
+    pub(crate) fn tables(&self) -> [(&'static str, &[u64]); 6] {
+        [
+            ("client_us", &self.client_us),
+            ("store_us", &self.store_us),
+            ("transaction_us", &self.transaction_us),
+            ("effect_us", &self.effect_us),
+            ("sync_us", &self.sync_us),
+            ("bell_us", &self.bell_us),
+        ]
+    }
+}
+
 fn store_timeout_ms() -> u64 {
     2_000
 }

@@ -114,15 +114,7 @@ impl Plan {
 
     fn validate_timing(&self) -> Result<(), PlanError> {
         let timing = &self.timing;
-        let tables = [
-            ("client_us", &timing.client_us),
-            ("store_us", &timing.store_us),
-            ("transaction_us", &timing.transaction_us),
-            ("effect_us", &timing.effect_us),
-            ("sync_us", &timing.sync_us),
-            ("bell_us", &timing.bell_us),
-        ];
-        for (name, table) in tables {
+        for (name, table) in timing.tables() {
             if table.is_empty() {
                 let field = format!("timing.{name}");
                 return Err(wrong(field, "needs at least one entry"));

@@ -187,16 +187,8 @@ impl Telling {
 
 fn timing(plan: &Plan) -> Option<String> {
     let timing = &plan.timing;
-    let tables = [
-        ("client_us", &timing.client_us),
-        ("store_us", &timing.store_us),
-        ("transaction_us", &timing.transaction_us),
-        ("effect_us", &timing.effect_us),
-        ("sync_us", &timing.sync_us),
-        ("bell_us", &timing.bell_us),
-    ];
     let mut text = String::from("[timing]\n");
-    for (name, table) in tables {
+    for (name, table) in timing.tables() {
         writeln!(text, "{name} = {}", range(table)?).ok()?;
     }
     if timing.remote_store {
