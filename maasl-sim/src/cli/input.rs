@@ -12,24 +12,15 @@ use crate::plan::Plan;
 use crate::scenario::{self, Expect, Scenario};
 use crate::trace::{Trace, TraceError};
 
-/// What a file holds.
-#[derive(Debug)]
-pub(super) enum Given {
-    /// Every choice is made.
-    Plan(Box<Plan>),
-    /// Choices are left to a seed.
-    Scenario(Box<Scenario>),
-}
-
 /// Reads a plan or a scenario: only plans say of which version they are.
-pub(super) fn given(path: &Path) -> Result<Given, CliError> {
+pub(super) fn source(path: &Path) -> Result<Source, CliError> {
     let text = text(path)?;
     let is_plan =
         toml::from_str::<toml::Table>(&text).is_ok_and(|table| table.contains_key("plan_version"));
     if is_plan {
-        return Ok(Given::Plan(Box::new(plan_of(path, &text)?)));
+        return Ok(Source::Plan(Box::new(plan_of(path, &text)?)));
     }
-    Ok(Given::Scenario(Box::new(scenario_of(path, &text)?)))
+    Ok(Source::Scenario(Box::new(scenario_of(path, &text)?)))
 }
 
 /// Reads a scenario.
@@ -114,14 +105,6 @@ impl Source {
             Self::Scenario(scenario) => draw::plan(scenario, seed),
         }
     }
-}
-
-/// Reads a plan or a scenario.
-pub(super) fn source(path: &Path) -> Result<Source, CliError> {
-    Ok(match given(path)? {
-        Given::Plan(plan) => Source::Plan(plan),
-        Given::Scenario(scenario) => Source::Scenario(scenario),
-    })
 }
 
 /// Reads a trace.

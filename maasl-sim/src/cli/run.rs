@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::input::{self, Given};
+use super::input::{self, Source};
 use super::output::Output;
 use super::{CliError, Verdict};
 use crate::names::Names;
@@ -42,13 +42,13 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
     if let Some(name) = &arguments.mutant {
         maasl_core::mutant::plant(Some(super::mutants::named(name)?));
     }
-    let (plan, expect) = match (input::given(&arguments.file)?, arguments.seed) {
-        (Given::Plan(_), Some(_)) => {
+    let (plan, expect) = match (input::source(&arguments.file)?, arguments.seed) {
+        (Source::Plan(_), Some(_)) => {
             let message = "a plan leaves nothing to a seed; run it without --seed";
             return Err(CliError::Usage(message.into()));
         }
-        (Given::Plan(plan), None) => (*plan, None),
-        (Given::Scenario(scenario), seed) => {
+        (Source::Plan(plan), None) => (*plan, None),
+        (Source::Scenario(scenario), seed) => {
             let plan = input::drawn(&scenario, seed.unwrap_or(0))?;
             (plan, Some(scenario.expect))
         }
