@@ -9,13 +9,12 @@ pub mod cutting;
 pub mod trials;
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use maasl_core::mutant::{Mutant, plant};
 
+use crate::campaign::run_caught;
 use crate::checks::Breach;
 use crate::promise::Promise;
-use crate::world::World;
 
 /// Seeds between two starting points: no hunt is as long.
 const APART: u64 = 1 << 32;
@@ -88,7 +87,7 @@ impl Hunt {
 /// Runs the plan of a seed; what was noticed, at which site, in which trial.
 fn try_seed(seed: u64) -> Option<(Noticed, String, &'static str)> {
     let (trial, plan) = trials::of_seed(seed);
-    match catch_unwind(AssertUnwindSafe(|| World::new(&plan, false).run().breach)) {
+    match run_caught(&plan, false).map(|finished| finished.breach) {
         Ok(None) => None,
         Ok(Some(Breach { promise, site, .. })) => {
             Some((Noticed::Promise(promise), site.to_owned(), trial))
