@@ -90,15 +90,20 @@ impl Stage {
         Ok(opened?)
     }
 
+    /// The folder of a session: this process's own is open already.
+    fn folder(&self, session: &str) -> io::Result<Arc<OwnedFd>> {
+        match self.own.get() {
+            Some((own, dir)) if own.as_str() == session => Ok(Arc::clone(dir)),
+            _ => self.open_folder(session).map(Arc::new),
+        }
+    }
+
     /// Finds a staged name of any session.
     pub fn find(&self, stage: &str) -> io::Result<StagedName> {
         let (session, name) = stage
             .split_once('/')
             .ok_or_else(|| io::Error::other("a staged name has a session and a name"))?;
-        let dir = match self.own.get() {
-            Some((own, dir)) if own.as_str() == session => Arc::clone(dir),
-            _ => Arc::new(self.open_folder(session)?),
-        };
+        let dir = self.folder(session)?;
         Ok(StagedName {
             dir,
             name: name.to_owned(),
@@ -171,8 +176,7 @@ impl Stage {
         let folder = |stage: &String| stage.split_once('/').map(|(session, _)| session.to_owned());
         let sessions: BTreeSet<String> = stages.iter().filter_map(folder).collect();
         for session in sessions {
-            let staged = self.find(&format!("{session}/"))?;
-            platform::sync_dir(staged.dir.as_fd())?;
+            platform::sync_dir(self.folder(&session)?.as_fd())?;
         }
         Ok(())
     }
