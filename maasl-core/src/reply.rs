@@ -25,6 +25,19 @@ pub enum Receipt {
         /// How long the call waited for its lease.
         waited_ms: u64,
     },
+    /// A database was written.
+    Written {
+        /// Which, by its name in the configuration.
+        db: String,
+        /// Rows inserted, updated or deleted.
+        rows_affected: u64,
+        /// The row id of the last insertion, if there was one.
+        last_insert_rowid: Option<i64>,
+        /// The token it was written under.
+        token: Token,
+        /// How long the call waited for its lease.
+        waited_ms: u64,
+    },
     /// A lease was granted.
     Leased {
         /// The right to use it.

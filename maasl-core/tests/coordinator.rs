@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod coordinator {
     mod asking;
+    mod databases;
     mod disk;
     mod machine;
     mod ops;
@@ -14,6 +15,7 @@ mod coordinator {
 
     mod again;
     mod crash;
+    mod database;
     mod fault;
     mod lease;
     mod outside;

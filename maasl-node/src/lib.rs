@@ -6,6 +6,7 @@
 
 pub mod bell;
 pub mod config_file;
+pub mod database;
 pub mod fault;
 pub mod files;
 pub mod latch;

@@ -14,6 +14,7 @@
 //! keeps none.
 
 mod close;
+mod database;
 mod execute;
 mod ground;
 mod open;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use self::ground::Ground;
 pub use self::open::{NodeOptions, OpenError, unsupported};
 use crate::bell::Bell;
+use crate::database::{CallerWork, Transaction};
 use crate::latch::Latched;
 use crate::platform;
 use crate::store::{Counters, Store, StoreError};
@@ -64,6 +66,8 @@ struct Slot {
     outputs: Mutex<VecDeque<Output>>,
     changed: Notify,
     latched: Mutex<Option<Latched>>,
+    transaction: Mutex<Option<Transaction>>,
+    caller_work: Mutex<Option<CallerWork>>,
 }
 
 impl Slot {
@@ -73,6 +77,8 @@ impl Slot {
             outputs: Mutex::default(),
             changed: Notify::default(),
             latched: Mutex::default(),
+            transaction: Mutex::default(),
+            caller_work: Mutex::default(),
         }
     }
 }
@@ -126,8 +132,19 @@ impl Node {
         cancel: CancellationToken,
         on_wait: Option<OnWait>,
     ) -> Response {
+        self.run(call, Slot::on(self.ground()), cancel, on_wait)
+            .await
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        call: Call,
+        slot: Slot,
+        cancel: CancellationToken,
+        on_wait: Option<OnWait>,
+    ) -> Response {
         let id = CallId(self.next_call.fetch_add(1, Ordering::Relaxed));
-        let slot = Arc::new(Slot::on(self.ground()));
+        let slot = Arc::new(slot);
         self.slots.lock().insert(id, slot.clone());
         let mut running = Running {
             node: self.clone(),

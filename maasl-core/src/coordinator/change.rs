@@ -11,16 +11,16 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::acquire::{self, Got, Wanted};
+use super::acquire;
 use super::call::{Cx, mixed_up};
 use super::commit::{self, Committed, Staged};
 use super::io::{Call, Effect, FileOp};
 use super::plan::{Content, Facts, NoPlan, Plan, plan};
+use super::right::{self, Right};
 use super::settle;
-use crate::id::LeaseId;
 use crate::lease::command::Inspect;
 use crate::lease::outcome::Inspected;
-use crate::lease::{Command, Count, Counter, Lease, LeaseKind, Outcome, RequestKey, Wake};
+use crate::lease::{Command, Count, Counter, Outcome, RequestKey, Wake};
 use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
 use crate::policy::CRIT_CODE;
@@ -38,13 +38,12 @@ pub(super) async fn change(cx: &Cx, call: &Call, ops: Vec<FileOp>) -> Result<Rec
         return Ok(earlier);
     }
     let ops = located(cx, ops).await?;
-    let right = match &call.lease {
-        Some(id) => present(cx, id, &ops).await?,
-        None => match take(cx, call, &ops).await? {
-            Ok(right) => right,
-            Err(earlier) => return Ok(earlier),
-        },
-    };
+    let wants: Vec<Want> = paths(&ops)
+        .iter()
+        .map(|path| Want::exclusive(file_key(cx, path), CRIT_CODE))
+        .collect();
+    let purpose = ops.first().map_or("change", FileOp::name);
+    let right = right::for_call(cx, call, wants, purpose).await?;
     let mut change = Change {
         cx,
         ops: &ops,
@@ -87,14 +86,6 @@ async fn answered_meanwhile(
 pub(super) async fn preview(cx: &Cx, ops: Vec<FileOp>) -> Result<Vec<FileChanged>, Refusal> {
     let ops = located(cx, ops).await?;
     Ok(planned(cx, &ops).await?.changes)
-}
-
-/// The lease a change runs under.
-pub(super) struct Right {
-    pub(super) lease: Lease,
-    /// Whether this call took it and returns it.
-    pub(super) own: bool,
-    pub(super) waited_ms: u64,
 }
 
 /// The answer an earlier request with the same key was given.
@@ -193,66 +184,6 @@ fn paths(ops: &[FileOp]) -> BTreeSet<String> {
         .flat_map(paths_of)
         .map(|path| path.clone())
         .collect()
-}
-
-/// Checks that a presented lease stands and covers every file.
-async fn present(cx: &Cx, id: &LeaseId, ops: &[FileOp]) -> Result<Right, Refusal> {
-    let keys: Vec<ResourceKey> = paths(ops).iter().map(|path| file_key(cx, path)).collect();
-    match cx.store(Command::Verify(id.clone())).await? {
-        Outcome::Held { lease, .. } => {
-            if let Some(key) = keys.iter().find(|key| !lease.allows_change_of(key)) {
-                return Err(not_covered(key));
-            }
-            Ok(Right {
-                lease,
-                own: false,
-                waited_ms: 0,
-            })
-        }
-        Outcome::Lost { ended, expired } => {
-            let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
-            Err(acquire::lost(&names, ended, expired.as_ref()))
-        }
-        other => mixed_up(&other),
-    }
-}
-
-pub(super) fn not_covered(key: &ResourceKey) -> Refusal {
-    Refusal::InvalidRequest {
-        field: "lease".into(),
-        message: alloc::format!("does not allow changing {key}"),
-        hint: Some("leave `lease` out, or acquire one that covers every file".into()),
-    }
-}
-
-/// Takes a lease for the duration of the call.
-async fn take(cx: &Cx, call: &Call, ops: &[FileOp]) -> Result<Result<Right, Receipt>, Refusal> {
-    let config = cx.config();
-    let policy = config.policies.get(CRIT_CODE).expect("a built-in class");
-    let keys: Vec<Want> = paths(ops)
-        .iter()
-        .map(|path| Want::exclusive(file_key(cx, path), CRIT_CODE))
-        .collect();
-    let max_wait_ms = call.max_wait_ms.unwrap_or(policy.max_wait_ms(call.urgency));
-    let wanted = Wanted {
-        wants: crate::resource::canonical(keys).into(),
-        kind: LeaseKind::Call,
-        ttl_ms: policy.lease_ttl_ms,
-        lock_delay_ms: policy.lock_delay_ms,
-        purpose: ops.first().map(|op| op.name().into()),
-        urgency: call.urgency,
-        max_wait_ms: max_wait_ms.min(config.limits.max_wait_ms),
-        request: None,
-        keep: false,
-    };
-    Ok(match acquire::acquire(cx, wanted).await? {
-        Got::Lease { lease, waited_ms } => Ok(Right {
-            lease,
-            own: true,
-            waited_ms,
-        }),
-        Got::Earlier(receipt) => Err(receipt),
-    })
 }
 
 /// Returns what a refused change had taken, and completes the refusal.

@@ -14,9 +14,10 @@ use alloc::vec::Vec;
 
 use super::acquire;
 use super::call::{Cx, mixed_up};
-use super::change::{Right, counts_of, not_covered};
+use super::change::counts_of;
 use super::io::{Effect, Swapped};
 use super::plan::Planned;
+use super::right::{Right, not_covered};
 use super::settle;
 use crate::id::{ContentHash, OpId};
 use crate::lease::command::{FinishCommit, ItemEnd};

@@ -11,7 +11,9 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AgentId, ContentHash, Entropy, LeaseId, SessionId, TicketNo};
+use crate::coordinator::database::DatabaseWrite;
+use crate::database::{BadStatement, Begun, Seal, Work, Written};
+use crate::id::{AgentId, ContentHash, Entropy, LeaseId, SessionId, TicketNo, Token};
 use crate::lease::row::{CommitItem, Target};
 use crate::lease::{Blocker, Command, Outcome, RequestKey, Version, Wake};
 use crate::path::PathRefusal;
@@ -102,6 +104,8 @@ pub enum Request {
     Read(String),
     /// Change files, all or nothing.
     Change(Vec<FileOp>),
+    /// Write a database, all or nothing.
+    Database(DatabaseWrite),
     /// Show what changes would do.
     Preview(Vec<FileOp>),
     /// Hold resources across calls.
@@ -287,6 +291,23 @@ pub enum Effect {
     },
     /// Bring content in the history to the disk, with its name.
     SyncKept(ContentHash),
+    /// Open a database for writing, look at its fence and for an earlier answer.
+    DbBegin {
+        /// Which, by its name in the configuration.
+        db: String,
+        /// The idempotency key of the request.
+        request: Option<String>,
+        /// How long to wait for a writer that goes past MAASL.
+        wait_ms: u64,
+    },
+    /// Do the work of the transaction that this call has begun.
+    DbExecute(Work),
+    /// Look at the fence again, inside the transaction.
+    DbFence,
+    /// Raise the fence, remember the answer, and commit.
+    DbCommit(Seal),
+    /// Give the transaction up.
+    DbRollback,
     /// Find out which of these processes are dead.
     Probe(BTreeSet<SessionId>),
     /// Ring these waiters.
@@ -314,6 +335,11 @@ impl Effect {
             Self::SyncNames(_) => "sync_names",
             Self::Keep { .. } => "keep",
             Self::SyncKept(_) => "sync_kept",
+            Self::DbBegin { .. } => "db_begin",
+            Self::DbExecute(_) => "db_execute",
+            Self::DbFence => "db_fence",
+            Self::DbCommit(_) => "db_commit",
+            Self::DbRollback => "db_rollback",
             Self::Probe(_) => "probe",
             Self::Ring(_) => "ring",
         }
@@ -337,6 +363,16 @@ pub enum Done {
     Ok,
     /// To [`Effect::Latch`] that did not come in time.
     LatchBusy(Option<Process>),
+    /// To [`Effect::DbBegin`].
+    DbBegun(Begun),
+    /// To [`Effect::DbBegin`]: a writer that goes past MAASL has the database.
+    DbLocked,
+    /// To [`Effect::DbExecute`].
+    DbExecuted(Written),
+    /// To [`Effect::DbExecute`] that cannot be carried out.
+    DbRefused(BadStatement),
+    /// To [`Effect::DbFence`].
+    DbFence(Token),
     /// To [`Effect::Swap`] and [`Effect::SwapBack`].
     Swapped(Swapped),
     /// To [`Effect::Probe`] and [`Effect::Ring`]: those found dead.
@@ -432,7 +468,7 @@ pub enum Event {
         /// For what.
         keys: Vec<ResourceKey>,
         /// Under which token.
-        token: crate::id::Token,
+        token: Token,
         /// After how long.
         waited_ms: u64,
         /// How many expired or dead leases were ended for it.
@@ -443,7 +479,7 @@ pub enum Event {
         /// Whose.
         agent: AgentId,
         /// Its token.
-        token: crate::id::Token,
+        token: Token,
     },
     /// A call was refused.
     Refused {
@@ -457,6 +493,6 @@ pub enum Event {
         /// Whose.
         agent: AgentId,
         /// Under which token.
-        token: crate::id::Token,
+        token: Token,
     },
 }

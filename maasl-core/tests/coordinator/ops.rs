@@ -97,6 +97,18 @@ pub(crate) fn reserve(ids: &[&str]) -> Request {
     Request::Reserve(reservation(ids))
 }
 
+/// A reservation of a database.
+pub(crate) fn reserve_database(name: &str) -> Request {
+    let database = ResourceWanted {
+        class: "CRIT_DB".into(),
+        ..resource(name)
+    };
+    Request::Reserve(Reservation {
+        resources: vec![database],
+        ..reservation(&[])
+    })
+}
+
 /// An idempotency key, and what it was first used for.
 pub(crate) fn key(name: &str, asked: &str) -> RequestKey {
     RequestKey {
@@ -109,7 +121,7 @@ pub(crate) fn key(name: &str, asked: &str) -> RequestKey {
 pub(crate) fn files(receipt: &Receipt) -> &[FileChanged] {
     match receipt {
         Receipt::Changed { files, .. } => files,
-        other @ Receipt::Leased { .. } => panic!("a lease instead of changes: {other:?}"),
+        other => panic!("no changes: {other:?}"),
     }
 }
 
@@ -117,7 +129,7 @@ pub(crate) fn files(receipt: &Receipt) -> &[FileChanged] {
 pub(crate) fn lease(receipt: &Receipt) -> LeaseId {
     match receipt {
         Receipt::Leased { lease, .. } => lease.clone(),
-        other @ Receipt::Changed { .. } => panic!("changes instead of a lease: {other:?}"),
+        other => panic!("no lease: {other:?}"),
     }
 }
 

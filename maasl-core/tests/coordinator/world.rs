@@ -20,6 +20,7 @@ use maasl_core::policy::Urgency;
 use maasl_core::resource::{ResourceKey, Want};
 use maasl_core::time::Timestamp;
 
+use super::databases::Databases;
 use super::disk::Disk;
 
 /// Steps after which a world is taken to run in circles.
@@ -101,6 +102,7 @@ impl Process {
 /// The world.
 pub(crate) struct World {
     pub(crate) disk: Disk,
+    pub(crate) databases: Databases,
     pub(crate) rows: MemoryRows,
     pub(crate) now: Timestamp,
     pub(super) processes: Vec<Process>,
@@ -121,6 +123,7 @@ impl World {
         config.validate().unwrap();
         Self {
             disk: Disk::default(),
+            databases: Databases::default(),
             rows: MemoryRows::default(),
             now: Timestamp::ZERO.plus_ms(1_000_000),
             processes: Vec::new(),
@@ -253,6 +256,7 @@ impl World {
         process.inbox.clear();
         self.dead.insert(process.session.clone());
         self.latches.retain(|_, (holder, _)| *holder != pid);
+        self.databases.forget(pid);
     }
 
     /// Ends every process and this boot. The store is left with `rows`: what came
@@ -405,6 +409,7 @@ impl World {
                     let leaked = self.latches.iter().find(|(_, by)| **by == (pid, call));
                     assert!(leaked.is_none(), "{call:?} ended inside {leaked:?}");
                     self.disk.owe_receipt(&response);
+                    self.databases.forget_call((pid, call));
                     process.replies.insert(call, response);
                 }
                 Output::Event(event) => process.events.push(event),

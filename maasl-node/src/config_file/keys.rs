@@ -27,13 +27,15 @@ pub(super) enum Slot<T: 'static> {
     Number(Unit, fn(&mut T) -> &mut u64),
     /// A word out of several; a word that is not among them gives them all.
     Word(fn(&mut T, &str) -> Result<(), Vec<&'static str>>),
+    /// A text of the user's own.
+    Text(fn(&mut T) -> &mut String),
 }
 
 /// The tables that `[maasl]` may have.
-pub(super) const TABLES: [&str; 3] = ["history", "limits", "resource"];
+pub(super) const TABLES: [&str; 4] = ["db", "history", "limits", "resource"];
 
 /// Tables of a later version, refused so that nobody believes in their effect.
-pub(super) const LATER_TABLES: [&str; 2] = ["db", "docgen"];
+pub(super) const LATER_TABLES: [&str; 1] = ["docgen"];
 
 /// `[maasl]`.
 pub(super) const MAIN: &[Key<Config>] = &[
@@ -82,7 +84,16 @@ pub(super) const LIMITS: &[Key<Config>] = &[
     number("max_read_bytes", |c| &mut c.limits.max_read_bytes),
     number("max_edits", |c| &mut c.limits.max_edits),
     number("max_changes", |c| &mut c.limits.max_changes),
+    number("max_statements", |c| &mut c.limits.max_statements),
+    number("statement_ms", |c| &mut c.limits.statement_ms),
 ];
+
+/// `[maasl.db.<NAME>]`: the path of the database.
+pub(super) const DATABASE: &[Key<String>] = &[Key {
+    name: "path",
+    field: "path",
+    slot: Slot::Text(|path| path),
+}];
 
 /// `[maasl.resource.<CLASS>]`.
 pub(super) const RESOURCE: &[Key<Policy>] = &[
@@ -107,6 +118,8 @@ pub(super) fn home_of(key: &str) -> Option<&'static str> {
         Some("[maasl.limits]")
     } else if RESOURCE.iter().any(|known| known.name == key) {
         Some("[maasl.resource.<CLASS>]")
+    } else if DATABASE.iter().any(|known| known.name == key) {
+        Some("[maasl.db.<NAME>]")
     } else {
         None
     }

@@ -37,8 +37,13 @@ impl Places {
     /// Shows a refusal of the core at the line that caused it: the one that
     /// sets the field, else the one that sets the bound which the field passes.
     pub(super) fn locate(&self, error: &ConfigError, source: Source<'_>) -> Diagnostic {
-        let ConfigError::OutOfRange { field, max_is, .. } = error else {
-            return source.diagnose(&(0..0), error.to_string());
+        let (field, max_is) = match error {
+            ConfigError::OutOfRange { field, max_is, .. } => (field, max_is),
+            ConfigError::Database { name, .. } => {
+                let span = self.span_of(&format!("databases.{name}.path"));
+                return source.diagnose(&span.unwrap_or(0..0), error.to_string());
+            }
+            ConfigError::Policy(_) => return source.diagnose(&(0..0), error.to_string()),
         };
         let bound = max_is.and_then(|bound| self.by_field.get(bound));
         match (self.by_field.get(field), bound) {
@@ -158,7 +163,7 @@ impl<T> Slot<T> {
     fn unit(&self) -> Unit {
         match self {
             Self::Number(unit, _) => *unit,
-            Self::Flag(_) | Self::Word(_) => Unit::Same,
+            Self::Flag(_) | Self::Word(_) | Self::Text(_) => Unit::Same,
         }
     }
 
@@ -169,6 +174,10 @@ impl<T> Slot<T> {
                 *field(target) = flag.ok_or_else(|| expected("true or false", value))?;
             }
             Self::Number(unit, field) => *field(target) = unit.read(value)?,
+            Self::Text(field) => {
+                let text = value.as_str().ok_or_else(|| expected("a string", value))?;
+                text.clone_into(field(target));
+            }
             Self::Word(set) => {
                 let word = value.as_str().ok_or_else(|| expected("a string", value))?;
                 set(target, word).map_err(|words| not_among(word, &words))?;
