@@ -1,7 +1,7 @@
 //! Guarded writes of databases.
 //!
-//! Owns: the order of such a write. Lease, latch, begin, fence, work, fence,
-//! commit. Promises: a transaction is committed only while the lease it was made
+//! Owns: the order of such a write. Lease, latch, begin, fence, work, lease
+//! again, fence again, commit. Promises: a transaction is committed only while the lease it was made
 //! under stands, under the latch of the database, and only if no newer token has
 //! written; the answer under an idempotency key is committed with the work, so
 //! that it is done once whoever dies when; whatever ends otherwise is rolled
@@ -146,7 +146,6 @@ impl Write<'_> {
 
     async fn transact(&self) -> Result<(Receipt, Told), Refusal> {
         self.settle_earlier().await?;
-        right::still_stands(self.cx, self.right).await?;
         let result = match self.begin().await {
             Ok(begun) => self.inside(begun).await,
             Err(refusal) => Err(refusal),

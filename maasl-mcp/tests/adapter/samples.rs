@@ -11,7 +11,9 @@ use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{Blocker, EndedLease, Lease, LeaseEnd, LeaseKind, Meta, Ticket};
 use maasl_core::path::{PathReason, PathRefusal};
 use maasl_core::policy::Urgency;
-use maasl_core::refusal::{Busy, ChangedBy, LostLease, Process, Refusal, Stale, StaleReason};
+use maasl_core::refusal::{
+    Busy, ChangedBy, DbBusy, LostLease, Process, Refusal, Stale, StaleReason,
+};
 use maasl_core::reply::{FileChanged, Receipt};
 use maasl_core::resource::{ResourceKey, Want};
 use maasl_core::text::edit::{EditReason, EditRefusal};
@@ -93,6 +95,13 @@ pub(crate) fn reply_to(call: &Call) -> Reply {
             files: ops.iter().map(|op| changed(op, 7)).collect(),
             token,
             waited_ms: 3,
+        }),
+        Request::Database(write) => Reply::Receipt(Receipt::Written {
+            db: write.db.clone(),
+            rows_affected: 2,
+            last_insert_rowid: Some(9),
+            token,
+            waited_ms: 1,
         }),
         Request::Preview(ops) => Reply::Preview(ops.iter().map(|op| changed(op, 0)).collect()),
         Request::Reserve(asked) => Reply::Receipt(Receipt::Leased {
@@ -189,6 +198,11 @@ pub(crate) fn refusals() -> Vec<Refusal> {
                 command: Some("maasl serve".to_owned()),
             }),
             ..busy()
+        })),
+        Refusal::DbBusy(Box::new(DbBusy {
+            db: "rag".to_owned(),
+            busy: busy(),
+            foreign: false,
         })),
         Refusal::StaleVersion(Box::new(stale())),
         Refusal::LeaseLost(Box::new(lost())),

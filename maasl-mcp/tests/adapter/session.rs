@@ -174,6 +174,13 @@ pub(crate) fn examples() -> Vec<(&'static str, Value)> {
         ),
         ("lease_renew", json!({"lease": "0123"})),
         ("lease_release", json!({"lease": "0123"})),
+        (
+            "db_write",
+            json!({"db": "rag", "statements": [
+                {"sql": "INSERT INTO t VALUES (?1, ?2)", "params": [1, {"base64": "AA=="}]},
+                {"sql": "DELETE FROM t WHERE x = :x", "params": {"x": null}},
+            ]}),
+        ),
         ("llmc_locks", json!({})),
         ("llmc_stomp_stats", json!({})),
     ]

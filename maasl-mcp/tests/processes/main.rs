@@ -12,6 +12,8 @@
 
 mod commands;
 mod configuration;
+mod databases;
+mod databases_stopped;
 mod deadlock;
 mod facts;
 mod fairness;

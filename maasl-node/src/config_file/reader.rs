@@ -270,6 +270,10 @@ mod tests {
                 set(target, last).expect("one of the words");
                 format!("\"{last}\"")
             }
+            Slot::Text(field) => {
+                field(target).push_str("other");
+                format!("\"{}\"", field(target))
+            }
         };
         format!("{} = {value}", key.name)
     }

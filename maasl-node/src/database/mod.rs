@@ -22,7 +22,7 @@ use std::time::Duration;
 use maasl_core::config::{Config, Durability};
 use maasl_core::path::{PathReason, PathRefusal, RelPath};
 use parking_lot::Mutex;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
@@ -31,6 +31,11 @@ pub use self::transaction::{CallerWork, Transaction};
 use self::connection::Guarded;
 use crate::platform::examine;
 use crate::root::Root;
+
+/// The smallest page of SQLite's.
+const PAGE_BYTES_MIN: u64 = 512;
+
+const NO_DATABASE: &str = "the file is no SQLite database";
 
 /// Connections kept open per database when no call uses them.
 const IDLE_MAX: usize = 4;
@@ -57,7 +62,7 @@ pub enum DatabaseError {
     Unusable(String),
     /// SQLite failed.
     #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
     /// The system failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -121,21 +126,57 @@ impl Databases {
         }
     }
 
+    /// Closes what no call uses: the last of a database's connections that is
+    /// closed moves its log into it.
+    pub fn close_idle(&self) {
+        self.idle.lock().clear();
+    }
+
     fn path_of(&self, name: &str) -> Result<&str, DatabaseError> {
         let path = self.paths.get(name).map(String::as_str);
         path.ok_or_else(|| DatabaseError::Unusable(format!("{name} is no configured database")))
     }
 }
 
+impl From<rusqlite::Error> for DatabaseError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => Self::Unusable(NO_DATABASE.to_owned()),
+            Some(ErrorCode::DatabaseCorrupt) => {
+                Self::Unusable(format!("the database is damaged: {error}"))
+            }
+            Some(ErrorCode::ReadOnly) => Self::Unusable("the database may only be read".to_owned()),
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
 /// A file by device and number.
 type Place = (u64, u64);
+
+/// A file that lies where a database is expected.
+struct Found {
+    place: Place,
+    size_bytes: u64,
+}
+
+impl Found {
+    /// SQLite takes whatever is shorter than a page for an empty database, and
+    /// would write over it.
+    fn usable(self) -> Result<Place, DatabaseError> {
+        if (1..PAGE_BYTES_MIN).contains(&self.size_bytes) {
+            return Err(DatabaseError::Unusable(NO_DATABASE.to_owned()));
+        }
+        Ok(self.place)
+    }
+}
 
 fn absolute(root: &Root, rel: &RelPath) -> PathBuf {
     root.path().join(rel.as_str())
 }
 
 /// Looks at a database without opening it, and declares it to the root.
-fn find(root: &Root, rel: &RelPath) -> Result<Option<Place>, PathRefusal> {
+fn find(root: &Root, rel: &RelPath) -> Result<Option<Found>, PathRefusal> {
     let refuse = |reason| PathRefusal::new(rel.as_str(), reason);
     let parent = match root.parent_of(rel) {
         Err(refusal) if refusal.reason == PathReason::MissingParent => return Ok(None),
@@ -159,14 +200,17 @@ fn find(root: &Root, rel: &RelPath) -> Result<Option<Place>, PathRefusal> {
         return Err(refuse(PathReason::HardLinked { links: meta.nlink }));
     }
     root.hold_database(meta.dev, meta.ino);
-    Ok(Some((meta.dev, meta.ino)))
+    Ok(Some(Found {
+        place: (meta.dev, meta.ino),
+        size_bytes: meta.size,
+    }))
 }
 
 /// As `find`, making an empty file where there is none: it is declared before
 /// SQLite opens it, and SQLite takes an empty file for a new database.
 fn find_or_make(root: &Root, rel: &RelPath) -> Result<Place, DatabaseError> {
-    if let Some(place) = find(root, rel)? {
-        return Ok(place);
+    if let Some(found) = find(root, rel)? {
+        return found.usable();
     }
     root.create_parents(rel)?;
     let parent = root.parent_of(rel)?;
@@ -180,5 +224,7 @@ fn find_or_make(root: &Root, rel: &RelPath) -> Result<Place, DatabaseError> {
         Ok(_) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(io::Error::from(errno).into()),
     }
-    find(root, rel)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound).into())
+    let made = find(root, rel)?;
+    made.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?
+        .usable()
 }

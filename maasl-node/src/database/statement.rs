@@ -10,6 +10,10 @@ use rusqlite::{ErrorCode, ToSql};
 
 use super::connection::Guarded;
 
+/// In front of a caller's statement, so that it never meets one of the guard's own
+/// in the cache: those were prepared without rules.
+const MARK: &str = "/* caller */ ";
+
 /// Runs all statements; the first that fails ends it.
 pub(super) fn run_all(
     connection: &Guarded,
@@ -60,7 +64,7 @@ pub(super) fn explain(error: &rusqlite::Error) -> (String, Option<String>) {
 
 fn run(connection: &Guarded, statement: &Statement, written: &mut Written) -> rusqlite::Result<()> {
     let db = &connection.db;
-    let mut prepared = db.prepare_cached(&statement.sql)?;
+    let mut prepared = db.prepare_cached(&format!("{MARK}{}", statement.sql))?;
     bind(&mut prepared, &statement.parameters)?;
     let before = db.total_changes();
     let rowid_before = db.last_insert_rowid();

@@ -68,7 +68,7 @@ impl Transaction {
         match begun {
             Ok(_) => Ok(()),
             Err(error) if is_busy(&error) => Err(DatabaseError::Locked),
-            Err(error) => Err(unusable(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -180,19 +180,4 @@ fn is_busy(error: &rusqlite::Error) -> bool {
         error.sqlite_error_code(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
     )
-}
-
-fn unusable(error: rusqlite::Error) -> DatabaseError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => {
-            DatabaseError::Unusable("the file is no SQLite database".to_owned())
-        }
-        Some(ErrorCode::DatabaseCorrupt) => {
-            DatabaseError::Unusable(format!("the database is damaged: {error}"))
-        }
-        Some(ErrorCode::ReadOnly) => {
-            DatabaseError::Unusable("the database may only be read".to_owned())
-        }
-        _ => error.into(),
-    }
 }

@@ -35,6 +35,7 @@ impl Node {
             tracing::warn!(%refusal, "could not return every lease; others find out by themselves");
         }
         self.stopped.cancel();
+        self.last_ground().databases.close_idle();
         self.forget(&self.session);
     }
 

@@ -338,7 +338,8 @@ impl Client {
                 }
             }
             Reply::Released { .. } => self.reservation = None,
-            Reply::Renewed { .. }
+            Reply::Receipt(Receipt::Written { .. })
+            | Reply::Renewed { .. }
             | Reply::Revoked(_)
             | Reply::Recovered(_)
             | Reply::Buried(_)

@@ -371,6 +371,11 @@ impl World<'_> {
             }
             Effect::Swap(item) => self.swap(process, step, &item, false),
             Effect::SwapBack(item) => self.swap(process, step, &item, true),
+            Effect::DbBegin { .. }
+            | Effect::DbExecute(_)
+            | Effect::DbFence
+            | Effect::DbCommit(_)
+            | Effect::DbRollback => Done::Failed("this world has no databases".to_owned()),
             Effect::Probe(sessions) => Done::Dead(&sessions & &self.dead),
             Effect::Ring(wakes) => Done::Dead(self.ring(&wakes)),
         })
