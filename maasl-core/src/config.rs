@@ -253,6 +253,8 @@ pub struct Limits {
     pub max_changes: u64,
     /// Statements in one write of a database, 1 to 100 000. Default: 1 000.
     pub max_statements: u64,
+    /// Pieces of source described in one call, 1 to 100 000. Default: 10 000.
+    pub max_spans: u64,
     /// Longest time that the statements of one write may run, in milliseconds,
     /// 1 to 1 h. Default: 60 000.
     pub statement_ms: u64,
@@ -273,6 +275,7 @@ impl Default for Limits {
             max_edits: 100,
             max_changes: 1_000,
             max_statements: 1_000,
+            max_spans: 10_000,
             statement_ms: MINUTE_MS,
         }
     }
@@ -300,6 +303,7 @@ impl Limits {
         Range::fixed(1, EDITS_MAX as u64).check("limits.max_edits", self.max_edits)?;
         thousands.check("limits.max_changes", self.max_changes)?;
         thousands.check("limits.max_statements", self.max_statements)?;
+        thousands.check("limits.max_spans", self.max_spans)?;
         Range::fixed(1, HOUR_MS).check("limits.statement_ms", self.statement_ms)
     }
 
@@ -439,7 +443,7 @@ mod tests {
     #[test]
     fn every_number_is_checked_and_none_may_be_the_largest() {
         type Slot = fn(&mut Config) -> &mut u64;
-        let numbers: [(&str, Slot); 20] = [
+        let numbers: [(&str, Slot); 21] = [
             ("default_interactive_max_wait_ms", |c| {
                 &mut c.default_interactive_max_wait_ms
             }),
@@ -471,6 +475,7 @@ mod tests {
             ("limits.max_edits", |c| &mut c.limits.max_edits),
             ("limits.max_changes", |c| &mut c.limits.max_changes),
             ("limits.max_statements", |c| &mut c.limits.max_statements),
+            ("limits.max_spans", |c| &mut c.limits.max_spans),
             ("limits.statement_ms", |c| &mut c.limits.statement_ms),
         ];
         for (name, slot) in numbers {

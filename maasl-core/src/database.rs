@@ -9,7 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::id::Token;
+use crate::id::{AgentId, ContentHash, Token};
 use crate::lease::row::Answered;
 
 /// The name under which the retrieval database is configured.
@@ -23,8 +23,55 @@ pub const RAG_PATH: &str = ".llmc/index_v2.db";
 pub enum Work {
     /// These statements, in order.
     Statements(Vec<Statement>),
+    /// These descriptions of pieces of source, put beside or in place of those
+    /// that are there.
+    Enrich(Vec<Enrichment>),
     /// Whatever the caller in this process does with the transaction it is given.
     Caller,
+}
+
+/// What is known of one piece of source, and of which content of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrichment {
+    /// The file, relative to the root.
+    pub path: String,
+    /// The first line, counted from 1.
+    pub start_line: u64,
+    /// The last line, included.
+    pub end_line: u64,
+    /// Hash of these lines, line breaks included.
+    pub sha256: ContentHash,
+    /// What they are about.
+    pub summary: String,
+    /// Words to find them by.
+    pub tags: Vec<String>,
+    /// Who says so.
+    pub agent: AgentId,
+}
+
+/// A description that was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundSpan {
+    /// The file, relative to the root.
+    pub path: String,
+    /// The first line, counted from 1.
+    pub start_line: u64,
+    /// The last line, included.
+    pub end_line: u64,
+    /// Hash of the lines that were described.
+    pub sha256: Option<ContentHash>,
+    /// What they are about.
+    pub summary: String,
+    /// Words they are found by.
+    pub tags: Vec<String>,
+    /// Who described them.
+    pub agent: String,
+    /// When; milliseconds since 1970.
+    pub wall_ms: u64,
+    /// How well it fits what was looked for: more is better.
+    pub score: f64,
+    /// Whether the lines are still what was described.
+    pub is_current: bool,
 }
 
 /// One SQL statement.

@@ -24,7 +24,7 @@ use crate::lease::{Answered, Command, Count, Counter, Outcome};
 use crate::path::fold;
 use crate::policy::CRIT_DB;
 use crate::refusal::{Busy, DbBusy, LostLease, Refusal};
-use crate::reply::Receipt;
+use crate::reply::{Receipt, SkippedSpan};
 use crate::resource::{Extent, ResourceKey, Scope, Want};
 use crate::time::Timestamp;
 
@@ -40,17 +40,36 @@ pub struct DatabaseWrite {
 /// Writes a database, all or nothing.
 pub(super) async fn write(cx: &Cx, call: &Call, asked: DatabaseWrite) -> Result<Receipt, Refusal> {
     check(cx, &asked)?;
+    run(cx, call, &asked, Vec::new()).await
+}
+
+/// Writes a database; `skipped` is what the answer says was left out.
+pub(super) async fn run(
+    cx: &Cx,
+    call: &Call,
+    asked: &DatabaseWrite,
+    skipped: Vec<SkippedSpan>,
+) -> Result<Receipt, Refusal> {
     let key = database_key(cx, &asked.db);
     let started = cx.now();
     let policy = cx.config().policies.get(CRIT_DB).expect("a built-in class");
     let allowed_ms = call.max_wait_ms.unwrap_or(policy.max_wait_ms(call.urgency));
     let wants = Vec::from([Want::exclusive(key.clone(), CRIT_DB)]);
     let right = right::for_call(cx, call, wants, "db_write").await;
-    let right = right.map_err(|refusal| busy_database(&asked.db, refusal))?;
+    let right = match right {
+        Ok(right) => right,
+        Err(refusal) => {
+            let counts = [Counter::GuardedFailed, Counter::DbFailed];
+            let counts = counts.map(|counter| Count::one(counter, CRIT_DB));
+            let _ = cx.store(Command::Tally(counts.into())).await;
+            return Err(busy_database(&asked.db, refusal));
+        }
+    };
     let write = Write {
         cx,
         call,
-        asked: &asked,
+        asked,
+        skipped: &skipped,
         right: &right,
         key,
         deadline: started.plus_ms(allowed_ms.min(cx.config().limits.max_wait_ms)),
@@ -120,6 +139,7 @@ struct Write<'a> {
     cx: &'a Cx,
     call: &'a Call,
     asked: &'a DatabaseWrite,
+    skipped: &'a [SkippedSpan],
     right: &'a Right,
     key: ResourceKey,
     started: Timestamp,
@@ -209,13 +229,7 @@ impl Write<'_> {
             Done::DbFence(fence) => self.passes(fence)?,
             other => mixed_up(&other),
         }
-        let receipt = Receipt::Written {
-            db: self.asked.db.clone(),
-            rows_affected: written.rows_affected,
-            last_insert_rowid: written.last_insert_rowid,
-            token: self.right.lease.token,
-            waited_ms: self.right.waited_ms,
-        };
+        let receipt = self.receipt(written);
         self.commit(&receipt, begun.wall_ms).await?;
         Ok((receipt, Told::Now))
     }
@@ -238,6 +252,25 @@ impl Write<'_> {
             Done::DbExecuted(written) => Ok(written),
             Done::DbRefused(bad) => Err(refused_statement(bad)),
             other => mixed_up(&other),
+        }
+    }
+
+    fn receipt(&self, written: Written) -> Receipt {
+        let (token, waited_ms) = (self.right.lease.token, self.right.waited_ms);
+        match &self.asked.work {
+            Work::Enrich(spans) => Receipt::Enriched {
+                enriched: spans.len() as u64,
+                skipped: self.skipped.to_vec(),
+                token,
+                waited_ms,
+            },
+            Work::Statements(_) | Work::Caller => Receipt::Written {
+                db: self.asked.db.clone(),
+                rows_affected: written.rows_affected,
+                last_insert_rowid: written.last_insert_rowid,
+                token,
+                waited_ms,
+            },
         }
     }
 

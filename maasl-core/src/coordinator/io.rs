@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::coordinator::database::DatabaseWrite;
+use crate::coordinator::enrich::Span;
 use crate::database::{BadStatement, Begun, Seal, Work, Written};
 use crate::id::{AgentId, ContentHash, Entropy, LeaseId, SessionId, TicketNo, Token};
 use crate::lease::row::{CommitItem, Target};
@@ -106,6 +107,8 @@ pub enum Request {
     Change(Vec<FileOp>),
     /// Write a database, all or nothing.
     Database(DatabaseWrite),
+    /// Describe pieces of source in the retrieval database.
+    Enrich(Vec<Span>),
     /// Show what changes would do.
     Preview(Vec<FileOp>),
     /// Hold resources across calls.

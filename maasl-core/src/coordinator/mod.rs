@@ -20,6 +20,7 @@ mod call;
 mod change;
 mod commit;
 pub mod database;
+pub mod enrich;
 mod housekeeping;
 pub mod io;
 mod plan;
@@ -266,6 +267,7 @@ async fn dispatch(cx: &Cx, mut call: Call) -> Result<Reply, Refusal> {
         Request::Read(path) => reservation::read(cx, path).await.map(Reply::Read),
         Request::Change(ops) => change::change(cx, &call, ops).await.map(Reply::Receipt),
         Request::Database(asked) => database::write(cx, &call, asked).await.map(Reply::Receipt),
+        Request::Enrich(spans) => enrich::enrich(cx, &call, spans).await.map(Reply::Receipt),
         Request::Preview(ops) => change::preview(cx, ops).await.map(Reply::Preview),
         Request::Reserve(asked) => reservation::reserve(cx, &call, asked)
             .await

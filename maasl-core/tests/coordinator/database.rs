@@ -1,10 +1,11 @@
 //! Guarded writes of databases: fenced, once, and nothing when refused.
 
 use maasl_core::coordinator::database::DatabaseWrite;
+use maasl_core::coordinator::enrich::Span;
 use maasl_core::coordinator::io::{Call, Request};
 use maasl_core::database::{Statement, Work};
 use maasl_core::refusal::Refusal;
-use maasl_core::reply::Receipt;
+use maasl_core::reply::{Receipt, SkipReason};
 
 use super::asking::receipt;
 use super::databases::add;
@@ -242,6 +243,53 @@ fn a_failure_at_any_step_leaves_nothing_half_done() {
             assert_eq!(code(&write(&mut world, bob, &["z"])), "ok", "{when}");
         }
     }
+}
+
+fn span(path: &str, lines: [u64; 2], described: Option<&str>) -> Span {
+    Span {
+        path: path.into(),
+        start_line: lines[0],
+        end_line: lines[1],
+        summary: format!("{path} {lines:?}"),
+        tags: Vec::new(),
+        sha256: described.map(super::ops::hash),
+    }
+}
+
+#[test]
+fn what_no_longer_fits_is_left_out_and_named() {
+    let (mut world, ann, _) = World::of_two(&[("f", "one\ntwo\nthree")]);
+    let spans = vec![
+        span("f", [1, 2], Some("one\ntwo\n")),
+        span("f", [2, 2], Some("zwei\n")),
+        span("f", [3, 3], None),
+        span("f", [3, 4], None),
+        span("g", [1, 1], None),
+    ];
+    let call = world.call(ann, Request::Enrich(spans));
+    let Ok(Receipt::Enriched {
+        enriched, skipped, ..
+    }) = receipt(world.ask(ann, call))
+    else {
+        panic!("it is enriched");
+    };
+    let reasons: Vec<_> = skipped.iter().map(|span| span.reason).collect();
+    assert_eq!(enriched, 2);
+    assert_eq!(
+        reasons,
+        [
+            SkipReason::Changed,
+            SkipReason::OutOfRange,
+            SkipReason::Missing,
+        ]
+    );
+    assert_eq!(skipped[0].current, Some(super::ops::hash("two\n")));
+    assert_eq!(rows(&mut world), ["f [1, 2]", "f [3, 3]"]);
+    for bad in [span("f", [0, 1], None), span("f", [2, 1], None)] {
+        let call = world.call(ann, Request::Enrich(vec![bad]));
+        assert_eq!(code(&receipt(world.ask(ann, call))), "invalid_request");
+    }
+    world.assert_idle("enriched");
 }
 
 #[test]

@@ -125,8 +125,10 @@ impl Database {
     }
 
     fn execute(&mut self, work: Work) -> Done {
-        let Work::Statements(statements) = work else {
-            panic!("tests bring statements");
+        let statements = match work {
+            Work::Statements(statements) => statements,
+            Work::Enrich(spans) => spans.iter().map(|span| add(&span.summary)).collect(),
+            Work::Caller => panic!("tests bring statements"),
         };
         let open = self.open.as_mut().expect("it is open");
         let bad = statements.iter().position(|one| one.sql == "bad");

@@ -14,7 +14,7 @@ use maasl_core::policy::Urgency;
 use maasl_core::refusal::{
     Busy, ChangedBy, DbBusy, LostLease, Process, Refusal, Stale, StaleReason,
 };
-use maasl_core::reply::{FileChanged, Receipt};
+use maasl_core::reply::{FileChanged, Receipt, SkipReason, SkippedSpan};
 use maasl_core::resource::{ResourceKey, Want};
 use maasl_core::text::edit::{EditReason, EditRefusal};
 use maasl_core::text::hunk::{Excerpt, Hunk};
@@ -102,6 +102,18 @@ pub(crate) fn reply_to(call: &Call) -> Reply {
             last_insert_rowid: Some(9),
             token,
             waited_ms: 1,
+        }),
+        Request::Enrich(spans) => Reply::Receipt(Receipt::Enriched {
+            enriched: spans.len() as u64,
+            skipped: vec![SkippedSpan {
+                path: "b.txt".to_owned(),
+                start_line: 1,
+                end_line: 2,
+                reason: SkipReason::Changed,
+                current: Some(ContentHash::of(b"now")),
+            }],
+            token,
+            waited_ms: 0,
         }),
         Request::Preview(ops) => Reply::Preview(ops.iter().map(|op| changed(op, 0)).collect()),
         Request::Reserve(asked) => Reply::Receipt(Receipt::Leased {

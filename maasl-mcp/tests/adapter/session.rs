@@ -181,6 +181,12 @@ pub(crate) fn examples() -> Vec<(&'static str, Value)> {
                 {"sql": "DELETE FROM t WHERE x = :x", "params": {"x": null}},
             ]}),
         ),
+        (
+            "rag_enrich",
+            json!({"spans": [{"path": "a.txt", "start_line": 1, "end_line": 3,
+                "summary": "says x", "tags": ["x"]}]}),
+        ),
+        ("rag_search", json!({"query": "says"})),
         ("llmc_locks", json!({})),
         ("llmc_stomp_stats", json!({})),
     ]

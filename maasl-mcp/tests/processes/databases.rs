@@ -18,10 +18,13 @@ pub(crate) const MAIN: &str = "[maasl.db.main]\npath = \"main.db\"\n";
 
 /// A repository with a table to write to.
 pub(crate) fn prepared(config: &str) -> tempfile::TempDir {
-    let dir = repository(&format!("{config}{MAIN}"));
+    // With leases as usual: making the table is not what is tested.
+    let dir = repository(MAIN);
     let mut server = Server::start(dir.path(), "maker");
     server.ok("db_write", sql(&["CREATE TABLE t (who TEXT, n INTEGER)"]));
     server.close();
+    let config = format!("{config}{MAIN}");
+    std::fs::write(dir.path().join("maasl.toml"), config).unwrap();
     dir
 }
 
@@ -267,6 +270,43 @@ fn a_database_of_llmc_keeps_its_tables_and_its_journal_mode() {
     // The file tools leave it alone.
     let read = json!({ "path": ".llmc/index_v2.db" });
     server.refused("read_file", read, "invalid_request");
+}
+
+#[test]
+fn descriptions_are_found_and_told_apart_from_old_ones() {
+    let dir = repository("");
+    let source = dir.path().join("a.rs");
+    std::fs::write(&source, "fn one() {}\nfn two() {}\n").unwrap();
+    let mut server = Server::start(dir.path(), "a");
+    let none = server.ok("rag_search", json!({ "query": "anything" }));
+    assert_eq!(none["matches"], json!([]));
+    let span = |line: u64, summary: &str| {
+        json!({ "path": "./a.rs", "start_line": line,
+        "end_line": line, "summary": summary, "tags": ["leases", "x"] })
+    };
+    let mut stale = span(1, "describes something else");
+    stale["span_sha256"] = json!("0".repeat(64));
+    let spans = json!([span(1, "takes a lease"), span(2, "returns it"), stale]);
+    let told = server.ok("rag_enrich", json!({ "spans": spans }));
+    assert_eq!(told["enriched"], 2);
+    assert_eq!(told["skipped"][0]["reason"], "changed");
+    let found = server.ok("rag_search", json!({ "query": "TAK lease" }));
+    assert_eq!(found["matches"][0]["path"], "a.rs");
+    assert_eq!(found["matches"][0]["is_current"], true);
+    assert_eq!(found["matches"].as_array().unwrap().len(), 1, "{found}");
+    // Described anew, it is found by the new words alone.
+    let again = json!({ "spans": [span(1, "acquires one")] });
+    server.ok("rag_enrich", again);
+    let old = server.ok("rag_search", json!({ "query": "takes" }));
+    assert_eq!(old["matches"], json!([]));
+    std::fs::write(&source, "fn uno() {}\nfn two() {}\n").unwrap();
+    let both = server.ok("rag_search", json!({ "query": "leases" }));
+    let current = both["matches"].as_array().unwrap().iter();
+    let current: Vec<_> = current
+        .map(|one| (&one["start_line"], &one["is_current"]))
+        .collect();
+    assert!(current.contains(&(&json!(1), &json!(false))), "{both}");
+    assert!(current.contains(&(&json!(2), &json!(true))), "{both}");
 }
 
 #[test]

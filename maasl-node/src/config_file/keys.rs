@@ -85,6 +85,7 @@ pub(super) const LIMITS: &[Key<Config>] = &[
     number("max_edits", |c| &mut c.limits.max_edits),
     number("max_changes", |c| &mut c.limits.max_changes),
     number("max_statements", |c| &mut c.limits.max_statements),
+    number("max_spans", |c| &mut c.limits.max_spans),
     number("statement_ms", |c| &mut c.limits.statement_ms),
 ];
 

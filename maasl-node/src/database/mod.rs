@@ -10,6 +10,7 @@
 mod connection;
 mod rules;
 mod schema;
+mod spans;
 mod statement;
 mod transaction;
 
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use maasl_core::config::{Config, Durability};
+use maasl_core::database::{FoundSpan, RAG};
 use maasl_core::path::{PathReason, PathRefusal, RelPath};
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode};
@@ -91,8 +93,21 @@ impl Databases {
         }
     }
 
-    /// Opens a database to read it, if it is there.
-    pub fn read(&self, root: &Root, name: &str) -> Result<Option<Connection>, DatabaseError> {
+    /// Finds descriptions of pieces of source, best first; takes no lock that would
+    /// hold a writer up.
+    pub fn find_spans(
+        &self,
+        root: &Root,
+        query: &str,
+        limit: u32,
+    ) -> Result<Vec<FoundSpan>, DatabaseError> {
+        match self.read(root, RAG)? {
+            Some(db) => spans::find(&db, query, limit),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn read(&self, root: &Root, name: &str) -> Result<Option<Connection>, DatabaseError> {
         let rel = root.relative(self.path_of(name)?)?;
         match find(root, &rel)? {
             Some(_) => Ok(Some(connection::open_to_read(&absolute(root, &rel))?)),

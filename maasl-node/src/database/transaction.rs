@@ -12,7 +12,8 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::connection::Guarded;
 use super::statement::{explain, refused, run_all};
-use super::{DatabaseError, Databases, schema};
+use super::{DatabaseError, Databases, schema, spans};
+use crate::store::clock::wall_ms;
 
 /// SQLite's own instructions between two looks at the clock.
 const INSTRUCTIONS: i32 = 10_000;
@@ -103,8 +104,12 @@ impl Transaction {
     ) -> Result<Written, BadStatement> {
         self.watch_time().map_err(|error| bad(&error))?;
         let connection = self.guarded();
-        connection.rules.lock().for_caller = true;
+        // MAASL's own table is written by its own statements.
+        connection.rules.lock().for_caller = !matches!(work, Work::Enrich(_));
         let done = match work {
+            Work::Enrich(spans) => {
+                spans::write(&connection.db, spans, wall_ms()).map_err(|error| bad(&error))
+            }
             Work::Statements(statements) => run_all(connection, statements),
             Work::Caller => {
                 let caller = caller.expect("a call of this kind is made with its work");

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use maasl_core::coordinator::database::DatabaseWrite;
+use maasl_core::coordinator::enrich::lines as lines_of;
 use maasl_core::coordinator::io::{Call, Done, Reply, Request};
-use maasl_core::database::{Seal, Work, Written};
+use maasl_core::database::{FoundSpan, Seal, Work, Written};
+use maasl_core::id::ContentHash;
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::Receipt;
 use rusqlite::Connection;
@@ -54,6 +56,28 @@ impl Node {
             Reply::Receipt(receipt) => Ok(receipt),
             other => panic!("a write was answered with {other:?}"),
         }
+    }
+}
+
+impl Node {
+    /// Finds descriptions of pieces of source, best first, and says of each whether
+    /// its lines are still what was described. Waits for no writer.
+    pub fn find_spans(
+        self: &Arc<Self>,
+        query: &str,
+        limit: u32,
+    ) -> Result<Vec<FoundSpan>, DatabaseError> {
+        let ground = self.ground();
+        let root = ground.files.root();
+        let mut found = ground.databases.find_spans(root, query, limit)?;
+        for span in &mut found {
+            // A file that cannot be read now holds nothing that was described.
+            let content = ground.files.read(&span.path).ok().flatten();
+            let lines = content.as_deref();
+            let lines = lines.and_then(|bytes| lines_of(bytes, span.start_line, span.end_line));
+            span.is_current = lines.map(ContentHash::of) == span.sha256;
+        }
+        Ok(found)
     }
 }
 

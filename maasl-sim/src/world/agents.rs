@@ -338,7 +338,7 @@ impl Client {
                 }
             }
             Reply::Released { .. } => self.reservation = None,
-            Reply::Receipt(Receipt::Written { .. })
+            Reply::Receipt(Receipt::Written { .. } | Receipt::Enriched { .. })
             | Reply::Renewed { .. }
             | Reply::Revoked(_)
             | Reply::Recovered(_)

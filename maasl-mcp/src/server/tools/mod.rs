@@ -10,6 +10,7 @@ mod edit;
 mod history;
 mod lease;
 mod locks;
+mod rag;
 mod read;
 mod refactor;
 mod relocate;
@@ -83,6 +84,8 @@ pub(crate) fn all<B: Backend>() -> Vec<Entry<B>> {
         entry::<B, lease::Renew>(),
         entry::<B, lease::Release>(),
         entry::<B, db_write::DbWrite>(),
+        entry::<B, rag::Enrich>(),
+        entry::<B, rag::Search>(),
         entry::<B, locks::Locks>(),
         entry::<B, stats::Stats>(),
     ]
