@@ -78,7 +78,7 @@ impl Plan {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Lease of `CRIT_CODE`, milliseconds.
+    /// Lease of calls, in the classes of files and of databases, milliseconds.
     pub lease_ttl_ms: Option<u64>,
     /// Its lock-delay, milliseconds.
     pub lock_delay_ms: Option<u64>,

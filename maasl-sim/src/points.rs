@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use maasl_core::coordinator::io::{Reply, Response, Swapped};
+use maasl_core::coordinator::io::{CallId, Reply, Response, Swapped};
 use maasl_core::id::{LeaseId, SessionId, Token};
 use maasl_core::lease::command::{Acquire, FinishCommit, ItemEnd};
 use maasl_core::lease::{Command, CommitItem, Outcome, Query, Rows};
@@ -65,6 +65,9 @@ points! {
     LeaseRenewed "lease renewed" "A lease was extended.",
     LeaseRevoked "lease revoked" "A lease was taken away by decision.",
     SharedTogether "shared leases together" "Two shared leases stood on one resource.",
+    DatabaseWritten "database written" "A guarded transaction was committed.",
+    DatabaseReplayed "database answered from the record" "A database answered a request that it had carried out before.",
+    DatabaseGivenUp "database given up" "A guarded transaction did its work and was not committed.",
     PowerCutSettled "commit settled after a power cut" "A commit that a power cut interrupted was settled.",
 }
 
@@ -81,6 +84,8 @@ pub struct Points {
     reserved: Option<Token>,
     generation: Option<u64>,
     power_was_cut: bool,
+    /// Transactions whose work is done and which are open still.
+    worked: BTreeSet<(ProcessNo, CallId)>,
 }
 
 impl Points {
@@ -102,6 +107,11 @@ impl Points {
             Observation::Died { process, session } => {
                 self.paused.remove(process);
                 self.dead.insert((*session).clone());
+                let before = self.worked.len();
+                self.worked.retain(|(at, _)| at != process);
+                if self.worked.len() < before {
+                    self.reach(PointName::DatabaseGivenUp);
+                }
             }
             Observation::Paused { process, paused } => {
                 if *paused {
@@ -120,6 +130,25 @@ impl Points {
                 swapped,
                 ..
             } => self.note_swap(item, *swapped),
+            Observation::DatabaseWorked { process, call, .. } => {
+                self.worked.insert((*process, *call));
+            }
+            Observation::DatabaseCommitted { process, call, .. } => {
+                self.worked.remove(&(*process, *call));
+                self.reach(PointName::DatabaseWritten);
+            }
+            Observation::DatabaseRolledBack {
+                process,
+                call,
+                answered,
+            } => {
+                if *answered {
+                    self.reach(PointName::DatabaseReplayed);
+                }
+                if self.worked.remove(&(*process, *call)) {
+                    self.reach(PointName::DatabaseGivenUp);
+                }
+            }
             Observation::Answered { response, .. } => self.note_answer(response),
             _ => {}
         }

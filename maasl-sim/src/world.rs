@@ -8,6 +8,7 @@
 mod agents;
 mod client;
 mod clock;
+mod database;
 pub mod disk;
 mod gate;
 mod latches;
@@ -28,6 +29,7 @@ use maasl_core::config::Config;
 use maasl_core::id::SessionId;
 
 use self::client::Client;
+use self::database::Databases;
 use self::disk::Disk;
 use self::gate::Gate;
 use self::latches::Latches;
@@ -88,6 +90,7 @@ pub struct World<'p> {
     disk_full: bool,
     latches: Latches,
     disk: Disk,
+    databases: Databases,
     dead: BTreeSet<SessionId>,
     process_names: Vec<String>,
     agent_names: Vec<String>,
@@ -142,6 +145,7 @@ impl<'p> World<'p> {
             disk_full: false,
             latches: Latches::default(),
             disk: Disk::new(can_lose),
+            databases: Databases::default(),
             dead: BTreeSet::new(),
             process_names: plan.processes.iter().map(|one| one.name.clone()).collect(),
             agent_names: plan.agents.iter().map(|one| one.name.clone()).collect(),

@@ -21,6 +21,7 @@ use crate::database::{BadStatement, Begun, Seal, Work, Written};
 use crate::id::Token;
 use crate::lease::command::Inspect;
 use crate::lease::{Answered, Command, Count, Counter, Outcome};
+use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
 use crate::policy::CRIT_DB;
 use crate::refusal::{Busy, DbBusy, LostLease, Refusal};
@@ -155,7 +156,9 @@ impl Write<'_> {
         cx.still_wanted()?;
         let keys: BTreeSet<&ResourceKey> = self.right.lease.keys().chain([&self.key]).collect();
         let keys: Vec<ResourceKey> = keys.into_iter().cloned().collect();
-        if let Err(process) = cx.latch(keys.clone()).await? {
+        if !is_active(Mutant::DbWithoutLatch)
+            && let Err(process) = cx.latch(keys.clone()).await?
+        {
             let busy = acquire::latch_busy(cx, &keys, process, self.started, self.allowed_ms);
             return Err(busy_database(&self.asked.db, busy));
         }
@@ -224,7 +227,9 @@ impl Write<'_> {
         self.passes(begun.fence)?;
         let written = self.work().await?;
         self.cx.still_wanted()?;
-        right::still_stands(self.cx, self.right).await?;
+        if !is_active(Mutant::DbLeaseOnlyAtBegin) {
+            right::still_stands(self.cx, self.right).await?;
+        }
         match self.cx.effect(Effect::DbFence).await? {
             Done::DbFence(fence) => self.passes(fence)?,
             other => mixed_up(&other),
@@ -277,6 +282,7 @@ impl Write<'_> {
     async fn commit(&self, receipt: &Receipt, wall_ms: u64) -> Result<(), Refusal> {
         let window_ms = self.cx.config().idempotency_window_ms();
         let request = self.call.request.clone();
+        let request = request.filter(|_| !is_active(Mutant::DbAnswerOutsideTransaction));
         let seal = Seal {
             token: self.right.lease.token,
             answered: request.map(|request| Answered {
@@ -286,6 +292,9 @@ impl Write<'_> {
             }),
             forget_before_wall_ms: wall_ms.saturating_sub(window_ms),
         };
+        if is_active(Mutant::DbAnsweredBeforeCommit) {
+            return Ok(());
+        }
         self.cx.perform(Effect::DbCommit(seal)).await
     }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use maasl_core::config::Config;
-use maasl_core::policy::CRIT_CODE;
+use maasl_core::policy::{CRIT_CODE, CRIT_DB};
 use serde_json::Value;
 
 use super::fault::{FaultKind, When};
@@ -78,8 +78,17 @@ impl Plan {
         if let Some(ms) = settings.gate_wait_ms {
             config.limits.gate_wait_ms = ms;
         }
-        let code = config.policies.get(CRIT_CODE);
-        let mut policy = code.expect("a built-in class is always there").clone();
+        for class in [CRIT_CODE, CRIT_DB] {
+            self.set_policy(&mut config, class);
+        }
+        config
+    }
+
+    /// Calls take leases of several classes; the settings are for all of them.
+    fn set_policy(&self, config: &mut Config, class: &str) {
+        let settings = &self.settings;
+        let known = config.policies.get(class);
+        let mut policy = known.expect("a built-in class is always there").clone();
         let set = |place: &mut u64, value: Option<u64>| {
             if let Some(value) = value {
                 *place = value;
@@ -92,7 +101,6 @@ impl Plan {
         set(&mut policy.batch_max_wait_ms, settings.batch_max_wait_ms);
         let replaced = config.policies.insert(policy);
         replaced.expect("a class with another lease is still the same class");
-        config
     }
 
     fn unique_names(&self) -> Result<BTreeSet<&str>, PlanError> {

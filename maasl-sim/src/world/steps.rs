@@ -10,6 +10,7 @@ use maasl_core::lease::{Command, CommitItem, Outcome, Wake};
 use maasl_core::refusal::Process as Inside;
 use std::collections::BTreeSet;
 
+use super::database::Seen;
 use super::gate::Entry;
 use super::latches::Waiting;
 use super::queue::{Arrival, Event, Own};
@@ -260,7 +261,8 @@ impl World<'_> {
             Effect::Stage { .. }
             | Effect::SyncNames(_)
             | Effect::SyncStaged(_)
-            | Effect::SyncKept(_) => &self.plan.timing.sync_us,
+            | Effect::SyncKept(_)
+            | Effect::DbCommit(_) => &self.plan.timing.sync_us,
             _ => &self.plan.timing.effect_us,
         };
         let spent_ns = pick(table, identity) * NS_PER_US;
@@ -371,14 +373,51 @@ impl World<'_> {
             }
             Effect::Swap(item) => self.swap(process, step, &item, false),
             Effect::SwapBack(item) => self.swap(process, step, &item, true),
-            Effect::DbBegin { .. }
+            effect @ (Effect::DbBegin { .. }
             | Effect::DbExecute(_)
             | Effect::DbFence
             | Effect::DbCommit(_)
-            | Effect::DbRollback => Done::Failed("this world has no databases".to_owned()),
+            | Effect::DbRollback) => self.database(process, step, effect),
             Effect::Probe(sessions) => Done::Dead(&sessions & &self.dead),
             Effect::Ring(wakes) => Done::Dead(self.ring(&wakes)),
         })
+    }
+
+    fn database(&mut self, process: ProcessNo, step: StepId, effect: Effect) -> Done {
+        let writes = matches!(effect, Effect::DbExecute(_) | Effect::DbCommit(_));
+        if self.disk_full && writes {
+            return Done::Failed("no space left on device".into());
+        }
+        let clock = self.store.clock(self.now_ns);
+        let by = (process, step.call);
+        let (done, seen) = self.databases.perform(by, effect, clock.wall_ms);
+        match seen {
+            None | Some(Seen::Began) => {}
+            Some(Seen::RolledBack { answered }) => {
+                self.observe(&Observation::DatabaseRolledBack {
+                    process,
+                    call: step.call,
+                    answered,
+                });
+            }
+            Some(Seen::Met { db }) => self.observe(&Observation::DatabaseMet { db: &db }),
+            Some(Seen::Worked { db }) => self.observe(&Observation::DatabaseWorked {
+                process,
+                call: step.call,
+                db: &db,
+                now: clock.now,
+            }),
+            Some(Seen::Committed { db, seal, rows }) => {
+                self.observe(&Observation::DatabaseCommitted {
+                    process,
+                    call: step.call,
+                    db: &db,
+                    seal: &seal,
+                    rows: &rows,
+                });
+            }
+        }
+        done
     }
 
     fn swap(&mut self, process: ProcessNo, step: StepId, item: &CommitItem, back: bool) -> Done {
