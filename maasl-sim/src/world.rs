@@ -10,6 +10,7 @@ mod client;
 mod clock;
 pub mod disk;
 mod gate;
+mod house;
 mod latches;
 
 mod processes;
@@ -89,6 +90,8 @@ pub struct World<'p> {
     latches: Latches,
     disk: Disk,
     dead: BTreeSet<SessionId>,
+    /// Those of the dead whose files are gone.
+    forgotten: BTreeSet<SessionId>,
     process_names: Vec<String>,
     agent_names: Vec<String>,
     next_request: u64,
@@ -143,6 +146,7 @@ impl<'p> World<'p> {
             latches: Latches::default(),
             disk: Disk::new(can_lose),
             dead: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
             process_names: plan.processes.iter().map(|one| one.name.clone()).collect(),
             agent_names: plan.agents.iter().map(|one| one.name.clone()).collect(),
             next_request: 1,
