@@ -94,6 +94,9 @@ pub struct Settings {
     pub gate_wait_ms: Option<u64>,
     /// How many tokens the floor file covers ahead.
     pub floor_block: Option<u64>,
+    /// How long a process rests before it looks after the dead again,
+    /// milliseconds.
+    pub housekeeping_ms: Option<u64>,
 }
 
 /// How long things take, in microseconds. Each table is used by identity: a

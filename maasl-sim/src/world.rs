@@ -11,6 +11,7 @@ mod clock;
 mod database;
 pub mod disk;
 mod gate;
+mod house;
 mod latches;
 
 mod processes;
@@ -92,6 +93,8 @@ pub struct World<'p> {
     disk: Disk,
     databases: Databases,
     dead: BTreeSet<SessionId>,
+    /// Those of the dead whose files are gone.
+    forgotten: BTreeSet<SessionId>,
     process_names: Vec<String>,
     agent_names: Vec<String>,
     next_request: u64,
@@ -147,6 +150,7 @@ impl<'p> World<'p> {
             disk: Disk::new(can_lose),
             databases: Databases::default(),
             dead: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
             process_names: plan.processes.iter().map(|one| one.name.clone()).collect(),
             agent_names: plan.agents.iter().map(|one| one.name.clone()).collect(),
             next_request: 1,

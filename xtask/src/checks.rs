@@ -74,7 +74,8 @@ fn lint_mutants(workspace: &Workspace) -> Outcome {
     ]))
 }
 
-/// A short hunt for each planted bug; `maasl-sim mutants` hunts longer.
+/// A short hunt for each planted bug, and cutting the hardest of them down;
+/// `maasl-sim mutants` hunts longer.
 fn mutants(workspace: &Workspace) -> Outcome {
     run(workspace.cargo(&[
         "test",
@@ -84,6 +85,8 @@ fn mutants(workspace: &Workspace) -> Outcome {
         "mutants",
         "--test",
         "mutants",
+        "--test",
+        "shrink_mutants",
     ]))
 }
 

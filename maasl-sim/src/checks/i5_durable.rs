@@ -34,6 +34,9 @@ pub(super) struct Durable {
     touched: BTreeSet<String>,
     /// Contents that were promised to be kept, and those nobody can keep.
     owed: BTreeSet<ContentHash>,
+    /// Contents that acknowledged changes displaced: a power cut may take them
+    /// where they have not yet come to the device.
+    displaced: BTreeSet<ContentHash>,
     destroyed: BTreeSet<ContentHash>,
     /// Versions that were acknowledged; nothing once an old copy of the store
     /// was put back.
@@ -236,7 +239,7 @@ impl Durable {
     }
 
     fn acknowledge(&mut self, file: &FileChanged) {
-        self.owed.extend(file.previous_sha256);
+        self.displaced.extend(file.previous_sha256);
         if let Some(versions) = &mut self.versions
             && file.version > 0
         {
@@ -288,6 +291,8 @@ impl Durable {
             items.any(|item| item.path == path && item.new == content)
         })?;
         self.judge_lost_intents(ground)?;
+        self.displaced
+            .retain(|content| ground.disk.object(*content).is_some());
         self.judge_owed(ground)
     }
 
@@ -350,10 +355,9 @@ impl Durable {
     }
 
     fn judge_owed(&self, ground: &Ground<'_>) -> Result<(), Breach> {
-        let lost = self
-            .owed
-            .difference(&self.destroyed)
-            .find(|content| !ground.disk.holds(**content));
+        let mut owed = self.owed.iter().chain(&self.displaced);
+        let lost = owed
+            .find(|content| !self.destroyed.contains(*content) && !ground.disk.holds(**content));
         match lost {
             None => Ok(()),
             Some(content) => {

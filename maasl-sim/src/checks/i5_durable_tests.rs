@@ -1,12 +1,15 @@
 //! Tests of the judge of I5.
 
+use maasl_core::coordinator::io::Response;
 use maasl_core::id::AgentId;
 use maasl_core::lease::command::FinishCommit;
 use maasl_core::lease::outcome::Change;
 use maasl_core::lease::{MemoryRows, Version};
+use maasl_core::refusal::Stale;
 
 use super::*;
-use crate::checks::scene::{Scene, finish, hash, intent, item, receipt, site, token};
+use crate::checks::scene::{ANN, Scene, finish, hash, intent, item, receipt, site, token};
+use crate::observe::RequestNo;
 
 fn begun(files: &[(&str, &str)]) -> (Scene, Durable) {
     let scene = Scene::new(files);
@@ -45,6 +48,10 @@ fn acknowledged() -> (Scene, Durable) {
 
 fn cut(scene: &Scene, judge: &mut Durable) -> Option<&'static str> {
     site(scene.show(judge, &Observation::PowerCut))
+}
+
+fn end(scene: &Scene, judge: &mut Durable) -> Option<&'static str> {
+    site(scene.show(judge, &Observation::Ended { finished: false }))
 }
 
 #[test]
@@ -89,10 +96,40 @@ fn an_acknowledged_version_stays_known() {
 
 #[test]
 fn displaced_contents_are_kept() {
+    let never_kept = || Scene::new(&[("a", "two")]).disk;
+    let (mut scene, mut judge) = acknowledged();
+    scene.disk = never_kept();
+    assert_eq!(end(&scene, &mut judge), Some("kept-lost"));
+    let (mut scene, mut judge) = acknowledged();
+    scene.disk = never_kept();
+    assert_eq!(cut(&scene, &mut judge), None, "a power cut may take it");
+    assert_eq!(end(&scene, &mut judge), None);
     let (mut scene, mut judge) = acknowledged();
     assert_eq!(cut(&scene, &mut judge), None);
-    // The same history on a disk that never kept it.
-    scene.disk = Scene::new(&[("a", "two")]).disk;
+    scene.disk = never_kept();
+    assert_eq!(end(&scene, &mut judge), Some("kept-lost"));
+}
+
+#[test]
+fn what_a_conflict_promised_to_keep_survives_a_power_cut() {
+    let (mut scene, mut judge) = acknowledged();
+    let stale = Stale {
+        path: "a".into(),
+        kept_version: Some(1),
+        ..Stale::default()
+    };
+    let seen = Observation::Answered {
+        agent: ANN,
+        request: RequestNo(2),
+        response: &Response {
+            result: Err(Refusal::StaleVersion(Box::new(stale))),
+            lost: Vec::new(),
+        },
+    };
+    scene.show(&mut judge, &seen).unwrap();
+    assert_eq!(cut(&scene, &mut judge), None);
+    scene.disk.outside("a", None);
+    judge.files.clear();
     assert_eq!(cut(&scene, &mut judge), Some("kept-lost"));
 }
 

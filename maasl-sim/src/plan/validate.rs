@@ -16,6 +16,9 @@ use super::{PLAN_VERSION, Plan};
 /// The longest time a plan can speak of.
 const YEAR_MS: i64 = 366 * 24 * 60 * 60 * 1000;
 
+/// The shortest rest of a process: without one it would do nothing else.
+const HOUSEKEEPING_MS_MIN: u64 = 100;
+
 /// Why a plan cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
@@ -58,6 +61,11 @@ impl Plan {
         let whole = serde_json::to_value(self);
         let whole = whole.expect("a plan has only names, numbers and lists");
         within_limits(&whole, "", "")?;
+        let rests = self.settings.housekeeping_ms;
+        if rests.is_some_and(|ms| ms < HOUSEKEEPING_MS_MIN) {
+            let message = format!("at least {HOUSEKEEPING_MS_MIN} is needed");
+            return Err(wrong("settings.housekeeping_ms", message));
+        }
         let config = self.config();
         config
             .validate()

@@ -97,6 +97,11 @@ impl Client {
         self.calls.front()
     }
 
+    /// How many calls are left, the one at hand included.
+    pub(super) fn calls_left(&self) -> usize {
+        self.calls.len()
+    }
+
     pub(super) fn next_call(&mut self) {
         self.calls.pop_front();
         self.tried = 0;

@@ -83,6 +83,8 @@ pub(crate) enum Own {
     StoreSilent(StepId),
     /// A call of the process's own, as housekeeping makes it.
     Housekeeping(CallId, Box<Call>),
+    /// Housekeeping is due; the number tells an outdated one.
+    House(u64),
 }
 
 /// The end of something that lasts.
