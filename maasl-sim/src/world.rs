@@ -13,7 +13,7 @@ mod gate;
 mod latches;
 
 mod processes;
-mod queue;
+pub mod queue;
 mod server;
 pub mod state;
 mod steps;
@@ -78,7 +78,7 @@ pub struct World<'p> {
     plan: &'p Plan,
     config: Arc<Config>,
     now_ns: u64,
-    queue: Queue,
+    queue: Queue<Event>,
     servers: Vec<Server>,
     clients: Vec<Client>,
     store: Store,
