@@ -15,7 +15,7 @@ mod house;
 mod latches;
 
 mod processes;
-mod queue;
+pub mod queue;
 mod server;
 pub mod state;
 mod steps;
@@ -81,7 +81,7 @@ pub struct World<'p> {
     plan: &'p Plan,
     config: Arc<Config>,
     now_ns: u64,
-    queue: Queue,
+    queue: Queue<Event>,
     servers: Vec<Server>,
     clients: Vec<Client>,
     store: Store,
