@@ -157,6 +157,13 @@ pub enum Observation<'a> {
         /// What is there now.
         after: ContentHash,
     },
+    /// Less was staged than was said to be.
+    Shortened {
+        /// Under which staged name.
+        stage: &'a str,
+        /// What is there.
+        after: ContentHash,
+    },
     /// The machine lost power; the disk is as it will be found.
     PowerCut,
     /// The state directory was put back as it had been.

@@ -31,13 +31,22 @@ fn version(path: &str, number: u64, content: &str) -> Change {
     })
 }
 
+/// Stages `two` for every item.
+fn staged(scene: &mut Scene, items: &[CommitItem]) {
+    for item in items {
+        let bytes = b"two".as_slice().into();
+        scene.disk.stage(&item.stage, bytes, true);
+    }
+}
+
 /// `ann` makes `two` of `one`, is told so, and the displaced content is kept.
 fn acknowledged() -> (Scene, Durable) {
     let (mut scene, mut judge) = begun(&[("a", "one")]);
     let item = item("a", Some("one"), Some("two"));
     let items = core::slice::from_ref(&item);
+    staged(&mut scene, items);
     scene.begin(&mut judge, &intent(items)).unwrap();
-    scene.swap(&mut judge, &item, Some("two")).unwrap();
+    scene.swap(&mut judge, &item, None).unwrap();
     scene.disk.keep(&item.stage, hash("one"));
     scene.rows.apply(version("a", 1, "two"));
     let receipt = receipt(items, 1);
@@ -141,11 +150,7 @@ fn a_set_is_whole_or_absent() {
     ];
     let half = |swaps: usize, end: FinishCommit, outside: bool| {
         let (mut scene, mut judge) = begun(&[("a", "one"), ("b", "one")]);
-        for item in &items {
-            scene
-                .disk
-                .stage(&item.stage, b"two".as_slice().into(), true);
-        }
+        staged(&mut scene, &items);
         scene.begin(&mut judge, &intent(&items)).unwrap();
         for item in &items[..swaps] {
             scene.swap(&mut judge, item, None).unwrap();
@@ -167,6 +172,52 @@ fn a_set_is_whole_or_absent() {
 }
 
 #[test]
+fn of_a_set_only_what_is_short_is_excused() {
+    let items = ["a", "b", "c"].map(|path| item(path, Some("one"), Some("two")));
+    let ends = |swaps: &[usize]| {
+        let (mut scene, mut judge) = begun(&[("a", "one"), ("b", "one"), ("c", "one")]);
+        for (item, content) in items.iter().zip(["two", "two", "t"]) {
+            scene
+                .disk
+                .stage(&item.stage, content.as_bytes().into(), true);
+        }
+        let seen = Observation::Shortened {
+            stage: &items[2].stage,
+            after: hash("t"),
+        };
+        scene.show(&mut judge, &seen).unwrap();
+        scene.begin(&mut judge, &intent(&items)).unwrap();
+        for at in swaps {
+            scene.swap(&mut judge, &items[*at], None).unwrap();
+        }
+        let receipt = receipt(&items, 1);
+        let ended = site(scene.finish(&mut judge, finish(), &receipt));
+        (scene, judge, receipt, ended)
+    };
+    assert_eq!(ends(&[0, 2]).3, Some("half-set"));
+    assert_eq!(ends(&[0, 1]).3, None);
+    let (mut scene, mut judge, receipt, ended) = ends(&[0, 1, 2]);
+    assert_eq!(ended, None);
+    scene.answer(&mut judge, 1, &receipt).unwrap();
+    scene.disk.outside("c", Some(b"one".as_slice().into()));
+    assert_eq!(end(&scene, &mut judge), Some("acknowledged-lost"));
+}
+
+#[test]
+fn nothing_is_begun_that_is_not_staged() {
+    let begins = |owner_dies: bool| {
+        let (scene, mut judge) = begun(&[("a", "one")]);
+        if owner_dies {
+            scene.died(&mut judge, "p-1").unwrap();
+        }
+        let item = item("a", Some("one"), Some("two"));
+        site(scene.begin(&mut judge, &intent(core::slice::from_ref(&item))))
+    };
+    assert_eq!(begins(false), Some("not-staged"));
+    assert_eq!(begins(true), None);
+}
+
+#[test]
 fn the_commits_of_the_dead_are_settled_once_somebody_starts() {
     let left = |starts: bool| {
         let (mut scene, mut judge) = begun(&[("a", "one")]);
@@ -175,6 +226,7 @@ fn the_commits_of_the_dead_are_settled_once_somebody_starts() {
         scene
             .rows
             .apply(Change::PutIntent(Box::new(intent.clone())));
+        staged(&mut scene, &intent.items);
         scene.begin(&mut judge, &intent).unwrap();
         scene.died(&mut judge, "p-1").unwrap();
         scene.show(&mut judge, &Observation::Quiet).unwrap();
@@ -197,9 +249,8 @@ fn a_commit_goes_back_only_if_that_was_decided() {
     let back = |decided: bool| {
         let (mut scene, mut judge) = begun(&[("a", "one")]);
         let item = item("a", Some("one"), Some("two"));
-        let bytes = b"two".as_slice().into();
-        scene.disk.stage(&item.stage, bytes, true);
         let intent = intent(core::slice::from_ref(&item));
+        staged(&mut scene, &intent.items);
         scene.begin(&mut judge, &intent).unwrap();
         scene.swap(&mut judge, &item, None).unwrap();
         if decided {
@@ -238,10 +289,7 @@ fn what_is_said_to_be_undone_is() {
     };
     let ends = |swaps: usize| {
         let (mut scene, mut judge) = begun(&[("a", "one"), ("b", "one")]);
-        for item in &items {
-            let bytes = b"two".as_slice().into();
-            scene.disk.stage(&item.stage, bytes, true);
-        }
+        staged(&mut scene, &items);
         scene.begin(&mut judge, &intent(&items)).unwrap();
         for item in &items[..swaps] {
             scene.swap(&mut judge, item, None).unwrap();
@@ -260,10 +308,7 @@ fn a_set_whose_intent_a_power_cut_took_is_whole_or_absent() {
     ];
     let left = |swaps: usize, known: bool| {
         let (mut scene, mut judge) = begun(&[("a", "one"), ("b", "one")]);
-        for item in &items {
-            let bytes = b"two".as_slice().into();
-            scene.disk.stage(&item.stage, bytes, true);
-        }
+        staged(&mut scene, &items);
         let intent = intent(&items);
         if known {
             scene

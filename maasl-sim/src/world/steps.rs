@@ -331,6 +331,12 @@ impl World<'_> {
                     None => (content, true),
                 };
                 self.disk.stage(&name, content, synced);
+                if let (Some(Doom::Short { .. }), Some(after)) =
+                    (doom, self.disk.hash_staged(&name))
+                {
+                    let stage = &name;
+                    self.observe(&Observation::Shortened { stage, after });
+                }
                 Done::Ok
             }
             Effect::Discard(stages) => {
