@@ -27,11 +27,19 @@
 
 pub mod changes;
 mod codec;
+pub mod conflict;
+mod digest;
 mod key;
+mod node;
 pub mod patch;
+pub mod patches;
+pub mod query;
+mod register;
+mod resolve;
 pub mod seen;
 mod slots;
 pub mod stamp;
+pub mod state;
 mod texts;
 pub mod value;
 

@@ -38,10 +38,6 @@ impl PatchId {
     pub fn parse(text: &str) -> Option<Self> {
         ContentHash::parse(text).map(Self)
     }
-
-    pub(super) const fn of_hash(hash: ContentHash) -> Self {
-        Self(hash)
-    }
 }
 
 impl fmt::Display for PatchId {
@@ -228,6 +224,7 @@ impl Patch {
     }
 
     /// Its operations, in order: removals first.
+    #[must_use]
     pub fn operations(&self) -> impl ExactSizeIterator<Item = Operation<'_>> {
         self.operations.iter().map(|packed| self.unpacked(*packed))
     }
