@@ -26,7 +26,9 @@
 //!   log until it comes.
 
 pub mod changes;
+pub mod checkpoint;
 mod codec;
+mod compact;
 pub mod conflict;
 mod digest;
 mod key;

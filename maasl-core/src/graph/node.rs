@@ -96,6 +96,11 @@ impl Nodes {
         self.all.len()
     }
 
+    /// How many removals there are.
+    pub(super) fn removals_len(&self) -> usize {
+        self.removals.len()
+    }
+
     /// Whether anybody removed it.
     pub(super) fn has_removals(&self, node: u32) -> bool {
         self.all[at(node)].first_removal != NONE

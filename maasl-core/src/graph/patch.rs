@@ -5,7 +5,7 @@
 //! and only if their bytes are, and their id is the hash of these. Leaves to
 //! others: where patches are kept, and what they make of a graph (`state`).
 
-mod bytes;
+pub(super) mod form;
 mod seal;
 
 use core::fmt;
@@ -31,6 +31,10 @@ impl PatchId {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
+    }
+
+    pub(super) const fn of_hash(hash: ContentHash) -> Self {
+        Self(hash)
     }
 
     /// Reads 64 hexadecimal digits.
@@ -66,7 +70,7 @@ impl Header {
         Some(Self { dot, stamp, seen })
     }
 
-    fn check(&self) -> Result<(), Invalid> {
+    pub(super) fn check(&self) -> Result<(), Invalid> {
         let refuse = |field, reason| {
             Err(Invalid {
                 field,
@@ -202,13 +206,13 @@ impl Patch {
 
     /// Reads a patch from its bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Invalid> {
-        bytes::read(bytes)
+        form::read(bytes)
     }
 
     /// The canonical bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        bytes::write(&self.header, &self.texts, &self.operations)
+        form::write(&self.header, &self.texts, &self.operations)
     }
 
     /// The identity of the patch.
@@ -230,8 +234,8 @@ impl Patch {
     }
 
     fn with(header: Header, texts: Texts, operations: Vec<Packed>) -> Result<Self, Invalid> {
-        let bytes = bytes::write(&header, &texts, &operations);
-        bytes::check_size(bytes.len())?;
+        let bytes = form::write(&header, &texts, &operations);
+        form::check_size(bytes.len())?;
         Ok(Self {
             id: PatchId(ContentHash::of(&bytes)),
             header,

@@ -173,6 +173,21 @@ impl Patches {
         }
     }
 
+    /// The header of a patch.
+    pub(super) fn header(&self, patch: u32) -> Header {
+        let known = &self.known[at(patch)];
+        let actor = |n| ActorId::new(self.actors.text(n));
+        let runs = known.seen.iter();
+        Header {
+            dot: Dot {
+                actor: actor(known.actor),
+                counter: known.counter,
+            },
+            stamp: known.stamp,
+            seen: Seen::of_runs(known.newest, runs.map(|(n, run)| (actor(*n), *run))),
+        }
+    }
+
     /// The identity of a patch.
     pub(super) fn id(&self, patch: u32) -> &PatchId {
         &self.known[at(patch)].id

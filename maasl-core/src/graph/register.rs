@@ -109,6 +109,11 @@ impl Registers {
         self.all.len()
     }
 
+    /// How many claims there are.
+    pub(super) fn claims_len(&self) -> usize {
+        self.claims.len()
+    }
+
     /// Makes room for `more` registers with a claim each.
     pub(super) fn reserve(&mut self, more: usize) {
         self.all.reserve(more);

@@ -114,6 +114,18 @@ impl Seen {
         runs.last().map_or(0, |run| run.last)
     }
 
+    /// The set with these runs.
+    pub(super) fn of_runs(newest: Stamp, runs: impl Iterator<Item = (ActorId, Run)>) -> Self {
+        let mut seen = Self {
+            newest,
+            ..Self::default()
+        };
+        for (actor, run) in runs {
+            insert(seen.runs.entry(actor).or_default(), run);
+        }
+        seen
+    }
+
     /// The runs of every actor, in the order of their names.
     pub(super) fn runs(&self) -> impl Iterator<Item = (&ActorId, &[Run])> {
         self.runs

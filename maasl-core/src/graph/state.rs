@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::Tree;
 use super::key;
 use super::node::{Nodes, last};
-use super::patch::{Header, Kind, Packed, Patch, PatchId};
+use super::patch::{Kind, Packed, Patch, PatchId};
 use super::patches::{Patches, Place};
 use super::register::{ABSENT, About, NONE, PRESENT, Register, Registers, Subject};
 use super::seen::Seen;
@@ -66,17 +66,10 @@ pub(super) struct Dirty {
     pub(super) swept: Vec<u32>,
 }
 
-/// The numbers that the texts of one patch have in the graph.
-struct Numbers<'p> {
+/// The numbers that the texts of a patch have in the graph.
+pub(super) struct Numbers<'p> {
     theirs: &'p Texts,
     texts: Vec<u32>,
-}
-
-/// A patch, or what is left of one.
-pub(super) struct Part<'p> {
-    pub(super) id: PatchId,
-    pub(super) header: &'p Header,
-    pub(super) texts: &'p Texts,
 }
 
 impl Graph {
@@ -91,13 +84,16 @@ impl Graph {
         let mut dirty = Dirty::default();
         let mut new = 0;
         for patch in patches {
-            let part = Part {
-                id: patch.id(),
-                header: patch.header(),
-                texts: &patch.texts,
+            let Some(n) = self.patches.add(patch.id(), patch.header()) else {
+                continue;
             };
-            let operations = (0..).zip(patch.operations.iter().copied());
-            new += u64::from(self.take(&part, operations, [].into_iter(), &mut dirty));
+            new += 1;
+            let numbers = self.numbers(&patch.texts);
+            self.registers.reserve(patch.operations.len());
+            for (index, operation) in (0..).zip(&patch.operations) {
+                let place = Place { patch: n, index };
+                self.apply(place, *operation, &numbers, &mut dirty);
+            }
         }
         self.settle(dirty, new)
     }
@@ -133,33 +129,8 @@ impl Graph {
         self.patches.len()
     }
 
-    /// Takes in a patch, with its operations and marks by their places in it.
-    /// Returns whether it is new.
-    pub(super) fn take(
-        &mut self,
-        part: &Part,
-        operations: impl Iterator<Item = (u32, Packed)>,
-        marks: impl Iterator<Item = (u32, u32)>,
-        dirty: &mut Dirty,
-    ) -> bool {
-        let Some(patch) = self.patches.add(part.id, part.header) else {
-            return false;
-        };
-        let numbers = self.numbers(part.texts);
-        self.registers.reserve(operations.size_hint().0);
-        for (index, operation) in operations {
-            self.apply(Place { patch, index }, operation, &numbers, dirty);
-        }
-        for (index, node) in marks {
-            let node = self.node(node, &numbers);
-            let place = Place { patch, index };
-            self.nodes.mark(node, place);
-            self.update(node, place, dirty);
-        }
-        true
-    }
-
-    fn numbers<'p>(&mut self, theirs: &'p Texts) -> Numbers<'p> {
+    /// Gives the texts of a patch their numbers.
+    pub(super) fn numbers<'p>(&mut self, theirs: &'p Texts) -> Numbers<'p> {
         self.texts.reserve(theirs);
         let texts = (0..number(theirs.len()))
             .map(|n| self.texts.intern_keyed(theirs.text(n), theirs.key(n)))
@@ -167,7 +138,14 @@ impl Graph {
         Numbers { theirs, texts }
     }
 
-    fn apply(&mut self, place: Place, operation: Packed, numbers: &Numbers, dirty: &mut Dirty) {
+    /// Takes in an operation of a patch that was taken in.
+    pub(super) fn apply(
+        &mut self,
+        place: Place,
+        operation: Packed,
+        numbers: &Numbers,
+        dirty: &mut Dirty,
+    ) {
         let [a, b, c] = operation.parts;
         let node = self.node(a, numbers);
         match operation.kind {
@@ -196,7 +174,7 @@ impl Graph {
     }
 
     /// The node whose id is the text `n` of a patch.
-    fn node(&mut self, n: u32, numbers: &Numbers) -> u32 {
+    pub(super) fn node(&mut self, n: u32, numbers: &Numbers) -> u32 {
         let id = numbers.texts[at(n)];
         if let Some(node) = self.nodes.with_id(id) {
             return node;
@@ -315,7 +293,7 @@ impl Graph {
     }
 
     /// Tells the removals of a node of an update of it.
-    fn update(&mut self, node: u32, place: Place, dirty: &mut Dirty) {
+    pub(super) fn update(&mut self, node: u32, place: Place, dirty: &mut Dirty) {
         if !self.nodes.has_removals(node) {
             return;
         }

@@ -1,5 +1,6 @@
 //! The laws of merging.
 
+use maasl_core::graph::checkpoint::Checkpoint;
 use maasl_core::graph::patch::Patch;
 use maasl_core::graph::state::Graph;
 use proptest::prelude::*;
@@ -85,6 +86,51 @@ proptest! {
         let patches = patches(&steps);
         prop_assume!(!patches.is_empty());
         prop_assert_eq!(show(&deliver(&patches, &delivery)), show(&built(&patches)));
+    }
+
+    /// Some patches, compacted again and again on the way; then all of them, those
+    /// that were compacted away too.
+    #[test]
+    fn compaction_does_not_show(steps in histories(60), delivery in deliveries(), stops: u64) {
+        let patches = patches(&steps);
+        prop_assume!(!patches.is_empty());
+        let mut graph = Graph::new();
+        for (n, pick) in delivery.0.iter().enumerate() {
+            graph.merge(std::slice::from_ref(&patches[pick % patches.len()]));
+            match stops.rotate_right(n as u32) & 7 {
+                0 => {
+                    graph.compact();
+                }
+                1 => {
+                    let bytes = graph.checkpoint().to_bytes();
+                    graph = Graph::new();
+                    graph.absorb(&Checkpoint::from_bytes(&bytes).unwrap());
+                }
+                _ => {}
+            }
+        }
+        graph.merge(&patches);
+        prop_assert_eq!(show(&graph), show(&built(&patches)));
+        graph.compact();
+        prop_assert_eq!(show(&graph), show(&built(&patches)));
+    }
+
+    /// Two graphs that know and forgot different things, brought together.
+    #[test]
+    fn checkpoints_merge_like_patches(steps in histories(60), here: u64, there: u64) {
+        let patches = patches(&steps);
+        let some = |bits: u64| {
+            let is_set = |n: &usize| bits.rotate_right(*n as u32) & 1 == 1;
+            let some = (0..patches.len()).filter(is_set).map(|n| patches[n].clone());
+            some.collect::<Vec<Patch>>()
+        };
+        let (here, there) = (some(here), some(there));
+        let mut graph = built(&here);
+        graph.compact();
+        graph.absorb(&built(&there).checkpoint());
+        let both = built(&[here, there].concat());
+        prop_assert_eq!(show(&graph), show(&both));
+        prop_assert_eq!(graph.seen(), both.seen());
     }
 
     #[test]

@@ -66,21 +66,21 @@ pub(super) fn check_size(bytes: usize) -> Result<(), Invalid> {
         })
 }
 
-pub(in super::super) fn write_header(writer: &mut Writer, header: &Header) {
+pub(in crate::graph) fn write_header(writer: &mut Writer, header: &Header) {
     writer.text(header.dot.actor.as_str());
     writer.u64(header.dot.counter);
     writer.u64(header.stamp.number());
     writer.text(&header.seen.to_string());
 }
 
-pub(in super::super) fn write_texts(writer: &mut Writer, texts: &Texts) {
+pub(in crate::graph) fn write_texts(writer: &mut Writer, texts: &Texts) {
     writer.u32(number(texts.len()));
     for text in texts.iter() {
         writer.text(text);
     }
 }
 
-pub(in super::super) fn write_operation(writer: &mut Writer, operation: Packed) {
+pub(in crate::graph) fn write_operation(writer: &mut Writer, operation: Packed) {
     writer.u8(operation.kind as u8);
     for part in &operation.parts[..operation.kind.parts()] {
         writer.u32(*part);
@@ -96,7 +96,7 @@ fn read_parts(bytes: &[u8]) -> Option<(Header, Texts, Vec<Packed>)> {
     reader.is_at_end().then_some((header, texts, operations))
 }
 
-pub(in super::super) fn read_header(reader: &mut Reader) -> Option<Header> {
+pub(in crate::graph) fn read_header(reader: &mut Reader) -> Option<Header> {
     let dot = Dot {
         actor: ActorId::new(reader.text()?),
         counter: reader.u64()?,
@@ -106,7 +106,7 @@ pub(in super::super) fn read_header(reader: &mut Reader) -> Option<Header> {
     Some(Header { dot, stamp, seen })
 }
 
-pub(in super::super) fn read_texts(reader: &mut Reader) -> Option<Texts> {
+pub(in crate::graph) fn read_texts(reader: &mut Reader) -> Option<Texts> {
     let mut texts = Texts::default();
     for n in 0..reader.u32()? {
         if texts.intern(reader.text()?) != n {
@@ -142,7 +142,7 @@ fn read_operations(reader: &mut Reader, texts: &Texts) -> Option<Vec<Packed>> {
         .then_some(operations)
 }
 
-pub(in super::super) fn read_operation(reader: &mut Reader, texts: &Texts) -> Option<Packed> {
+pub(in crate::graph) fn read_operation(reader: &mut Reader, texts: &Texts) -> Option<Packed> {
     let kind = *Kind::ALL.get(usize::from(reader.u8()?))?;
     let mut parts = [0; 3];
     for part in &mut parts[..kind.parts()] {
