@@ -52,9 +52,9 @@ pub struct NotACheckpoint;
 impl Graph {
     /// Merges the patches of a checkpoint.
     pub fn absorb(&mut self, checkpoint: &Checkpoint) -> Merged {
-        let mut dirty = Dirty::default();
+        let mut dirty = Dirty::after(number(self.nodes.len()));
         let mut new = 0;
-        let numbers = self.numbers(&checkpoint.texts);
+        let mut numbers = self.numbers(&checkpoint.texts);
         for remnant in &checkpoint.remnants {
             let Some(patch) = self.patches.add(remnant.id, &remnant.header) else {
                 continue;
@@ -65,10 +65,10 @@ impl Graph {
                     patch,
                     index: *index,
                 };
-                self.apply(place, *operation, &numbers, &mut dirty);
+                self.apply(place, *operation, &mut numbers, &mut dirty);
             }
             for (index, node) in &remnant.marks {
-                let node = self.node(*node, &numbers);
+                let node = self.node(*node, &mut numbers);
                 let place = Place {
                     patch,
                     index: *index,

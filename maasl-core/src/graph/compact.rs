@@ -182,7 +182,7 @@ impl<'g> Harvest<'g> {
     }
 
     fn id(&mut self, node: u32) -> u32 {
-        self.text(self.graph.nodes.get(node).id)
+        self.text(self.graph.nodes.id(node))
     }
 
     fn text(&mut self, n: u32) -> u32 {

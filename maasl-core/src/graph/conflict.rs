@@ -119,9 +119,9 @@ impl Graph {
             About::Edge if subject.node != subject.other => &ends[..],
             _ => &ends[..1],
         };
-        let missing = needed.iter().filter(|node| !self.is_visible(**node));
+        let missing = needed.iter().filter(|node| !self.nodes.is_visible(**node));
         missing
-            .map(|node| self.texts.text(self.nodes.get(*node).id))
+            .map(|node| self.texts.text(self.nodes.id(*node)))
             .collect()
     }
 

@@ -9,7 +9,8 @@
 //! that a leaf has few even in a large graph. The hash of a leaf is that of its
 //! registers that show or conflict, in the order of key and name; 256 leaves make
 //! a group, and the groups make the digest. What is empty is not hashed, so a
-//! small graph is cheap too.
+//! small graph is cheap too. Texts go in by their own hashes, which are made once:
+//! a leaf then needs no text, and no text is hashed for each edge it is part of.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -23,6 +24,8 @@ use super::patches::Place;
 use super::register::{ABSENT, About, NONE, PRESENT};
 use super::resolve::{Loss, Why};
 use super::state::Graph;
+use super::texts::Texts;
+use super::{at, number};
 use crate::id::ContentHash;
 
 const DOMAIN: &[u8] = b"maasl graph 1\n";
@@ -30,31 +33,26 @@ const WIDTH: usize = 256;
 
 type Hash = [u8; 32];
 
-/// The hashes of leaves, groups and the whole.
+/// The hashes of texts, leaves, groups and the whole.
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
     /// None until a register falls into it.
     groups: Vec<Option<Box<Group>>>,
-    /// Groups with leaves to hash again.
-    touched: Vec<u8>,
+    /// The next register in the same leaf, by register.
+    next: Vec<u32>,
+    /// The hashes of texts, by their numbers.
+    texts: Vec<Hash>,
     whole: ContentHash,
 }
 
 #[derive(Clone, Debug)]
 struct Group {
-    leaves: [Leaf; WIDTH],
-    /// Leaves to hash again.
-    touched: Vec<u8>,
-    /// None if it has nothing to hash.
-    hash: Option<Hash>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Leaf {
-    /// The first of its registers.
-    first: u32,
-    is_touched: bool,
-    /// None if it has nothing to hash.
+    /// The first register of each leaf.
+    first: [u32; WIDTH],
+    /// Leaves to hash again, a bit for each.
+    touched: [u64; WIDTH / 64],
+    /// None for what has nothing to hash.
+    leaves: [Option<Hash>; WIDTH],
     hash: Option<Hash>,
 }
 
@@ -62,7 +60,8 @@ impl Default for Tree {
     fn default() -> Self {
         Self {
             groups: vec![None; WIDTH],
-            touched: Vec::new(),
+            next: Vec::new(),
+            texts: Vec::new(),
             whole: ContentHash::of(DOMAIN),
         }
     }
@@ -74,41 +73,80 @@ impl Tree {
         self.whole
     }
 
-    /// Puts a register into its leaf. Returns the one that was first there.
-    pub(super) fn link(&mut self, key: u64, register: u32) -> u32 {
+    /// Puts the next register into its leaf.
+    pub(super) fn link(&mut self, key: u64) {
         let [group, leaf] = place_of(key);
-        let group = self.groups[usize::from(group)].get_or_insert_with(Group::boxed);
-        let first = &mut group.leaves[usize::from(leaf)].first;
-        core::mem::replace(first, register)
+        let group = self.groups[group].get_or_insert_with(Group::boxed);
+        let next = core::mem::replace(&mut group.first[leaf], number(self.next.len()));
+        self.next.push(next);
     }
 
     /// Has the leaf of a register hashed again at the next refresh.
     pub(super) fn touch(&mut self, key: u64) {
-        let [group_place, leaf_place] = place_of(key);
-        let Some(group) = &mut self.groups[usize::from(group_place)] else {
+        let [group, leaf] = place_of(key);
+        if let Some(group) = &mut self.groups[group] {
+            group.touched[leaf / 64] |= 1 << (leaf % 64);
+        }
+    }
+
+    /// Makes room for `more` registers.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.next.reserve(more);
+    }
+
+    fn learn(&mut self, texts: &Texts) {
+        for n in self.texts.len()..texts.len() {
+            let text = texts.text(number(n));
+            self.texts.push(Sha256::digest(text).into());
+        }
+    }
+
+    /// The registers of a leaf.
+    fn registers(&self, group: usize, leaf: usize) -> impl Iterator<Item = u32> {
+        let group = self.groups[group].as_ref();
+        let first = group.map_or(NONE, |group| group.first[leaf]);
+        let some = |n: u32| (n != NONE).then_some(n);
+        core::iter::successors(some(first), move |n| some(self.next[at(*n)]))
+    }
+
+    /// The leaves of a group that are to be hashed again.
+    fn touched(&self, group: usize) -> impl Iterator<Item = usize> {
+        let touched = self.groups[group].as_ref().map(|group| group.touched);
+        let is_touched = move |leaf: &usize| {
+            touched.is_some_and(|touched| touched[leaf / 64] >> (leaf % 64) & 1 == 1)
+        };
+        (0..WIDTH).filter(is_touched)
+    }
+
+    /// Takes down the hashes of leaves of a group.
+    fn set_leaves(&mut self, group: usize, hashes: &[(usize, Option<Hash>)]) {
+        let Some(group) = &mut self.groups[group] else {
             return;
         };
-        let leaf = &mut group.leaves[usize::from(leaf_place)];
-        if core::mem::replace(&mut leaf.is_touched, true) {
+        if hashes.is_empty() {
             return;
         }
-        if group.touched.is_empty() {
-            self.touched.push(group_place);
+        for (leaf, hash) in hashes {
+            group.leaves[*leaf] = *hash;
         }
-        group.touched.push(leaf_place);
+        group.touched = [0; WIDTH / 64];
+        group.hash = hash_some(b"", group.leaves.iter().map(Option::as_ref), b"");
+    }
+
+    fn set_whole(&mut self, after: &[u8]) {
+        let groups = self.groups.iter();
+        let hashes = groups.map(|group| group.as_ref().and_then(|group| group.hash.as_ref()));
+        let whole = hash_some(DOMAIN, hashes, after);
+        self.whole = whole.map_or_else(|| ContentHash::of(DOMAIN), ContentHash::from_bytes);
     }
 }
 
 impl Group {
     fn boxed() -> Box<Self> {
-        let leaf = Leaf {
-            first: NONE,
-            is_touched: false,
-            hash: None,
-        };
         Box::new(Self {
-            leaves: [leaf; WIDTH],
-            touched: Vec::new(),
+            first: [NONE; WIDTH],
+            touched: [0; WIDTH / 64],
+            leaves: [None; WIDTH],
             hash: None,
         })
     }
@@ -117,45 +155,38 @@ impl Group {
 impl Graph {
     /// Brings the digest up to date.
     pub(super) fn refresh_digest(&mut self) {
-        let mut tree = core::mem::take(&mut self.tree);
+        self.tree.learn(&self.texts);
         let mut scratch = Scratch::default();
-        for group_place in core::mem::take(&mut tree.touched) {
-            let Some(group) = &mut tree.groups[usize::from(group_place)] else {
-                continue;
-            };
-            for leaf_place in core::mem::take(&mut group.touched) {
-                let leaf = &mut group.leaves[usize::from(leaf_place)];
-                leaf.is_touched = false;
-                leaf.hash = self.hash_leaf(leaf.first, &mut scratch);
+        let mut hashes = Vec::with_capacity(WIDTH);
+        for group in 0..WIDTH {
+            hashes.clear();
+            for leaf in self.tree.touched(group) {
+                hashes.push((leaf, self.hash_leaf(group, leaf, &mut scratch)));
             }
-            group.hash = hash_some(b"", group.leaves.iter().map(|leaf| leaf.hash.as_ref()), b"");
+            self.tree.set_leaves(group, &hashes);
         }
-        let groups = tree.groups.iter();
-        let hashes = groups.map(|group| group.as_ref().and_then(|group| group.hash.as_ref()));
-        let whole = hash_some(DOMAIN, hashes, &self.shared_bytes());
-        tree.whole = whole.map_or_else(|| ContentHash::of(DOMAIN), ContentHash::from_bytes);
-        self.tree = tree;
+        let shared = self.shared_bytes();
+        self.tree.set_whole(&shared);
     }
 
-    fn hash_leaf(&self, first: u32, scratch: &mut Scratch) -> Option<Hash> {
-        scratch.registers.clear();
-        scratch.writer.clear();
-        for register in self.chain(first, |register| register.next_in_leaf) {
-            let looked_at = self.registers.get(register);
-            if looked_at.shown != ABSENT || looked_at.conflicts > 0 {
-                scratch.registers.push((looked_at.key, register));
+    fn hash_leaf(&self, group: usize, leaf: usize, scratch: &mut Scratch) -> Option<Hash> {
+        let Scratch { registers, writer } = scratch;
+        registers.clear();
+        writer.clear();
+        for n in self.tree.registers(group, leaf) {
+            let register = self.registers.get(n);
+            if register.shown != ABSENT || register.conflicts > 0 {
+                registers.push((register.key, n));
             }
         }
-        if scratch.registers.is_empty() {
+        if registers.is_empty() {
             return None;
         }
-        scratch
-            .registers
-            .sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.order_names(a.1, b.1)));
-        for (_, register) in &scratch.registers {
-            self.write_register(*register, &mut scratch.writer);
+        registers.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.order_names(a.1, b.1)));
+        for (_, register) in registers.iter() {
+            self.write_register(*register, writer);
         }
-        Some(Sha256::digest(scratch.writer.as_slice()).into())
+        Some(Sha256::digest(writer.as_slice()).into())
     }
 
     fn order_names(&self, one: u32, other: u32) -> Ordering {
@@ -165,7 +196,7 @@ impl Graph {
     /// The texts that name a register.
     pub(super) fn name_of(&self, register: u32) -> (About, [&str; 3]) {
         let subject = self.registers.get(register).subject;
-        let id = |node: u32| self.texts.text(self.nodes.get(node).id);
+        let id = |node: u32| self.texts.text(self.nodes.id(node));
         let names = match subject.about {
             About::Node => [id(subject.node), "", ""],
             About::Property => [id(subject.node), self.texts.text(subject.name), ""],
@@ -179,16 +210,15 @@ impl Graph {
     }
 
     fn write_register(&self, n: u32, writer: &mut Writer) {
-        let (about, names) = self.name_of(n);
         let register = self.registers.get(n);
-        writer.u8(about as u8);
-        let parts = match about {
-            About::Node => 1,
-            About::Property => 2,
-            About::Edge => 3,
-        };
-        for name in &names[..parts] {
-            writer.text(name);
+        let subject = register.subject;
+        writer.u8(subject.about as u8);
+        self.write_text(self.nodes.id(subject.node), writer);
+        if subject.about != About::Node {
+            self.write_text(subject.name, writer);
+        }
+        if subject.about == About::Edge {
+            self.write_text(self.nodes.id(subject.other), writer);
         }
         self.write_value(register.shown, writer);
         writer.u32(register.conflicts);
@@ -197,6 +227,11 @@ impl Graph {
                 self.write_loss(&loss, n, writer);
             }
         }
+    }
+
+    /// Writes the hash of a text for it.
+    fn write_text(&self, n: u32, writer: &mut Writer) {
+        writer.bytes(&self.tree.texts[at(n)]);
     }
 
     fn write_loss(&self, loss: &Loss, register: u32, writer: &mut Writer) {
@@ -228,7 +263,7 @@ impl Graph {
             PRESENT => writer.u8(1),
             text => {
                 writer.u8(2);
-                writer.text(self.texts.text(text));
+                self.write_text(text, writer);
             }
         }
     }
@@ -255,9 +290,9 @@ struct Scratch {
 }
 
 /// The group and the leaf of a key.
-fn place_of(key: u64) -> [u8; 2] {
+fn place_of(key: u64) -> [usize; 2] {
     let [.., group, leaf] = key.to_be_bytes();
-    [group, leaf]
+    [group, leaf].map(usize::from)
 }
 
 /// The hash of hashes with their places, if there is anything to hash.

@@ -1,31 +1,31 @@
 //! Nodes: what hangs on a node, and the removals of it.
 //!
-//! Owns: one record for each node that any patch names, and for each of its
+//! Owns: what there is of each node that any patch names, and for each of its
 //! removals whether somebody updated the node without knowing. Promises: such a
 //! removal has no effect, from then on and for ever, and names the last of those
 //! updates. Leaves to others: additions (`register`), and what shows (`resolve`).
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::patches::{Patches, Place};
 use super::register::NONE;
 use super::{at, number};
 
-/// A node that some patch names.
+/// What hangs on a node.
 #[derive(Clone, Debug)]
-pub(super) struct NodeState {
-    /// The key of its id.
-    pub(super) key: u64,
-    /// The text of its id.
-    pub(super) id: u32,
-    /// The register of its being there.
-    pub(super) register: u32,
+pub(super) struct Hanging {
     /// The first of its properties and of the edges from it.
     pub(super) first_out: u32,
     /// The first of the edges to it.
     pub(super) first_in: u32,
-    first_removal: u32,
-    first_mark: u32,
+}
+
+/// What is known of a node at a glance.
+#[derive(Clone, Copy, Debug, Default)]
+struct Glance {
+    is_visible: bool,
+    has_removals: bool,
 }
 
 /// An operation that removes a node.
@@ -50,9 +50,16 @@ struct Mark {
 /// All nodes, by number.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Nodes {
-    all: Vec<NodeState>,
     /// The nodes by the texts that are their ids.
     by_id: Vec<u32>,
+    /// The texts of their ids.
+    ids: Vec<u32>,
+    /// The registers of their being there.
+    registers: Vec<u32>,
+    glances: Vec<Glance>,
+    hanging: Vec<Hanging>,
+    /// The first removal and the first mark of each node that has any.
+    first: BTreeMap<u32, [u32; 2]>,
     removals: Vec<Removal>,
     marks: Vec<Mark>,
 }
@@ -64,36 +71,54 @@ impl Nodes {
         node.filter(|node| *node != NONE)
     }
 
-    /// Takes in a node.
-    pub(super) fn add(&mut self, id: u32, key: u64, register: u32) {
+    /// Takes in a node, under the next number.
+    pub(super) fn add(&mut self, id: u32, register: u32) {
         if self.by_id.len() <= at(id) {
             self.by_id.resize(at(id) + 1, NONE);
         }
-        self.by_id[at(id)] = number(self.all.len());
-        self.all.push(NodeState {
-            key,
-            id,
-            register,
+        self.by_id[at(id)] = number(self.ids.len());
+        self.ids.push(id);
+        self.registers.push(register);
+        self.glances.push(Glance::default());
+        self.hanging.push(Hanging {
             first_out: NONE,
             first_in: NONE,
-            first_removal: NONE,
-            first_mark: NONE,
         });
     }
 
-    /// The node with a number.
-    pub(super) fn get(&self, node: u32) -> &NodeState {
-        &self.all[at(node)]
+    /// The text of the id of a node.
+    pub(super) fn id(&self, node: u32) -> u32 {
+        self.ids[at(node)]
     }
 
-    /// The node with a number.
-    pub(super) fn get_mut(&mut self, node: u32) -> &mut NodeState {
-        &mut self.all[at(node)]
+    /// The register of a node's being there.
+    pub(super) fn register(&self, node: u32) -> u32 {
+        self.registers[at(node)]
+    }
+
+    /// Whether a node is there.
+    pub(super) fn is_visible(&self, node: u32) -> bool {
+        self.glances[at(node)].is_visible
+    }
+
+    /// Notes whether a node is there.
+    pub(super) fn set_visible(&mut self, node: u32, is_visible: bool) {
+        self.glances[at(node)].is_visible = is_visible;
+    }
+
+    /// What hangs on a node.
+    pub(super) fn hanging(&self, node: u32) -> &Hanging {
+        &self.hanging[at(node)]
+    }
+
+    /// What hangs on a node.
+    pub(super) fn hanging_mut(&mut self, node: u32) -> &mut Hanging {
+        &mut self.hanging[at(node)]
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.all.len()
+        self.ids.len()
     }
 
     /// How many removals there are.
@@ -103,12 +128,12 @@ impl Nodes {
 
     /// Whether anybody removed it.
     pub(super) fn has_removals(&self, node: u32) -> bool {
-        self.all[at(node)].first_removal != NONE
+        self.glances[at(node)].has_removals
     }
 
     /// The removals of a node.
     pub(super) fn removals(&self, node: u32) -> impl Iterator<Item = Removal> {
-        let mut link = self.all[at(node)].first_removal;
+        let [mut link, _] = self.first_of(node);
         core::iter::from_fn(move || {
             let removal = *self.removals.get(at(link))?;
             link = removal.next;
@@ -133,7 +158,9 @@ impl Nodes {
         is_overwritten: bool,
     ) {
         let link = number(self.removals.len());
-        let next = core::mem::replace(&mut self.all[at(node)].first_removal, link);
+        let [first, _] = self.first.entry(node).or_insert([NONE; 2]);
+        let next = core::mem::replace(first, link);
+        self.glances[at(node)].has_removals = true;
         self.removals.push(Removal {
             place,
             beaten_by,
@@ -165,13 +192,14 @@ impl Nodes {
     /// Keeps in mind that a dropped operation updated a node.
     pub(super) fn mark(&mut self, node: u32, place: Place) {
         let link = number(self.marks.len());
-        let next = core::mem::replace(&mut self.all[at(node)].first_mark, link);
+        let [_, first] = self.first.entry(node).or_insert([NONE; 2]);
+        let next = core::mem::replace(first, link);
         self.marks.push(Mark { place, next });
     }
 
     /// The dropped operations that updated a node.
     pub(super) fn marks(&self, node: u32) -> impl Iterator<Item = Place> {
-        let mut link = self.all[at(node)].first_mark;
+        let [_, mut link] = self.first_of(node);
         core::iter::from_fn(move || {
             let mark = *self.marks.get(at(link))?;
             link = mark.next;
@@ -179,8 +207,12 @@ impl Nodes {
         })
     }
 
+    fn first_of(&self, node: u32) -> [u32; 2] {
+        self.first.get(&node).copied().unwrap_or([NONE; 2])
+    }
+
     fn each_removal(&mut self, node: u32, mut with: impl FnMut(&mut Removal)) {
-        let mut link = self.all[at(node)].first_removal;
+        let [mut link, _] = self.first_of(node);
         while let Some(removal) = self.removals.get_mut(at(link)) {
             with(removal);
             link = removal.next;

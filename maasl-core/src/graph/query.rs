@@ -66,11 +66,11 @@ impl Graph {
 
     fn visible(&self, id: &str) -> Option<u32> {
         let node = self.nodes.with_id(self.texts.find(id)?)?;
-        self.is_visible(node).then_some(node)
+        self.nodes.is_visible(node).then_some(node)
     }
 
     fn visible_nodes(&self) -> impl Iterator<Item = u32> {
-        (0..number(self.nodes.len())).filter(|node| self.is_visible(*node))
+        (0..number(self.nodes.len())).filter(|node| self.nodes.is_visible(*node))
     }
 
     fn all_nodes(&self, max: usize) -> (BTreeSet<u32>, bool) {
@@ -123,7 +123,7 @@ impl Graph {
     }
 
     fn id_of(&self, node: u32) -> &str {
-        self.texts.text(self.nodes.get(node).id)
+        self.texts.text(self.nodes.id(node))
     }
 
     fn answer(&self, among: &BTreeSet<u32>, edges_max: usize) -> Answer {
@@ -152,8 +152,8 @@ impl Graph {
 
     /// The properties of a node and the edges from it that show.
     fn shown_from(&self, node: u32) -> impl Iterator<Item = u32> {
-        let first = self.nodes.get(node).first_out;
-        self.chain(first, |register| register.next_out)
+        let first = self.nodes.hanging(node).first_out;
+        self.chain(first, |links| links.next_out)
             .filter(|register| self.registers.get(*register).shown != NONE)
     }
 

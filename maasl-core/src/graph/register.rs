@@ -39,25 +39,29 @@ pub(super) struct Subject {
     pub(super) other: u32,
 }
 
-/// What is claimed of a node, an edge or a property.
+/// A node, an edge or a property. Kept small, since most of a merge goes through
+/// all of them in an order of its own.
 #[derive(Clone, Debug)]
 pub(super) struct Register {
     pub(super) key: u64,
     pub(super) subject: Subject,
-    /// The claims that no other claim overwrites.
-    pub(super) heads: u32,
-    /// The claims that another one overwrites.
-    pub(super) old: u32,
-    /// The next register of the same node (the source of an edge).
-    pub(super) next_out: u32,
-    /// The next edge with the same target.
-    pub(super) next_in: u32,
-    /// The next register in the same leaf of the digest.
-    pub(super) next_in_leaf: u32,
     /// What shows: the text of a value, [`PRESENT`] or [`ABSENT`].
     pub(super) shown: u32,
     /// How many conflicts it is in.
     pub(super) conflicts: u32,
+}
+
+/// Where a register leads.
+#[derive(Clone, Debug)]
+pub(super) struct Links {
+    /// The claims that no other claim overwrites.
+    heads: u32,
+    /// The claims that another one overwrites.
+    old: u32,
+    /// The next register of the same node (the source of an edge).
+    pub(super) next_out: u32,
+    /// The next edge with the same target.
+    pub(super) next_in: u32,
     /// Whether it is to be looked at again.
     pub(super) is_dirty: bool,
     /// Whether it is on the list of those with conflicts.
@@ -77,6 +81,7 @@ pub(super) struct Claim {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Registers {
     all: Vec<Register>,
+    links: Vec<Links>,
     slots: Slots,
     claims: Vec<Claim>,
 }
@@ -90,7 +95,13 @@ impl Registers {
         if let Some(found) = self.slots.find_or_insert(key, next, is_it) {
             return (found, false);
         }
-        self.all.push(Register::new(key, subject));
+        self.all.push(Register {
+            key,
+            subject,
+            shown: ABSENT,
+            conflicts: 0,
+        });
+        self.links.push(Links::default());
         (next, true)
     }
 
@@ -102,6 +113,16 @@ impl Registers {
     /// The register with a number.
     pub(super) fn get_mut(&mut self, n: u32) -> &mut Register {
         &mut self.all[at(n)]
+    }
+
+    /// Where the register with a number leads.
+    pub(super) fn links(&self, n: u32) -> &Links {
+        &self.links[at(n)]
+    }
+
+    /// Where the register with a number leads.
+    pub(super) fn links_mut(&mut self, n: u32) -> &mut Links {
+        &mut self.links[at(n)]
     }
 
     /// How many there are.
@@ -117,36 +138,37 @@ impl Registers {
     /// Makes room for `more` registers with a claim each.
     pub(super) fn reserve(&mut self, more: usize) {
         self.all.reserve(more);
+        self.links.reserve(more);
         self.claims.reserve(more);
         self.slots.reserve(more);
     }
 
     /// Puts a claim on a register, where its patch had none with this place.
     pub(super) fn claim(&mut self, n: u32, place: Place, value: u32, patches: &Patches) {
-        if self.all[at(n)].heads == NONE {
-            self.all[at(n)].heads = self.push(place, value, NONE);
+        if self.links[at(n)].heads == NONE {
+            self.links[at(n)].heads = self.push(place, value, NONE);
             return;
         }
         let is_overwritten = self.is_overwritten(n, place, patches);
         self.retire(n, place, patches);
         let link = self.push(place, value, NONE);
-        let register = &mut self.all[at(n)];
+        let links = &mut self.links[at(n)];
         let list = if is_overwritten {
-            &mut register.old
+            &mut links.old
         } else {
-            &mut register.heads
+            &mut links.heads
         };
         self.claims[at(link)].next = core::mem::replace(list, link);
     }
 
     /// The claims on a register that no other claim overwrites.
     pub(super) fn heads(&self, n: u32) -> Chain<'_> {
-        self.chain(self.all[at(n)].heads)
+        self.chain(self.links[at(n)].heads)
     }
 
     /// The claims on a register that another one overwrites.
     pub(super) fn old(&self, n: u32) -> Chain<'_> {
-        self.chain(self.all[at(n)].old)
+        self.chain(self.links[at(n)].old)
     }
 
     /// All claims on a register.
@@ -167,14 +189,14 @@ impl Registers {
 
     /// Moves the heads that the author of `place` had seen to the old claims.
     fn retire(&mut self, n: u32, place: Place, patches: &Patches) {
-        let mut link = core::mem::replace(&mut self.all[at(n)].heads, NONE);
+        let mut link = core::mem::replace(&mut self.links[at(n)].heads, NONE);
         while link != NONE {
             let claim = self.claims[at(link)];
-            let register = &mut self.all[at(n)];
+            let links = &mut self.links[at(n)];
             let list = if patches.has_seen(place, claim.place) {
-                &mut register.old
+                &mut links.old
             } else {
-                &mut register.heads
+                &mut links.heads
             };
             self.claims[at(link)].next = core::mem::replace(list, link);
             link = claim.next;
@@ -194,18 +216,13 @@ impl Registers {
     }
 }
 
-impl Register {
-    fn new(key: u64, subject: Subject) -> Self {
+impl Default for Links {
+    fn default() -> Self {
         Self {
-            key,
-            subject,
             heads: NONE,
             old: NONE,
             next_out: NONE,
             next_in: NONE,
-            next_in_leaf: NONE,
-            shown: ABSENT,
-            conflicts: 0,
             is_dirty: false,
             is_listed: false,
         }

@@ -80,18 +80,16 @@ impl Graph {
         }
     }
 
-    /// Whether a node is there.
-    pub(super) fn is_visible(&self, node: u32) -> bool {
-        let register = self.nodes.get(node).register;
-        self.registers.get(register).shown == PRESENT
-    }
-
     fn settle_node(&mut self, register: u32, dirty: &mut Dirty, merged: &mut Merged) {
         let (before, after) = self.show(register);
         if before == after {
             return;
         }
-        dirty.swept.push(self.registers.get(register).subject.node);
+        let node = self.registers.get(register).subject.node;
+        self.nodes.set_visible(node, after == PRESENT);
+        if node < dirty.old_nodes {
+            dirty.swept.push(node);
+        }
         merged.nodes_added += u64::from(after == PRESENT);
         merged.nodes_removed += u64::from(after == ABSENT);
     }
@@ -114,16 +112,16 @@ impl Graph {
     fn show(&mut self, register: u32) -> (u32, u32) {
         let resolved = self.resolve(register);
         let losses = super::number(resolved.losses.len());
+        self.registers.links_mut(register).is_dirty = false;
         let looked_at = self.registers.get_mut(register);
-        looked_at.is_dirty = false;
         self.conflicts = self.conflicts + u64::from(losses) - u64::from(looked_at.conflicts);
         looked_at.conflicts = losses;
-        if losses > 0 && !core::mem::replace(&mut looked_at.is_listed, true) {
+        let before = core::mem::replace(&mut looked_at.shown, resolved.shown);
+        self.tree.touch(looked_at.key);
+        let is_listed = &mut self.registers.links_mut(register).is_listed;
+        if losses > 0 && !core::mem::replace(is_listed, true) {
             self.contested.push(register);
         }
-        let before = core::mem::replace(&mut looked_at.shown, resolved.shown);
-        let key = looked_at.key;
-        self.tree.touch(key);
         (before, resolved.shown)
     }
 
@@ -131,7 +129,7 @@ impl Graph {
     fn sweep(&mut self, node: u32, dirty: &mut Dirty) {
         let around: Vec<u32> = self.around(node).collect();
         for register in around {
-            dirty.other(self.registers.get_mut(register), register);
+            dirty.other(self.registers.links_mut(register), register);
         }
     }
 
@@ -144,9 +142,9 @@ impl Graph {
             return;
         }
         self.contested.retain(|n| {
-            let register = registers.get_mut(*n);
-            register.is_listed = register.conflicts > 0;
-            register.is_listed
+            let is_contested = registers.get(*n).conflicts > 0;
+            registers.links_mut(*n).is_listed = is_contested;
+            is_contested
         });
     }
 
@@ -186,8 +184,8 @@ impl Graph {
             self.is_taken_along(claim.place, subject.node)
                 || is_edge && self.is_taken_along(claim.place, subject.other)
         };
-        let is_there =
-            self.is_visible(subject.node) && (!is_edge || self.is_visible(subject.other));
+        let is_there = self.nodes.is_visible(subject.node)
+            && (!is_edge || self.nodes.is_visible(subject.other));
         let mut live = self
             .registers
             .heads(register)

@@ -14,7 +14,7 @@ use super::key;
 use super::node::{Nodes, last};
 use super::patch::{Kind, Packed, Patch, PatchId};
 use super::patches::{Patches, Place};
-use super::register::{ABSENT, About, NONE, PRESENT, Register, Registers, Subject};
+use super::register::{ABSENT, About, Links, NONE, PRESENT, Registers, Subject};
 use super::seen::Seen;
 use super::texts::Texts;
 use super::{at, number};
@@ -58,6 +58,9 @@ pub struct Merged {
 /// What is to be looked at again after patches were taken in.
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
+    /// How many nodes there were before. Whatever hangs on later ones is new and
+    /// so looked at anyway.
+    pub(super) old_nodes: u32,
     /// Registers of nodes.
     pub(super) nodes: Vec<u32>,
     /// Registers of edges and properties.
@@ -66,10 +69,17 @@ pub(super) struct Dirty {
     pub(super) swept: Vec<u32>,
 }
 
-/// The numbers that the texts of a patch have in the graph.
-pub(super) struct Numbers<'p> {
-    theirs: &'p Texts,
-    texts: Vec<u32>,
+/// What the texts of a patch are in the graph, by their numbers in the patch.
+pub(super) struct Numbers {
+    known: Vec<Known>,
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    key: u64,
+    text: u32,
+    /// The node with this id, once it was looked for.
+    node: u32,
 }
 
 impl Graph {
@@ -81,18 +91,21 @@ impl Graph {
 
     /// Merges patches; those known already change nothing.
     pub fn merge(&mut self, patches: &[Patch]) -> Merged {
-        let mut dirty = Dirty::default();
+        let mut dirty = Dirty::after(number(self.nodes.len()));
         let mut new = 0;
+        let operations = patches.iter().filter(|patch| !self.contains(patch.id()));
+        let more = operations.map(|patch| patch.operations.len()).sum();
+        self.registers.reserve(more);
+        self.tree.reserve(more);
         for patch in patches {
             let Some(n) = self.patches.add(patch.id(), patch.header()) else {
                 continue;
             };
             new += 1;
-            let numbers = self.numbers(&patch.texts);
-            self.registers.reserve(patch.operations.len());
+            let mut numbers = self.numbers(&patch.texts);
             for (index, operation) in (0..).zip(&patch.operations) {
                 let place = Place { patch: n, index };
-                self.apply(place, *operation, &numbers, &mut dirty);
+                self.apply(place, *operation, &mut numbers, &mut dirty);
             }
         }
         self.settle(dirty, new)
@@ -129,13 +142,18 @@ impl Graph {
         self.patches.len()
     }
 
-    /// Gives the texts of a patch their numbers.
-    pub(super) fn numbers<'p>(&mut self, theirs: &'p Texts) -> Numbers<'p> {
+    /// Finds what the texts of a patch are in the graph.
+    pub(super) fn numbers(&mut self, theirs: &Texts) -> Numbers {
         self.texts.reserve(theirs);
-        let texts = (0..number(theirs.len()))
-            .map(|n| self.texts.intern_keyed(theirs.text(n), theirs.key(n)))
-            .collect();
-        Numbers { theirs, texts }
+        let mut known = Vec::with_capacity(theirs.len());
+        for (text, key) in theirs.keyed() {
+            known.push(Known {
+                key,
+                text: self.texts.intern_keyed(text, key),
+                node: NONE,
+            });
+        }
+        Numbers { known }
     }
 
     /// Takes in an operation of a patch that was taken in.
@@ -143,7 +161,7 @@ impl Graph {
         &mut self,
         place: Place,
         operation: Packed,
-        numbers: &Numbers,
+        numbers: &mut Numbers,
         dirty: &mut Dirty,
     ) {
         let [a, b, c] = operation.parts;
@@ -153,7 +171,7 @@ impl Graph {
             Kind::AddNode => self.add(node, place, dirty),
             Kind::AddEdge | Kind::RemoveEdge => {
                 let other = self.node(c, numbers);
-                let register = self.edge(node, b, other, numbers);
+                let register = self.edge([node, other], operation.parts, numbers);
                 if operation.kind == Kind::RemoveEdge {
                     return self.claim(register, place, ABSENT, dirty);
                 }
@@ -162,23 +180,28 @@ impl Graph {
                 self.update(other, place, dirty);
             }
             Kind::ClearProperty => {
-                let register = self.property(node, b, numbers);
+                let register = self.property(node, [a, b], numbers);
                 self.claim(register, place, ABSENT, dirty);
             }
             Kind::SetProperty => {
-                let register = self.property(node, b, numbers);
-                self.claim(register, place, numbers.texts[at(c)], dirty);
+                let register = self.property(node, [a, b], numbers);
+                self.claim(register, place, numbers.known[at(c)].text, dirty);
                 self.update(node, place, dirty);
             }
         }
     }
 
     /// The node whose id is the text `n` of a patch.
-    pub(super) fn node(&mut self, n: u32, numbers: &Numbers) -> u32 {
-        let id = numbers.texts[at(n)];
-        if let Some(node) = self.nodes.with_id(id) {
-            return node;
+    pub(super) fn node(&mut self, n: u32, numbers: &mut Numbers) -> u32 {
+        let known = &mut numbers.known[at(n)];
+        if known.node == NONE {
+            let found = self.nodes.with_id(known.text);
+            known.node = found.unwrap_or_else(|| self.new_node(*known));
         }
+        known.node
+    }
+
+    fn new_node(&mut self, id: Known) -> u32 {
         let node = number(self.nodes.len());
         let subject = Subject {
             about: About::Node,
@@ -186,42 +209,42 @@ impl Graph {
             name: 0,
             other: 0,
         };
-        let id_key = numbers.theirs.key(n);
-        let (register, _) = self.register(key_of(About::Node, [id_key, 0, 0]), subject);
-        self.nodes.add(id, id_key, register);
+        let (register, _) = self.register(key_of(About::Node, [id.key, 0, 0]), subject);
+        self.nodes.add(id.text, register);
         node
     }
 
-    fn property(&mut self, node: u32, name: u32, numbers: &Numbers) -> u32 {
-        let parts = [self.nodes.get(node).key, numbers.theirs.key(name), 0];
+    fn property(&mut self, node: u32, parts: [u32; 2], numbers: &Numbers) -> u32 {
+        let [id, name] = parts.map(|part| numbers.known[at(part)]);
         let subject = Subject {
             about: About::Property,
             node,
-            name: numbers.texts[at(name)],
+            name: name.text,
             other: 0,
         };
-        let (register, is_new) = self.register(key_of(About::Property, parts), subject);
+        let key = key_of(About::Property, [id.key, name.key, 0]);
+        let (register, is_new) = self.register(key, subject);
         if is_new {
             self.link_out(register, node);
         }
         register
     }
 
-    fn edge(&mut self, node: u32, name: u32, other: u32, numbers: &Numbers) -> u32 {
-        let ends = [node, other].map(|node| self.nodes.get(node).key);
-        let parts = [ends[0], numbers.theirs.key(name), ends[1]];
+    fn edge(&mut self, ends: [u32; 2], parts: [u32; 3], numbers: &Numbers) -> u32 {
+        let parts = parts.map(|part| numbers.known[at(part)]);
         let subject = Subject {
             about: About::Edge,
-            node,
-            name: numbers.texts[at(name)],
-            other,
+            node: ends[0],
+            name: parts[1].text,
+            other: ends[1],
         };
-        let (register, is_new) = self.register(key_of(About::Edge, parts), subject);
+        let key = key_of(About::Edge, parts.map(|part| part.key));
+        let (register, is_new) = self.register(key, subject);
         if is_new {
-            self.link_out(register, node);
-            let first = &mut self.nodes.get_mut(other).first_in;
+            self.link_out(register, ends[0]);
+            let first = &mut self.nodes.hanging_mut(ends[1]).first_in;
             let next = core::mem::replace(first, register);
-            self.registers.get_mut(register).next_in = next;
+            self.registers.links_mut(register).next_in = next;
         }
         register
     }
@@ -229,20 +252,19 @@ impl Graph {
     fn register(&mut self, key: u64, subject: Subject) -> (u32, bool) {
         let (register, is_new) = self.registers.find_or_insert(key, subject);
         if is_new {
-            let next = self.tree.link(key, register);
-            self.registers.get_mut(register).next_in_leaf = next;
+            self.tree.link(key);
         }
         (register, is_new)
     }
 
     fn link_out(&mut self, register: u32, node: u32) {
-        let first = &mut self.nodes.get_mut(node).first_out;
+        let first = &mut self.nodes.hanging_mut(node).first_out;
         let next = core::mem::replace(first, register);
-        self.registers.get_mut(register).next_out = next;
+        self.registers.links_mut(register).next_out = next;
     }
 
     fn add(&mut self, node: u32, place: Place, dirty: &mut Dirty) {
-        let register = self.nodes.get(node).register;
+        let register = self.nodes.register(node);
         self.claim(register, place, PRESENT, dirty);
         if self.nodes.has_removals(node) {
             self.nodes.overwrite(node, place, &self.patches);
@@ -251,7 +273,7 @@ impl Graph {
     }
 
     fn remove(&mut self, node: u32, place: Place, dirty: &mut Dirty) {
-        let register = self.nodes.get(node).register;
+        let register = self.nodes.register(node);
         let patches = &self.patches;
         let mut is_overwritten = self
             .registers
@@ -267,13 +289,13 @@ impl Graph {
         self.nodes.overwrite(node, place, patches);
         self.nodes
             .add_removal(node, place, beaten_by, is_overwritten);
-        dirty.node(self.registers.get_mut(register), register);
+        dirty.node(self.registers.links_mut(register), register);
         dirty.swept.push(node);
     }
 
     /// All operations that updated a node, as far as they are not dropped.
     fn updates(&self, node: u32) -> impl Iterator<Item = Place> {
-        let own = self.nodes.get(node).register;
+        let own = self.nodes.register(node);
         let registers = core::iter::once(own).chain(self.around(node));
         registers
             .flat_map(|register| self.registers.claims(register))
@@ -284,11 +306,12 @@ impl Graph {
 
     fn claim(&mut self, register: u32, place: Place, value: u32, dirty: &mut Dirty) {
         self.registers.claim(register, place, value, &self.patches);
-        let looked_at = self.registers.get_mut(register);
-        if looked_at.subject.about == About::Node {
-            dirty.node(looked_at, register);
+        let is_node = self.registers.get(register).subject.about == About::Node;
+        let links = self.registers.links_mut(register);
+        if is_node {
+            dirty.node(links, register);
         } else {
-            dirty.other(looked_at, register);
+            dirty.other(links, register);
         }
     }
 
@@ -297,18 +320,18 @@ impl Graph {
         if !self.nodes.has_removals(node) {
             return;
         }
-        let register = self.nodes.get(node).register;
+        let register = self.nodes.register(node);
         if self.nodes.update(node, place, &self.patches) {
             dirty.swept.push(node);
         }
-        dirty.node(self.registers.get_mut(register), register);
+        dirty.node(self.registers.links_mut(register), register);
     }
 
     /// The edges and properties of a node.
     pub(super) fn around(&self, node: u32) -> impl Iterator<Item = u32> {
-        let node = self.nodes.get(node);
-        let out = self.chain(node.first_out, |register| register.next_out);
-        let into = self.chain(node.first_in, |register| register.next_in);
+        let hanging = self.nodes.hanging(node);
+        let out = self.chain(hanging.first_out, |links| links.next_out);
+        let into = self.chain(hanging.first_in, |links| links.next_in);
         out.chain(into)
     }
 
@@ -316,22 +339,30 @@ impl Graph {
     pub(super) fn chain(
         &self,
         first: u32,
-        next: impl Fn(&Register) -> u32,
+        next: impl Fn(&Links) -> u32,
     ) -> impl Iterator<Item = u32> {
         let some = |n: u32| (n != NONE).then_some(n);
-        core::iter::successors(some(first), move |n| some(next(self.registers.get(*n))))
+        core::iter::successors(some(first), move |n| some(next(self.registers.links(*n))))
     }
 }
 
 impl Dirty {
-    pub(super) fn node(&mut self, register: &mut Register, n: u32) {
-        if !core::mem::replace(&mut register.is_dirty, true) {
+    /// Nothing yet, in a graph that has this many nodes.
+    pub(super) fn after(old_nodes: u32) -> Self {
+        Self {
+            old_nodes,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn node(&mut self, links: &mut Links, n: u32) {
+        if !core::mem::replace(&mut links.is_dirty, true) {
             self.nodes.push(n);
         }
     }
 
-    pub(super) fn other(&mut self, register: &mut Register, n: u32) {
-        if !core::mem::replace(&mut register.is_dirty, true) {
+    pub(super) fn other(&mut self, links: &mut Links, n: u32) {
+        if !core::mem::replace(&mut links.is_dirty, true) {
             self.others.push(n);
         }
     }

@@ -83,6 +83,12 @@ impl Texts {
         self.entries.iter().map(|entry| entry.text(&self.bytes))
     }
 
+    /// The same, with their keys.
+    pub(super) fn keyed(&self) -> impl Iterator<Item = (&str, u64)> {
+        let entries = self.entries.iter();
+        entries.map(|entry| (entry.text(&self.bytes), entry.key))
+    }
+
     /// Makes room for those of another.
     pub(super) fn reserve(&mut self, other: &Self) {
         self.bytes.reserve(other.bytes.len());
