@@ -141,10 +141,11 @@ fn node(n: usize, store: usize) -> Node {
     }
 }
 
-/// The `n`th edge: three from each node, to anywhere.
+/// The `n`th edge: three from each node, one after the other as an extractor
+/// finds them, to anywhere.
 fn edge(n: usize, nodes: usize) -> Edge {
     Edge {
-        source: id(n % nodes),
+        source: id(n / 3 % nodes),
         relation: ["calls", "uses", "extends"][n % 3].into(),
         target: id(n.wrapping_mul(7_919).wrapping_add(n / nodes) % nodes),
     }

@@ -19,7 +19,7 @@ use super::codec::{Reader, Writer};
 use super::number;
 use super::patch::{Header, Packed, PatchId, form};
 use super::patches::Place;
-use super::state::{Dirty, Graph, Merged};
+use super::state::{Graph, Merged};
 use super::texts::Texts;
 use crate::id::ContentHash;
 
@@ -52,7 +52,7 @@ pub struct NotACheckpoint;
 impl Graph {
     /// Merges the patches of a checkpoint.
     pub fn absorb(&mut self, checkpoint: &Checkpoint) -> Merged {
-        let mut dirty = Dirty::after(number(self.nodes.len()));
+        let mut dirty = self.nothing_dirty();
         let mut new = 0;
         let mut numbers = self.numbers(&checkpoint.texts);
         for remnant in &checkpoint.remnants {
@@ -60,21 +60,14 @@ impl Graph {
                 continue;
             };
             new += 1;
-            for (index, operation) in &remnant.operations {
-                let place = Place {
-                    patch,
-                    index: *index,
-                };
-                self.apply(place, *operation, &mut numbers, &mut dirty);
-            }
+            let operations = remnant.operations.iter().copied();
+            self.take(patch, operations, &mut numbers, &mut dirty);
             for (index, node) in &remnant.marks {
-                let node = self.node(*node, &mut numbers);
                 let place = Place {
                     patch,
                     index: *index,
                 };
-                self.nodes.mark(node, place);
-                self.update(node, place, &mut dirty);
+                self.take_mark(place, *node, &mut numbers, &mut dirty);
             }
         }
         self.settle(dirty, new)

@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::codec::Writer;
 use super::patches::Place;
-use super::register::{ABSENT, About, NONE, PRESENT};
+use super::register::{ABSENT, About, NONE, PRESENT, Registers};
 use super::resolve::{Loss, Why};
 use super::state::Graph;
 use super::texts::Texts;
@@ -30,6 +30,10 @@ use crate::id::ContentHash;
 
 const DOMAIN: &[u8] = b"maasl graph 1\n";
 const WIDTH: usize = 256;
+/// Words for a bit for each leaf of a group.
+const WORDS: usize = WIDTH / 64;
+/// For how many leaves memory is fetched at once.
+const AT_ONCE: usize = 16;
 
 type Hash = [u8; 32];
 
@@ -40,6 +44,8 @@ pub(super) struct Tree {
     groups: Vec<Option<Box<Group>>>,
     /// The next register in the same leaf, by register.
     next: Vec<u32>,
+    /// Leaves to hash again, a bit for each.
+    touched: Vec<u64>,
     /// The hashes of texts, by their numbers.
     texts: Vec<Hash>,
     whole: ContentHash,
@@ -49,8 +55,6 @@ pub(super) struct Tree {
 struct Group {
     /// The first register of each leaf.
     first: [u32; WIDTH],
-    /// Leaves to hash again, a bit for each.
-    touched: [u64; WIDTH / 64],
     /// None for what has nothing to hash.
     leaves: [Option<Hash>; WIDTH],
     hash: Option<Hash>,
@@ -61,6 +65,7 @@ impl Default for Tree {
         Self {
             groups: vec![None; WIDTH],
             next: Vec::new(),
+            touched: vec![0; WIDTH * WORDS],
             texts: Vec::new(),
             whole: ContentHash::of(DOMAIN),
         }
@@ -73,20 +78,10 @@ impl Tree {
         self.whole
     }
 
-    /// Puts the next register into its leaf.
-    pub(super) fn link(&mut self, key: u64) {
-        let [group, leaf] = place_of(key);
-        let group = self.groups[group].get_or_insert_with(Group::boxed);
-        let next = core::mem::replace(&mut group.first[leaf], number(self.next.len()));
-        self.next.push(next);
-    }
-
     /// Has the leaf of a register hashed again at the next refresh.
     pub(super) fn touch(&mut self, key: u64) {
         let [group, leaf] = place_of(key);
-        if let Some(group) = &mut self.groups[group] {
-            group.touched[leaf / 64] |= 1 << (leaf % 64);
-        }
+        self.touched[group * WORDS + leaf / 64] |= 1 << (leaf % 64);
     }
 
     /// Makes room for `more` registers.
@@ -94,7 +89,14 @@ impl Tree {
         self.next.reserve(more);
     }
 
-    fn learn(&mut self, texts: &Texts) {
+    /// Takes in texts and registers that are new.
+    fn learn(&mut self, texts: &Texts, registers: &Registers) {
+        for n in self.next.len()..registers.len() {
+            let [group, leaf] = place_of(registers.get(number(n)).key);
+            let group = self.groups[group].get_or_insert_with(Group::boxed);
+            let next = core::mem::replace(&mut group.first[leaf], number(n));
+            self.next.push(next);
+        }
         for n in self.texts.len()..texts.len() {
             let text = texts.text(number(n));
             self.texts.push(Sha256::digest(text).into());
@@ -111,25 +113,20 @@ impl Tree {
 
     /// The leaves of a group that are to be hashed again.
     fn touched(&self, group: usize) -> impl Iterator<Item = usize> {
-        let touched = self.groups[group].as_ref().map(|group| group.touched);
-        let is_touched = move |leaf: &usize| {
-            touched.is_some_and(|touched| touched[leaf / 64] >> (leaf % 64) & 1 == 1)
-        };
+        let touched = &self.touched[group * WORDS..][..WORDS];
+        let is_touched = |leaf: &usize| touched[leaf / 64] >> (leaf % 64) & 1 == 1;
         (0..WIDTH).filter(is_touched)
     }
 
     /// Takes down the hashes of leaves of a group.
     fn set_leaves(&mut self, group: usize, hashes: &[(usize, Option<Hash>)]) {
-        let Some(group) = &mut self.groups[group] else {
+        self.touched[group * WORDS..][..WORDS].fill(0);
+        let Some(group) = self.groups[group].as_mut().filter(|_| !hashes.is_empty()) else {
             return;
         };
-        if hashes.is_empty() {
-            return;
-        }
         for (leaf, hash) in hashes {
             group.leaves[*leaf] = *hash;
         }
-        group.touched = [0; WIDTH / 64];
         group.hash = hash_some(b"", group.leaves.iter().map(Option::as_ref), b"");
     }
 
@@ -145,7 +142,6 @@ impl Group {
     fn boxed() -> Box<Self> {
         Box::new(Self {
             first: [NONE; WIDTH],
-            touched: [0; WIDTH / 64],
             leaves: [None; WIDTH],
             hash: None,
         })
@@ -153,38 +149,119 @@ impl Group {
 }
 
 impl Graph {
-    /// Brings the digest up to date.
-    pub(super) fn refresh_digest(&mut self) {
-        self.tree.learn(&self.texts);
-        let mut scratch = Scratch::default();
-        let mut hashes = Vec::with_capacity(WIDTH);
-        for group in 0..WIDTH {
-            hashes.clear();
-            for leaf in self.tree.touched(group) {
-                hashes.push((leaf, self.hash_leaf(group, leaf, &mut scratch)));
-            }
-            self.tree.set_leaves(group, &hashes);
+    /// Brings the digest up to date after `changed` registers were looked at.
+    pub(super) fn refresh_digest(&mut self, changed: usize) {
+        self.tree.learn(&self.texts, &self.registers);
+        if changed * 2 > self.registers.len() {
+            self.hash_all();
+        } else {
+            self.hash_touched();
         }
         let shared = self.shared_bytes();
         self.tree.set_whole(&shared);
     }
 
-    fn hash_leaf(&self, group: usize, leaf: usize, scratch: &mut Scratch) -> Option<Hash> {
-        let Scratch { registers, writer } = scratch;
-        registers.clear();
-        writer.clear();
-        for n in self.tree.registers(group, leaf) {
-            let register = self.registers.get(n);
-            if register.shown != ABSENT || register.conflicts > 0 {
-                registers.push((register.key, n));
+    /// Hashes the leaves that were touched, each by going along its registers.
+    fn hash_touched(&mut self) {
+        let mut writer = Writer::default();
+        let mut entries = Vec::new();
+        let mut leaves: Vec<(usize, usize)> = Vec::new();
+        let mut hashes = Vec::with_capacity(WIDTH);
+        for group in 0..WIDTH {
+            entries.clear();
+            leaves.clear();
+            hashes.clear();
+            for leaf in self.tree.touched(group) {
+                let registers = self.tree.registers(group, leaf);
+                entries.extend(registers.filter_map(|n| self.entry(n)));
+                leaves.push((leaf, entries.len()));
+            }
+            self.look_ahead(&entries);
+            let mut start = 0;
+            for (leaf, end) in &leaves {
+                let entries = &mut entries[start..*end];
+                hashes.push((*leaf, self.hash_leaf(entries, &mut writer)));
+                start = *end;
+            }
+            self.tree.set_leaves(group, &hashes);
+        }
+    }
+
+    /// Hashes all leaves. The registers are sorted by leaf in one go, since to go
+    /// along each leaf would wait for memory at every step.
+    fn hash_all(&mut self) {
+        let mut writer = Writer::default();
+        let (mut entries, starts) = self.entries_by_leaf();
+        let mut hashes = Vec::with_capacity(WIDTH);
+        for group in 0..WIDTH {
+            hashes.clear();
+            for leaf in 0..WIDTH {
+                let place = group * WIDTH + leaf;
+                if leaf % AT_ONCE == 0 {
+                    self.look_ahead(&entries[starts[place]..starts[place + AT_ONCE]]);
+                }
+                let entries = &mut entries[starts[place]..starts[place + 1]];
+                hashes.push((leaf, self.hash_leaf(entries, &mut writer)));
+            }
+            self.tree.set_leaves(group, &hashes);
+        }
+    }
+
+    /// All entries, those of a leaf side by side, and where each leaf begins.
+    fn entries_by_leaf(&self) -> (Vec<Entry>, Vec<usize>) {
+        let place = |entry: &Entry| {
+            let [group, leaf] = place_of(entry.key);
+            group * WIDTH + leaf
+        };
+        let all = || (0..number(self.registers.len())).filter_map(|n| self.entry(n));
+        let mut starts = vec![0; WIDTH * WIDTH + 2];
+        for entry in all() {
+            starts[place(&entry) + 2] += 1;
+        }
+        for leaf in 2..starts.len() {
+            starts[leaf] += starts[leaf - 1];
+        }
+        let mut entries = vec![Entry::default(); starts[WIDTH * WIDTH + 1]];
+        for entry in all() {
+            let next = &mut starts[place(&entry) + 1];
+            entries[*next] = entry;
+            *next += 1;
+        }
+        (entries, starts)
+    }
+
+    /// A register, if there is anything to hash of it.
+    fn entry(&self, n: u32) -> Option<Entry> {
+        let register = self.registers.get(n);
+        let key = register.key;
+        let is_told = register.shown != ABSENT || register.conflicts > 0;
+        is_told.then_some(Entry { key, register: n })
+    }
+
+    /// Has the memory ready that hashing these entries needs.
+    fn look_ahead(&self, entries: &[Entry]) {
+        for entry in entries {
+            core::hint::black_box(self.registers.get(entry.register).key);
+        }
+        for entry in entries {
+            let subject = self.registers.get(entry.register).subject;
+            for node in [subject.node, subject.other] {
+                core::hint::black_box(self.tree.texts[at(self.nodes.id(node))][0]);
             }
         }
-        if registers.is_empty() {
+    }
+
+    fn hash_leaf(&self, entries: &mut [Entry], writer: &mut Writer) -> Option<Hash> {
+        if entries.is_empty() {
             return None;
         }
-        registers.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.order_names(a.1, b.1)));
-        for (_, register) in registers.iter() {
-            self.write_register(*register, writer);
+        entries.sort_unstable_by(|a, b| {
+            let names = || self.order_names(a.register, b.register);
+            a.key.cmp(&b.key).then_with(names)
+        });
+        writer.clear();
+        for entry in entries.iter() {
+            self.write_register(entry.register, writer);
         }
         Some(Sha256::digest(writer.as_slice()).into())
     }
@@ -282,11 +359,11 @@ impl Graph {
     }
 }
 
-/// What hashing a leaf needs, kept from one to the next.
-#[derive(Default)]
-struct Scratch {
-    registers: Vec<(u64, u32)>,
-    writer: Writer,
+/// A register on its way into the hash of its leaf.
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    key: u64,
+    register: u32,
 }
 
 /// The group and the leaf of a key.

@@ -42,6 +42,7 @@ pub mod seen;
 mod slots;
 pub mod stamp;
 pub mod state;
+mod take;
 mod texts;
 pub mod value;
 

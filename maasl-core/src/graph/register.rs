@@ -95,6 +95,11 @@ impl Registers {
         if let Some(found) = self.slots.find_or_insert(key, next, is_it) {
             return (found, false);
         }
+        (self.insert(key, subject), true)
+    }
+
+    /// A new register that is not found by its parts.
+    pub(super) fn insert(&mut self, key: u64, subject: Subject) -> u32 {
         self.all.push(Register {
             key,
             subject,
@@ -102,7 +107,15 @@ impl Registers {
             conflicts: 0,
         });
         self.links.push(Links::default());
-        (next, true)
+        number(self.all.len() - 1)
+    }
+
+    /// Has the memory ready in which registers with these keys would be found.
+    pub(super) fn look_ahead(&self, keys: impl Iterator<Item = u64>, found: &mut Vec<u32>) {
+        self.slots.look_ahead(keys, found);
+        for register in found.iter().filter_map(|n| self.all.get(at(*n))) {
+            core::hint::black_box(register.subject.node);
+        }
     }
 
     /// The register with a number.

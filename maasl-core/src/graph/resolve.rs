@@ -10,7 +10,8 @@ use alloc::vec::Vec;
 use super::node::last;
 use super::patches::Place;
 use super::register::{ABSENT, About, Claim, PRESENT};
-use super::state::{Dirty, Graph, Merged};
+use super::state::{Graph, Merged};
+use super::take::Dirty;
 
 /// What shows of a register.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ impl Graph {
         }
         self.prune_contested();
         if patches > 0 {
-            self.refresh_digest();
+            self.refresh_digest(dirty.nodes.len() + dirty.others.len());
         }
         merged.conflicts = self.conflicts();
         merged

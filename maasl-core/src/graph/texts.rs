@@ -26,6 +26,9 @@ struct Entry {
     length: u32,
 }
 
+/// How many texts are looked for at once.
+const AT_ONCE: usize = 32;
+
 impl Texts {
     /// The number of a text, which it is given if it has none.
     pub(super) fn intern(&mut self, text: &str) -> u32 {
@@ -56,6 +59,25 @@ impl Texts {
         next
     }
 
+    /// The numbers of all texts of another, in the order of theirs.
+    pub(super) fn intern_all(&mut self, theirs: &Self) -> Vec<u32> {
+        self.reserve(theirs);
+        let mut numbers = Vec::with_capacity(theirs.len());
+        let mut found = Vec::with_capacity(AT_ONCE);
+        for some in theirs.entries.chunks(AT_ONCE) {
+            let keys = some.iter().map(|entry| entry.key);
+            self.slots.look_ahead(keys, &mut found);
+            for entry in found.iter().filter_map(|n| self.entries.get(at(*n))) {
+                core::hint::black_box(entry.start);
+            }
+            for entry in some {
+                let text = entry.text(&theirs.bytes);
+                numbers.push(self.intern_keyed(text, entry.key));
+            }
+        }
+        numbers
+    }
+
     /// The number of a text, if it has one.
     pub(super) fn find(&self, text: &str) -> Option<u32> {
         let key = key::of_text(text);
@@ -83,14 +105,13 @@ impl Texts {
         self.entries.iter().map(|entry| entry.text(&self.bytes))
     }
 
-    /// The same, with their keys.
-    pub(super) fn keyed(&self) -> impl Iterator<Item = (&str, u64)> {
-        let entries = self.entries.iter();
-        entries.map(|entry| (entry.text(&self.bytes), entry.key))
+    /// The keys of all of them, in the same order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = u64> {
+        self.entries.iter().map(|entry| entry.key)
     }
 
     /// Makes room for those of another.
-    pub(super) fn reserve(&mut self, other: &Self) {
+    fn reserve(&mut self, other: &Self) {
         self.bytes.reserve(other.bytes.len());
         self.entries.reserve(other.len());
         self.slots.reserve(other.len());
