@@ -60,6 +60,11 @@ name! {
     OpId
 }
 
+name! {
+    /// Who numbers the patches of a graph: a store, under a name it drew itself.
+    ActorId
+}
+
 /// The agent and session behind a request. Two calls with the same owner may
 /// still be different subagents, so an owner authorises nothing; it only says
 /// who waits for whom.
@@ -145,6 +150,12 @@ impl ContentHash {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The hash with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 
     /// The 32 bytes of the hash.
