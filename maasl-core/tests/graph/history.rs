@@ -88,7 +88,7 @@ pub(crate) fn dot(store: usize, counter: u64) -> Dot {
 }
 
 fn picked(patches: &[Patch], bits: u64) -> impl Iterator<Item = &Patch> {
-    let is_set = move |place: &usize| bits.rotate_right((place % 64) as u32) & 1 == 1;
+    let is_set = move |place: &usize| bits >> (place % 64) & 1 == 1;
     let places = (0..patches.len()).filter(is_set);
     places.map(|place| &patches[place])
 }

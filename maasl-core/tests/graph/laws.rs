@@ -97,7 +97,7 @@ proptest! {
         let mut graph = Graph::new();
         for (n, pick) in delivery.0.iter().enumerate() {
             graph.merge(std::slice::from_ref(&patches[pick % patches.len()]));
-            match stops.rotate_right(n as u32) & 7 {
+            match stops.rotate_right(u32::try_from(n).unwrap()) & 7 {
                 0 => {
                     graph.compact();
                 }
@@ -120,7 +120,7 @@ proptest! {
     fn checkpoints_merge_like_patches(steps in histories(60), here: u64, there: u64) {
         let patches = patches(&steps);
         let some = |bits: u64| {
-            let is_set = |n: &usize| bits.rotate_right(*n as u32) & 1 == 1;
+            let is_set = |n: &usize| bits >> (n % 64) & 1 == 1;
             let some = (0..patches.len()).filter(is_set).map(|n| patches[n].clone());
             some.collect::<Vec<Patch>>()
         };
