@@ -230,6 +230,7 @@ impl fmt::Debug for Coordinator {
 async fn run(cx: Cx, call: Call) -> Response {
     let using = call.lease.clone();
     use_lease(&cx, using.as_ref(), 1);
+    acquire::return_stranded(&cx).await;
     let checked = reservation::check_doubtful(&cx).await;
     let result = match checked {
         Ok(()) => dispatch(&cx, call).await,

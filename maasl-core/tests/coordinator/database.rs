@@ -188,6 +188,21 @@ fn a_database_that_somebody_has_is_busy_and_says_who() {
 }
 
 #[test]
+fn a_lease_that_could_not_be_returned_is_ended_by_the_next_call() {
+    let (mut world, ann, bob) = world();
+    world.inject(ann, "Release", 1, Fault::FailsBefore);
+    world.inject(ann, "Expire", 1, Fault::FailsBefore);
+    assert_eq!(code(&write(&mut world, ann, &["x"])), "ok");
+    assert_eq!(world.leases().len(), 1);
+    let before = world.now;
+    assert_eq!(code(&write(&mut world, ann, &["y"])), "ok");
+    assert_eq!(code(&write(&mut world, bob, &["z"])), "ok");
+    assert_eq!(world.now, before, "nobody waits for it to run out");
+    assert_eq!(rows(&mut world), ["x", "y", "z"]);
+    world.assert_idle("ended");
+}
+
+#[test]
 fn a_foreign_writer_is_told_as_such() {
     let (mut world, ann, _) = world();
     world.databases.of("rag").foreign = true;

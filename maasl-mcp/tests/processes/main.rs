@@ -17,6 +17,7 @@ mod databases_stopped;
 mod deadlock;
 mod facts;
 mod fairness;
+mod full_disk;
 mod harness;
 mod increments;
 mod killed;

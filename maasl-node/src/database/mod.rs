@@ -28,6 +28,7 @@ use rusqlite::{Connection, ErrorCode};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
+pub use self::statement::WorkFault;
 pub use self::transaction::{CallerWork, Transaction};
 
 use self::connection::Guarded;

@@ -8,6 +8,7 @@ use maasl_core::database::{BadStatement, Parameters, Statement, Value, Written};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{ErrorCode, ToSql};
 
+use super::DatabaseError;
 use super::connection::Guarded;
 
 /// In front of a caller's statement, so that it never meets one of the guard's own
@@ -18,34 +19,62 @@ const MARK: &str = "/* caller */ ";
 pub(super) fn run_all(
     connection: &Guarded,
     statements: &[Statement],
-) -> Result<Written, BadStatement> {
+) -> Result<Written, WorkFault> {
     let mut written = Written::default();
     for (index, statement) in statements.iter().enumerate() {
         run(connection, statement, &mut written)
-            .map_err(|error| refused(connection, Some(index), &error))?;
+            .map_err(|error| fault(connection, Some(index), error))?;
     }
     Ok(written)
 }
 
-/// What is said of work that failed: what was denied, or else what SQLite says.
-pub(super) fn refused(
+/// Why work was not done.
+#[derive(Debug)]
+pub enum WorkFault {
+    /// What the caller asked for cannot be done.
+    Bad(BadStatement),
+    /// The machine underneath failed.
+    System(DatabaseError),
+}
+
+/// Whose fault it is that work failed: what was denied, or else what SQLite says.
+pub(super) fn fault(
     connection: &Guarded,
     index: Option<usize>,
-    error: &rusqlite::Error,
-) -> BadStatement {
+    error: rusqlite::Error,
+) -> WorkFault {
+    if is_of_the_machine(&error) {
+        return WorkFault::System(error.into());
+    }
     let (message, hint) = match connection.denial() {
         Some(denial) => (denial.message.to_owned(), Some(denial.hint.to_owned())),
-        None => explain(error),
+        None => explain(&error),
     };
-    BadStatement {
+    WorkFault::Bad(BadStatement {
         index,
         message,
         hint,
-    }
+    })
+}
+
+fn is_of_the_machine(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::OutOfMemory
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::ReadOnly
+                | ErrorCode::NoLargeFileSupport
+        )
+    )
 }
 
 /// Why a statement failed, in words, and what to do about it.
-pub(super) fn explain(error: &rusqlite::Error) -> (String, Option<String>) {
+fn explain(error: &rusqlite::Error) -> (String, Option<String>) {
     let hint = match error {
         rusqlite::Error::MultipleStatement => "put each statement in an entry of its own",
         rusqlite::Error::InvalidParameterCount(..) => "give as many values as it has parameters",
@@ -54,7 +83,6 @@ pub(super) fn explain(error: &rusqlite::Error) -> (String, Option<String>) {
             Some(ErrorCode::OperationInterrupted) => {
                 "it ran for too long: do less in one call, or raise limits.statement_ms"
             }
-            Some(ErrorCode::DiskFull) => "make room on the disk, then retry; nothing was changed",
             Some(ErrorCode::ConstraintViolation) => "nothing was changed",
             _ => return (error.to_string(), None),
         },

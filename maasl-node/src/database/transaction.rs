@@ -6,12 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use maasl_core::database::{BadStatement, Begun, Seal, Work, Written};
+use maasl_core::database::{Begun, Seal, Work, Written};
 use maasl_core::id::Token;
 use rusqlite::{Connection, ErrorCode};
 
 use super::connection::Guarded;
-use super::statement::{explain, refused, run_all};
+use super::statement::{WorkFault, fault, run_all};
 use super::{DatabaseError, Databases, schema, spans};
 use crate::store::clock::wall_ms;
 
@@ -101,19 +101,19 @@ impl Transaction {
         &mut self,
         work: &Work,
         caller: Option<CallerWork>,
-    ) -> Result<Written, BadStatement> {
-        self.watch_time().map_err(|error| bad(&error))?;
+    ) -> Result<Written, WorkFault> {
+        let watched = self.watch_time();
+        watched.map_err(|error| WorkFault::System(error.into()))?;
         let connection = self.guarded();
         // MAASL's own table is written by its own statements.
         connection.rules.lock().for_caller = !matches!(work, Work::Enrich(_));
         let done = match work {
-            Work::Enrich(spans) => {
-                spans::write(&connection.db, spans, wall_ms()).map_err(|error| bad(&error))
-            }
+            Work::Enrich(spans) => spans::write(&connection.db, spans, wall_ms())
+                .map_err(|error| fault(connection, None, error)),
             Work::Statements(statements) => run_all(connection, statements),
             Work::Caller => {
                 let caller = caller.expect("a call of this kind is made with its work");
-                caller(&connection.db).map_err(|error| self.bad_caller(&error))
+                caller(&connection.db).map_err(|error| fault(connection, None, error))
             }
         };
         self.guarded().rules.lock().for_caller = false;
@@ -122,6 +122,7 @@ impl Transaction {
 
     /// Seals and commits; rolled back where that fails.
     pub fn commit(mut self, seal: &Seal, home: &Databases) -> Result<(), DatabaseError> {
+        self.watch_no_longer()?;
         let db = &self.guarded().db;
         if !self.has_tables {
             schema::make_tables(db)?;
@@ -138,6 +139,7 @@ impl Transaction {
         if !db.is_autocommit() {
             db.prepare_cached("ROLLBACK")?.execute([])?;
         }
+        self.watch_no_longer()?;
         self.go_home(home);
         Ok(())
     }
@@ -150,16 +152,17 @@ impl Transaction {
         connection.db.progress_handler(INSTRUCTIONS, Some(late))
     }
 
-    fn bad_caller(&self, error: &rusqlite::Error) -> BadStatement {
-        refused(self.guarded(), None, error)
+    /// What follows is the guard's own.
+    fn watch_no_longer(&mut self) -> rusqlite::Result<()> {
+        let connection = self.connection.as_mut().expect("it has not gone home");
+        connection.db.progress_handler(0, None::<fn() -> bool>)
     }
 
     fn go_home(&mut self, home: &Databases) {
         let Some(mut connection) = self.connection.take() else {
             return;
         };
-        let quiet = connection.db.progress_handler(0, None::<fn() -> bool>);
-        if quiet.is_err() || connection.rules.lock().for_caller {
+        if connection.rules.lock().for_caller {
             connection.spoil();
         }
         home.put_back(&self.name, connection);
@@ -168,15 +171,6 @@ impl Transaction {
     fn guarded(&self) -> &Guarded {
         let connection = self.connection.as_ref();
         connection.expect("a transaction goes home when it is over")
-    }
-}
-
-fn bad(error: &rusqlite::Error) -> BadStatement {
-    let (message, hint) = explain(error);
-    BadStatement {
-        index: None,
-        message,
-        hint,
     }
 }
 

@@ -19,7 +19,7 @@ use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
 use super::{Node, Slot};
-use crate::database::{DatabaseError, Transaction};
+use crate::database::{DatabaseError, Transaction, WorkFault};
 use crate::store::clock::wall_ms;
 
 impl Node {
@@ -106,7 +106,8 @@ impl Slot {
             None => not_begun(),
             Some(transaction) => match transaction.execute(work, caller) {
                 Ok(written) => Done::DbExecuted(written),
-                Err(bad) => Done::DbRefused(bad),
+                Err(WorkFault::Bad(bad)) => Done::DbRefused(bad),
+                Err(WorkFault::System(error)) => error.into(),
             },
         }
     }
