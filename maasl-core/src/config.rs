@@ -10,6 +10,7 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 
+use crate::docgen::DocgenSettings;
 use crate::policy::{Named, Policy, PolicyError, PolicyRegistry};
 use crate::text::edit::EDITS_MAX;
 
@@ -93,6 +94,8 @@ pub struct Config {
     /// For how long the same idempotency key gives the same answer, in hours,
     /// 1 to 8 760. Default: 72.
     pub idempotency_window_hours: u64,
+    /// How documents are made.
+    pub docgen: DocgenSettings,
     /// Bounds on what one caller may ask for.
     pub limits: Limits,
     /// The rules of each resource class. A built-in class has the values of its
@@ -112,6 +115,7 @@ impl Default for Config {
             durability: Durability::default(),
             history: HistoryLimits::default(),
             idempotency_window_hours: 72,
+            docgen: DocgenSettings::default(),
             limits: Limits::default(),
             policies: PolicyRegistry::default(),
         }
@@ -145,6 +149,9 @@ impl Config {
         Range::fixed(0, 200_000).check("clock_drift_ppm", self.clock_drift_ppm)?;
         let window = self.idempotency_window_hours;
         Range::fixed(1, 8_760).check("idempotency_window_hours", window)?;
+        let docgen = &self.docgen;
+        Range::fixed(100, HOUR_MS).check("docgen.timeout_ms", docgen.timeout_ms)?;
+        Range::fixed(KIB, 64 * MIB).check("docgen.max_output_bytes", docgen.max_output_bytes)?;
         let mut policies = self.policies.iter();
         policies.try_for_each(|policy| self.limits.validate_policy(policy))
     }
@@ -376,7 +383,7 @@ mod tests {
     #[test]
     fn every_number_is_checked_and_none_may_be_the_largest() {
         type Slot = fn(&mut Config) -> &mut u64;
-        let numbers: [(&str, Slot); 18] = [
+        let numbers: [(&str, Slot); 20] = [
             ("default_interactive_max_wait_ms", |c| {
                 &mut c.default_interactive_max_wait_ms
             }),
@@ -387,6 +394,10 @@ mod tests {
             ("clock_drift_ppm", |c| &mut c.clock_drift_ppm),
             ("idempotency_window_hours", |c| {
                 &mut c.idempotency_window_hours
+            }),
+            ("docgen.timeout_ms", |c| &mut c.docgen.timeout_ms),
+            ("docgen.max_output_bytes", |c| {
+                &mut c.docgen.max_output_bytes
             }),
             ("history.max_age_days", |c| &mut c.history.max_age_days),
             ("history.max_bytes", |c| &mut c.history.max_bytes),

@@ -10,6 +10,7 @@ extern crate alloc;
 
 pub mod config;
 pub mod coordinator;
+pub mod docgen;
 pub mod id;
 pub mod lease;
 pub mod mutant;

@@ -8,12 +8,14 @@
 mod coordinator {
     mod asking;
     mod disk;
+    mod generator;
     mod machine;
     mod ops;
     mod world;
 
     mod again;
     mod crash;
+    mod docgen;
     mod fault;
     mod lease;
     mod outside;

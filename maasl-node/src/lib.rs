@@ -8,6 +8,7 @@ pub mod bell;
 pub mod config_file;
 pub mod fault;
 pub mod files;
+mod generator;
 pub mod latch;
 pub mod live;
 pub mod node;

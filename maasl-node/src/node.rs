@@ -64,12 +64,15 @@ struct Slot {
     outputs: Mutex<VecDeque<Output>>,
     changed: Notify,
     latched: Mutex<Option<Latched>>,
+    /// Fires when nobody waits for the answer any more.
+    cancel: CancellationToken,
 }
 
 impl Slot {
-    fn on(ground: Arc<Ground>) -> Self {
+    fn on(ground: Arc<Ground>, cancel: CancellationToken) -> Self {
         Self {
             ground,
+            cancel,
             outputs: Mutex::default(),
             changed: Notify::default(),
             latched: Mutex::default(),
@@ -127,7 +130,7 @@ impl Node {
         on_wait: Option<OnWait>,
     ) -> Response {
         let id = CallId(self.next_call.fetch_add(1, Ordering::Relaxed));
-        let slot = Arc::new(Slot::on(self.ground()));
+        let slot = Arc::new(Slot::on(self.ground(), cancel.child_token()));
         self.slots.lock().insert(id, slot.clone());
         let mut running = Running {
             node: self.clone(),
@@ -251,7 +254,7 @@ impl Node {
             };
             let Some(output) = output else { return };
             tokio::task::block_in_place(|| {
-                let slot = Slot::on(self.ground());
+                let slot = Slot::on(self.ground(), CancellationToken::new());
                 self.perform(output, &slot, None)
             });
         }

@@ -17,9 +17,10 @@ use core::task::{Context, Poll, Waker};
 
 use atomic_refcell::AtomicRefCell;
 
-use super::io::{CallId, Done, Effect, Event, Output, StepId, StoreFault};
+use super::io::{CallId, Done, Effect, Event, GeneratorRun, Output, StepId, StoreFault};
 use super::shared::Shared;
 use crate::config::Config;
+use crate::docgen::GeneratorFailure;
 use crate::id::{AgentId, ContentHash, Entropy, Owner, SessionId, TicketNo};
 use crate::lease::{Command, Outcome, Wake};
 use crate::mutant::{Mutant, is_active};
@@ -318,6 +319,16 @@ impl Cx {
     pub(super) async fn swap(&self, effect: Effect) -> Result<super::io::Swapped, Refusal> {
         match self.effect(effect).await? {
             Done::Swapped(swapped) => Ok(swapped),
+            other => mixed_up(&other),
+        }
+    }
+
+    pub(super) async fn generate(
+        &self,
+        run: GeneratorRun,
+    ) -> Result<Result<Arc<[u8]>, GeneratorFailure>, Refusal> {
+        match self.effect(Effect::Generate(run)).await? {
+            Done::Generated(made) => Ok(made),
             other => mixed_up(&other),
         }
     }

@@ -11,19 +11,20 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::acquire::{self, Got, Wanted};
+use super::acquire;
 use super::call::{Cx, mixed_up};
 use super::commit::{self, Committed, Staged};
 use super::io::{Call, Effect, FileOp};
 use super::plan::{Content, Facts, NoPlan, Plan, plan};
+use super::right::{OwnWants, Right, present, take};
 use super::settle;
-use crate::id::LeaseId;
+use crate::docgen::DocgenStale;
 use crate::lease::command::Inspect;
 use crate::lease::outcome::Inspected;
-use crate::lease::{Command, Count, Counter, Lease, LeaseKind, Outcome, RequestKey, Wake};
+use crate::lease::{Command, Count, Counter, Outcome, RequestKey, Wake};
 use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
-use crate::policy::CRIT_CODE;
+use crate::policy::{CRIT_CODE, IDEMP_DOCS};
 use crate::refusal::{ChangedBy, Refusal, Stale, StaleReason};
 use crate::reply::{FileChanged, Receipt};
 use crate::resource::{Extent, ResourceKey, Scope, Want};
@@ -38,18 +39,30 @@ pub(super) async fn change(cx: &Cx, call: &Call, ops: Vec<FileOp>) -> Result<Rec
         return Ok(earlier);
     }
     let ops = located(cx, ops).await?;
+    let keys: Vec<ResourceKey> = paths(&ops).iter().map(|path| file_key(cx, path)).collect();
     let right = match &call.lease {
-        Some(id) => present(cx, id, &ops).await?,
-        None => match take(cx, call, &ops).await? {
+        Some(id) => present(cx, id, &keys).await?,
+        None => match take(cx, call, files_wanted(&ops, keys)).await? {
             Ok(right) => right,
             Err(earlier) => return Ok(earlier),
         },
     };
+    under(cx, call.request.as_ref(), &ops, &right).await
+}
+
+/// Changes files under a lease, and returns the lease if the call took it.
+pub(super) async fn under(
+    cx: &Cx,
+    request: Option<&RequestKey>,
+    ops: &[FileOp],
+    right: &Right,
+) -> Result<Receipt, Refusal> {
+    let class = class_of_ops(ops);
     let mut change = Change {
         cx,
-        ops: &ops,
-        right: &right,
-        request: call.request.as_ref(),
+        ops,
+        right,
+        request,
         staged: Vec::new(),
     };
     match change.run().await {
@@ -62,10 +75,10 @@ pub(super) async fn change(cx: &Cx, call: &Call, ops: Vec<FileOp>) -> Result<Rec
             Ok(receipt)
         }
         Ok(Committed::Blocked) => panic!("a blocked commit is tried again, not answered"),
-        Ok(Committed::Refused(refusal)) => Err(met_outside(cx, &right, *refusal).await),
+        Ok(Committed::Refused(refusal)) => Err(met_outside(cx, right, *refusal, class).await),
         Err(refusal) => {
-            let refusal = give_up(cx, &right, refusal).await;
-            answered_meanwhile(cx, call.request.as_ref(), refusal).await
+            let refusal = give_up(cx, right, refusal, class).await;
+            answered_meanwhile(cx, request, refusal).await
         }
     }
 }
@@ -87,14 +100,6 @@ async fn answered_meanwhile(
 pub(super) async fn preview(cx: &Cx, ops: Vec<FileOp>) -> Result<Vec<FileChanged>, Refusal> {
     let ops = located(cx, ops).await?;
     Ok(planned(cx, &ops).await?.changes)
-}
-
-/// The lease a change runs under.
-pub(super) struct Right {
-    pub(super) lease: Lease,
-    /// Whether this call took it and returns it.
-    pub(super) own: bool,
-    pub(super) waited_ms: u64,
 }
 
 /// The answer an earlier request with the same key was given.
@@ -178,7 +183,8 @@ fn paths_of(op: &mut FileOp) -> Vec<&mut String> {
         FileOp::Write { path, .. }
         | FileOp::Edit { path, .. }
         | FileOp::Delete { path, .. }
-        | FileOp::Restore { path, .. } => Vec::from([path]),
+        | FileOp::Restore { path, .. }
+        | FileOp::Document { path, .. } => Vec::from([path]),
         FileOp::Move {
             source,
             destination,
@@ -195,72 +201,46 @@ fn paths(ops: &[FileOp]) -> BTreeSet<String> {
         .collect()
 }
 
-/// Checks that a presented lease stands and covers every file.
-async fn present(cx: &Cx, id: &LeaseId, ops: &[FileOp]) -> Result<Right, Refusal> {
-    let keys: Vec<ResourceKey> = paths(ops).iter().map(|path| file_key(cx, path)).collect();
-    match cx.store(Command::Verify(id.clone())).await? {
-        Outcome::Held { lease, .. } => {
-            if let Some(key) = keys.iter().find(|key| !lease.allows_change_of(key)) {
-                return Err(not_covered(key));
-            }
-            Ok(Right {
-                lease,
-                own: false,
-                waited_ms: 0,
-            })
-        }
-        Outcome::Lost { ended, expired } => {
-            let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
-            Err(acquire::lost(&names, ended, expired.as_ref()))
-        }
-        other => mixed_up(&other),
+/// The class that counts what these operations come to.
+fn class_of_ops(ops: &[FileOp]) -> &'static str {
+    let is_document = |op: &FileOp| matches!(op, FileOp::Document { .. });
+    if ops.iter().any(is_document) {
+        IDEMP_DOCS
+    } else {
+        CRIT_CODE
     }
 }
 
-pub(super) fn not_covered(key: &ResourceKey) -> Refusal {
-    Refusal::InvalidRequest {
-        field: "lease".into(),
-        message: alloc::format!("does not allow changing {key}"),
-        hint: Some("leave `lease` out, or acquire one that covers every file".into()),
+/// The class that counts what a receipt tells.
+pub(super) fn class_of(receipt: &Receipt) -> &'static str {
+    match receipt {
+        Receipt::Changed { files, .. } if files.iter().any(|file| file.document.is_some()) => {
+            IDEMP_DOCS
+        }
+        Receipt::Fresh { .. } => IDEMP_DOCS,
+        Receipt::Changed { .. } | Receipt::Leased { .. } => CRIT_CODE,
     }
 }
 
-/// Takes a lease for the duration of the call.
-async fn take(cx: &Cx, call: &Call, ops: &[FileOp]) -> Result<Result<Right, Receipt>, Refusal> {
-    let config = cx.config();
-    let policy = config.policies.get(CRIT_CODE).expect("a built-in class");
-    let keys: Vec<Want> = paths(ops)
-        .iter()
-        .map(|path| Want::exclusive(file_key(cx, path), CRIT_CODE))
-        .collect();
-    let max_wait_ms = call.max_wait_ms.unwrap_or(policy.max_wait_ms(call.urgency));
-    let wanted = Wanted {
-        wants: crate::resource::canonical(keys).into(),
-        kind: LeaseKind::Call,
-        ttl_ms: policy.lease_ttl_ms,
-        lock_delay_ms: policy.lock_delay_ms,
-        purpose: ops.first().map(|op| op.name().into()),
-        urgency: call.urgency,
-        max_wait_ms: max_wait_ms.min(config.limits.max_wait_ms),
-        request: None,
-        keep: false,
-    };
-    Ok(match acquire::acquire(cx, wanted).await? {
-        Got::Lease { lease, waited_ms } => Ok(Right {
-            lease,
-            own: true,
-            waited_ms,
-        }),
-        Got::Earlier(receipt) => Err(receipt),
-    })
+fn files_wanted(ops: &[FileOp], keys: Vec<ResourceKey>) -> OwnWants {
+    let wants = keys.into_iter().map(|key| Want::exclusive(key, CRIT_CODE));
+    OwnWants {
+        wants: wants.collect(),
+        class: CRIT_CODE,
+        purpose: ops.first().map(FileOp::name),
+    }
 }
 
 /// Returns what a refused change had taken, and completes the refusal.
-async fn give_up(cx: &Cx, right: &Right, refusal: Refusal) -> Refusal {
+pub(super) async fn give_up(
+    cx: &Cx,
+    right: &Right,
+    refusal: Refusal,
+    class: &'static str,
+) -> Refusal {
     let refusal = explained(cx, refusal).await;
-    let class = CRIT_CODE;
     let mut counts = Vec::from([Count::one(Counter::GuardedFailed, class)]);
-    if matches!(refusal, Refusal::StaleVersion(_)) {
+    if matches!(refusal, Refusal::StaleVersion(_) | Refusal::DocgenStale(_)) {
         counts.push(Count::one(Counter::StaleRefused, class));
     }
     if right.own {
@@ -272,12 +252,12 @@ async fn give_up(cx: &Cx, right: &Right, refusal: Refusal) -> Refusal {
 }
 
 /// A commit that was undone has returned its lease already.
-async fn met_outside(cx: &Cx, right: &Right, refusal: Refusal) -> Refusal {
+async fn met_outside(cx: &Cx, right: &Right, refusal: Refusal, class: &'static str) -> Refusal {
     if right.own {
         cx.seed.shared.borrow_mut().drop_lease(&right.lease.id);
     }
     let counts = [Counter::GuardedFailed, Counter::StaleRefused];
-    let counts = counts.map(|counter| Count::one(counter, CRIT_CODE));
+    let counts = counts.map(|counter| Count::one(counter, class));
     let _ = cx.store(Command::Tally(counts.into())).await;
     refusal
 }
@@ -498,6 +478,7 @@ impl Change<'_> {
                 return Ok((None, Vec::new()));
             }
         }
+        self.sources_stand().await?;
         let receipt = Receipt::Changed {
             files: plan.changes.clone(),
             token: self.right.lease.token,
@@ -507,6 +488,25 @@ impl Change<'_> {
         let (committed, wake) =
             commit::commit(self.cx, self.right, request, files, keys, receipt, begun).await?;
         Ok((Some(committed), wake))
+    }
+
+    /// Documents are made visible only while their sources are what they were
+    /// made from.
+    async fn sources_stand(&self) -> Result<(), Refusal> {
+        for op in self.ops {
+            let FileOp::Document { made, .. } = op else {
+                continue;
+            };
+            let current = self.cx.hash(&made.source).await?;
+            if current != Some(made.source_sha256) {
+                return Err(Refusal::DocgenStale(Box::new(DocgenStale {
+                    path: made.source.clone(),
+                    expected: Some(made.source_sha256),
+                    current,
+                })));
+            }
+        }
+        Ok(())
     }
 
     async fn discard(&mut self) {
@@ -532,6 +532,8 @@ impl Change<'_> {
                 let blind =
                     file.op == "edit" && shared.seen(agent, &file.path) != file.previous_sha256;
                 match file.sha256 {
+                    // Its header was added to it, or a generator wrote it.
+                    _ if file.document.is_some() => {}
                     Some(_) if file.merged || file.rebased || blind => {}
                     Some(hash) => shared.see(agent, &file.path, hash),
                     None => shared.unsee(agent, &file.path),
@@ -562,11 +564,12 @@ pub(super) fn counts_of(receipt: &Receipt) -> Vec<Count> {
             *counts.entry(Counter::Rebased).or_default() += u64::from(file.rebased);
         }
     }
+    let class = class_of(receipt);
     let counts = counts.into_iter().filter(|(_, by)| *by > 0);
     counts
         .map(|(counter, by)| Count {
             counter,
-            class: CRIT_CODE.into(),
+            class: class.into(),
             by,
         })
         .collect()

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::docgen::{DocgenStatus, GeneratorFailure, Made};
 use crate::id::{AgentId, ContentHash, Entropy, LeaseId, SessionId, TicketNo};
 use crate::lease::row::{CommitItem, Target};
 use crate::lease::{Blocker, Command, Outcome, RequestKey, Version, Wake};
@@ -104,6 +105,8 @@ pub enum Request {
     Change(Vec<FileOp>),
     /// Show what changes would do.
     Preview(Vec<FileOp>),
+    /// Make the document of a source, unless it is made already.
+    Document(DocumentWanted),
     /// Hold resources across calls.
     Reserve(Reservation),
     /// Extend a lease.
@@ -136,6 +139,20 @@ pub struct Reservation {
     pub purpose: Option<String>,
     /// Whether the coordinator renews it until it is released.
     pub keep: bool,
+}
+
+/// Arguments of a request for a document.
+#[derive(Clone, Debug)]
+pub struct DocumentWanted {
+    /// The source.
+    pub path: String,
+    /// What the document is to say; nothing where the generator is to say it, or
+    /// the caller when asked.
+    pub content: Option<Vec<u8>>,
+    /// The hash of the source that the content was made from.
+    pub made_from: Option<ContentHash>,
+    /// The hash of a document without a header that may be replaced.
+    pub replaces: Option<ContentHash>,
 }
 
 /// One resource of a reservation.
@@ -210,6 +227,17 @@ pub enum FileOp {
         /// The content it replaces.
         base: Option<ContentHash>,
     },
+    /// Put a document, while its source is still the one it was made from.
+    Document {
+        /// Which file.
+        path: String,
+        /// The whole content.
+        content: Vec<u8>,
+        /// What the file holds; nothing where there must be none.
+        base: Option<ContentHash>,
+        /// What it was made from.
+        made: Made,
+    },
 }
 
 impl FileOp {
@@ -222,6 +250,7 @@ impl FileOp {
             Self::Move { .. } => "move",
             Self::Delete { .. } => "delete",
             Self::Restore { .. } => "restore",
+            Self::Document { .. } => "docgen",
         }
     }
 }
@@ -291,6 +320,23 @@ pub enum Effect {
     Probe(BTreeSet<SessionId>),
     /// Ring these waiters.
     Ring(Vec<Wake>),
+    /// Run the generator of documents.
+    Generate(GeneratorRun),
+}
+
+/// What a generator is told.
+#[derive(Clone, Debug)]
+pub struct GeneratorRun {
+    /// The source, relative to the root.
+    pub source: String,
+    /// Its hash.
+    pub source_sha256: ContentHash,
+    /// Its content, which is UTF-8.
+    pub content: Arc<[u8]>,
+    /// Where the document will be.
+    pub document: String,
+    /// What is there now.
+    pub existing: Option<Arc<[u8]>>,
 }
 
 impl Effect {
@@ -316,6 +362,7 @@ impl Effect {
             Self::SyncKept(_) => "sync_kept",
             Self::Probe(_) => "probe",
             Self::Ring(_) => "ring",
+            Self::Generate(_) => "generate",
         }
     }
 }
@@ -341,6 +388,8 @@ pub enum Done {
     Swapped(Swapped),
     /// To [`Effect::Probe`] and [`Effect::Ring`]: those found dead.
     Dead(BTreeSet<SessionId>),
+    /// To [`Effect::Generate`].
+    Generated(Result<Arc<[u8]>, GeneratorFailure>),
     /// The path cannot be used.
     Refused(PathRefusal),
     /// The machine underneath failed.
@@ -392,6 +441,21 @@ pub enum Reply {
     Recovered(u64),
     /// These sessions are forgotten: none of their commits is open.
     Buried(BTreeSet<SessionId>),
+    /// The caller has to write the document.
+    NeedsContent(NeedsContent),
+}
+
+/// A source whose document has to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeedsContent {
+    /// The source, relative to the root.
+    pub source: String,
+    /// Its hash, to be passed back.
+    pub source_sha256: ContentHash,
+    /// Its content.
+    pub content: Arc<[u8]>,
+    /// Where the document will be.
+    pub document: String,
 }
 
 /// A file as it was read.
@@ -444,6 +508,17 @@ pub enum Event {
         agent: AgentId,
         /// Its token.
         token: crate::id::Token,
+    },
+    /// An operation on a document ended.
+    Docgen {
+        /// For whom.
+        agent: AgentId,
+        /// How.
+        status: DocgenStatus,
+        /// The source.
+        source: String,
+        /// After how long.
+        duration_ms: u64,
     },
     /// A call was refused.
     Refused {

@@ -19,10 +19,12 @@ mod acquire;
 mod call;
 mod change;
 mod commit;
+mod docgen;
 mod housekeeping;
 pub mod io;
 mod plan;
 mod reservation;
+mod right;
 mod settle;
 mod shared;
 
@@ -264,6 +266,7 @@ async fn dispatch(cx: &Cx, mut call: Call) -> Result<Reply, Refusal> {
         Request::Read(path) => reservation::read(cx, path).await.map(Reply::Read),
         Request::Change(ops) => change::change(cx, &call, ops).await.map(Reply::Receipt),
         Request::Preview(ops) => change::preview(cx, ops).await.map(Reply::Preview),
+        Request::Document(asked) => docgen::document(cx, &call, asked).await,
         Request::Reserve(asked) => reservation::reserve(cx, &call, asked)
             .await
             .map(Reply::Receipt),

@@ -44,6 +44,7 @@ fn command_label(command: &Command) -> &'static str {
         Command::Recall(_) => "Recall",
         Command::Remember(_) => "Remember",
         Command::Tally(_) => "Tally",
+        Command::NoteDocument(_) => "NoteDocument",
         Command::Expire(_) => "Expire",
         Command::Snapshot => "Snapshot",
     }
@@ -69,6 +70,7 @@ fn effect_label(effect: &Effect) -> &'static str {
         Effect::SyncKept(_) => "SyncKept",
         Effect::Probe(_) => "Probe",
         Effect::Ring(_) => "Ring",
+        Effect::Generate(_) => "Generate",
     }
 }
 
@@ -205,6 +207,7 @@ impl World {
             }
             Effect::Probe(sessions) => Done::Dead(&sessions & &self.dead),
             Effect::Ring(wakes) => Done::Dead(self.ring(wakes)),
+            Effect::Generate(run) => Done::Generated(self.generator.made(&run)),
         }
     }
 

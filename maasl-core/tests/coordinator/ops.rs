@@ -109,7 +109,7 @@ pub(crate) fn key(name: &str, asked: &str) -> RequestKey {
 pub(crate) fn files(receipt: &Receipt) -> &[FileChanged] {
     match receipt {
         Receipt::Changed { files, .. } => files,
-        other @ Receipt::Leased { .. } => panic!("a lease instead of changes: {other:?}"),
+        other => panic!("something else than changes: {other:?}"),
     }
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn files(receipt: &Receipt) -> &[FileChanged] {
 pub(crate) fn lease(receipt: &Receipt) -> LeaseId {
     match receipt {
         Receipt::Leased { lease, .. } => lease.clone(),
-        other @ Receipt::Changed { .. } => panic!("changes instead of a lease: {other:?}"),
+        other => panic!("something else than a lease: {other:?}"),
     }
 }
 

@@ -21,6 +21,7 @@ use maasl_core::resource::{ResourceKey, Want};
 use maasl_core::time::Timestamp;
 
 use super::disk::Disk;
+use super::generator::Generator;
 
 /// Steps after which a world is taken to run in circles.
 const STEPS_MAX: usize = 100_000;
@@ -107,6 +108,7 @@ pub(crate) struct World {
     pub(super) latches: BTreeMap<ResourceKey, (Pid, CallId)>,
     pub(super) dead: BTreeSet<SessionId>,
     pub(super) grants: Vec<(Token, Vec<Want>)>,
+    pub(crate) generator: Generator,
     config: Arc<Config>,
     calls: u64,
     boots: u32,
@@ -127,6 +129,7 @@ impl World {
             latches: BTreeMap::new(),
             dead: BTreeSet::new(),
             grants: Vec::new(),
+            generator: Generator::default(),
             config: Arc::new(config),
             calls: 0,
             boots: 0,

@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use maasl_core::coordinator::io::{Call, FileOp, FileRead, Reply, Request};
+use maasl_core::coordinator::io::{
+    Call, DocumentWanted, FileOp, FileRead, NeedsContent, Reply, Request,
+};
+use maasl_core::docgen::{DocgenStale, GeneratorFailure, GeneratorFault, Made, Unmarked};
 use maasl_core::id::{AgentId, ContentHash, LeaseId, Owner, SessionId, TicketNo, Token};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{Blocker, EndedLease, Lease, LeaseEnd, LeaseKind, Meta, Ticket};
@@ -95,6 +98,7 @@ pub(crate) fn reply_to(call: &Call) -> Reply {
             waited_ms: 3,
         }),
         Request::Preview(ops) => Reply::Preview(ops.iter().map(|op| changed(op, 0)).collect()),
+        Request::Document(asked) => document(asked),
         Request::Reserve(asked) => Reply::Receipt(Receipt::Leased {
             lease: LeaseId::new("0123"),
             token,
@@ -118,6 +122,43 @@ pub(crate) fn reply_to(call: &Call) -> Reply {
     }
 }
 
+/// Asks for the content where there is none; `fresh` is fresh.
+fn document(asked: &DocumentWanted) -> Reply {
+    let source = ContentHash::of(b"source");
+    let place = format!("DOCS/REPODOCS/{}.md", asked.path);
+    match &asked.content {
+        _ if asked.path == "fresh" => Reply::Receipt(Receipt::Fresh {
+            source: asked.path.clone(),
+            document: place,
+            source_sha256: source,
+            sha256: ContentHash::of(b"document"),
+            waited_ms: 1,
+        }),
+        None => Reply::NeedsContent(NeedsContent {
+            source: asked.path.clone(),
+            source_sha256: source,
+            content: Arc::from(&b"source"[..]),
+            document: place,
+        }),
+        Some(content) => Reply::Receipt(Receipt::Changed {
+            files: vec![FileChanged {
+                path: place,
+                op: "docgen".to_owned(),
+                sha256: Some(ContentHash::of(content)),
+                version: 1,
+                document: Some(Made {
+                    source: asked.path.clone(),
+                    source_sha256: source,
+                    duration_ms: 4,
+                }),
+                ..FileChanged::default()
+            }],
+            token: Token::from_number(42),
+            waited_ms: 3,
+        }),
+    }
+}
+
 fn read(path: &str) -> FileRead {
     let content: Arc<[u8]> = match path {
         "bytes" => Arc::from(&b"\xFF\x00"[..]),
@@ -138,7 +179,8 @@ fn changed(op: &FileOp, version: u64) -> FileChanged {
         FileOp::Write { path, .. }
         | FileOp::Edit { path, .. }
         | FileOp::Delete { path, .. }
-        | FileOp::Restore { path, .. } => (path, None),
+        | FileOp::Restore { path, .. }
+        | FileOp::Document { path, .. } => (path, None),
         FileOp::Move {
             source,
             destination,
@@ -213,6 +255,20 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::IdempotencyMismatch {
             key: "k".to_owned(),
         },
+        Refusal::DocgenStale(Box::new(DocgenStale {
+            path: "a.py".to_owned(),
+            expected: Some(ContentHash::of(b"old")),
+            current: Some(ContentHash::of(b"new")),
+        })),
+        Refusal::Unmarked(Box::new(Unmarked {
+            path: "DOCS/REPODOCS/a.py.md".to_owned(),
+            current: ContentHash::of(b"own"),
+            named: None,
+        })),
+        Refusal::Generator(Box::new(GeneratorFailure {
+            fault: GeneratorFault::TimedOut { allowed_ms: 100 },
+            stderr: "reading\n".to_owned(),
+        })),
         Refusal::Cancelled,
         Refusal::internal("the disk is full"),
     ]

@@ -174,6 +174,7 @@ pub(crate) fn examples() -> Vec<(&'static str, Value)> {
         ),
         ("lease_renew", json!({"lease": "0123"})),
         ("lease_release", json!({"lease": "0123"})),
+        ("docgen_file", json!({"path": "a.py"})),
         ("llmc_locks", json!({})),
         ("llmc_stomp_stats", json!({})),
     ]

@@ -13,6 +13,7 @@
 mod commands;
 mod configuration;
 mod deadlock;
+mod docgen;
 mod facts;
 mod fairness;
 mod harness;

@@ -4,8 +4,10 @@
 //! files, the latches and the doorbells. Promises: exactly one answer for each
 //! step. Leaves to others: what to do next (the core).
 
+use std::sync::Arc;
+
 use maasl_core::coordinator::io::{
-    Done, Effect, Event, Input, Output, Response, StepId, StoreFault,
+    Done, Effect, Event, GeneratorRun, Input, Output, Response, StepId, StoreFault,
 };
 use maasl_core::id::SessionId;
 use maasl_core::lease::{Command, Wake};
@@ -19,7 +21,7 @@ use crate::store::{Store, StoreError};
 impl Node {
     /// Executes one output; the response if it was the last of its call.
     pub(super) fn perform(
-        &self,
+        self: &Arc<Self>,
         output: Output,
         slot: &Slot,
         on_wait: Option<&OnWait>,
@@ -46,18 +48,34 @@ impl Node {
         self.input(Input::Stored(step, answer));
     }
 
-    fn carry_out(&self, step: StepId, effect: Effect, slot: &Slot) {
+    fn carry_out(self: &Arc<Self>, step: StepId, effect: Effect, slot: &Slot) {
         let name = effect.name();
         point(Side::Before, name);
-        let done = self.execute(effect, slot);
-        point(Side::After, name);
-        self.input(Input::Done(step, done));
+        if let Some(done) = self.execute(step, effect, slot) {
+            point(Side::After, name);
+            self.input(Input::Done(step, done));
+        }
     }
 
-    fn execute(&self, effect: Effect, slot: &Slot) -> Done {
+    /// Runs a generator on a thread of its own: it may take as long as it is
+    /// allowed to, and leases are renewed meanwhile.
+    fn generate(self: &Arc<Self>, step: StepId, run: GeneratorRun, slot: &Slot) {
+        let (node, ground) = (self.clone(), slot.ground.clone());
+        let cancel = slot.cancel.clone();
+        tokio::task::spawn_blocking(move || {
+            let settings = &node.config().docgen;
+            let root = ground.files.root().path();
+            let made = crate::generator::generate(settings, root, &run, &cancel);
+            point(Side::After, Effect::Generate(run).name());
+            node.input(Input::Done(step, Done::Generated(made)));
+        });
+    }
+
+    /// Executes an effect; nothing where the answer comes later, by itself.
+    fn execute(self: &Arc<Self>, step: StepId, effect: Effect, slot: &Slot) -> Option<Done> {
         let ground = &*slot.ground;
         let files = &ground.files;
-        match effect {
+        Some(match effect {
             Effect::Locate(paths) => {
                 let located: Result<Vec<_>, _> =
                     paths.iter().map(|path| files.relative(path)).collect();
@@ -113,7 +131,11 @@ impl Node {
                     .collect(),
             ),
             Effect::Ring(wake) => Done::Dead(self.ring(ground, wake)),
-        }
+            Effect::Generate(run) => {
+                self.generate(step, run, slot);
+                return None;
+            }
+        })
     }
 
     /// A session that cannot be examined counts as alive: waiting costs time,
@@ -195,6 +217,15 @@ pub(super) fn log(event: &Event) {
         }
         Event::LockRenewed { agent, token } => tracing::debug!(%agent, %token, "lock_renewed"),
         Event::Refused { agent, code } => tracing::info!(%agent, code, "refused"),
+        Event::Docgen {
+            agent,
+            status,
+            source,
+            duration_ms,
+        } => {
+            let status = status.name();
+            tracing::info!(%agent, status, source, duration_ms, "docgen");
+        }
         Event::Recovered { agent, token } => tracing::warn!(%agent, %token, "recovered"),
     }
 }

@@ -338,10 +338,12 @@ impl Client {
                 }
             }
             Reply::Released { .. } => self.reservation = None,
-            Reply::Renewed { .. }
+            Reply::Receipt(Receipt::Fresh { .. })
+            | Reply::Renewed { .. }
             | Reply::Revoked(_)
             | Reply::Recovered(_)
             | Reply::Buried(_)
+            | Reply::NeedsContent(_)
             | Reply::Preview(_) => {}
         }
     }

@@ -373,6 +373,10 @@ impl World<'_> {
             Effect::SwapBack(item) => self.swap(process, step, &item, true),
             Effect::Probe(sessions) => Done::Dead(&sessions & &self.dead),
             Effect::Ring(wakes) => Done::Dead(self.ring(&wakes)),
+            Effect::Generate(run) => {
+                let text = format!("made from {}\n", run.source_sha256);
+                Done::Generated(Ok(text.into_bytes().into()))
+            }
         })
     }
 
@@ -541,6 +545,7 @@ impl World<'_> {
             CoreEvent::LockAcquired { taken_over, .. } if *taken_over > 0 => "takeover",
             CoreEvent::LockAcquired { .. } => "acquired",
             CoreEvent::LockRenewed { .. } => "renewed",
+            CoreEvent::Docgen { status, .. } => status.name(),
             CoreEvent::Refused { code, .. } => code,
             CoreEvent::Recovered { .. } => "recovered",
         };

@@ -5,6 +5,7 @@
 //! all tools share (`invoke`) and every decision (the backend).
 
 mod changed;
+mod docs;
 mod edit;
 mod history;
 mod lease;
@@ -81,6 +82,7 @@ pub(crate) fn all<B: Backend>() -> Vec<Entry<B>> {
         entry::<B, lease::Acquire>(),
         entry::<B, lease::Renew>(),
         entry::<B, lease::Release>(),
+        entry::<B, docs::DocgenFile>(),
         entry::<B, locks::Locks>(),
         entry::<B, stats::Stats>(),
     ]

@@ -1,0 +1,486 @@
+//! Documents: made once for each content of their source, by whoever comes first.
+
+use maasl_core::config::Config;
+use maasl_core::coordinator::io::{DocumentWanted, Reply, Request, Response};
+use maasl_core::docgen::{DocgenStatus, GeneratorFailure, GeneratorFault, header};
+use maasl_core::lease::Counter;
+use maasl_core::refusal::Refusal;
+use maasl_core::reply::{FileChanged, Receipt};
+
+use super::ops::{hash, key, lease, reservation, write_over};
+use super::world::{Fault, Pid, Point, Side, World, at_every_point};
+
+const SOURCE: &str = "src/a.py";
+const DOCUMENT: &str = "DOCS/REPODOCS/src/a.py.md";
+
+fn wanted(content: Option<&str>, made_from: Option<&str>) -> DocumentWanted {
+    DocumentWanted {
+        path: SOURCE.into(),
+        content: content.map(Into::into),
+        made_from: made_from.map(hash),
+        replaces: None,
+    }
+}
+
+/// A world whose agents write documents themselves.
+fn by_hand() -> (World, Pid, Pid) {
+    World::of_two(&[(SOURCE, "one")])
+}
+
+/// A world with a generator.
+fn by_generator() -> (World, Pid, Pid) {
+    let mut config = Config::default();
+    config.docgen.command = vec!["generate".into()];
+    let mut world = World::with(config);
+    world.disk.outside(SOURCE, Some("one"));
+    let (ann, bob) = (world.spawn("ann"), world.spawn("bob"));
+    (world, ann, bob)
+}
+
+fn ask(world: &mut World, pid: Pid, wanted: DocumentWanted) -> Result<Reply, Refusal> {
+    let call = world.call(pid, Request::Document(wanted));
+    world.ask(pid, call).result
+}
+
+fn made(reply: Result<Reply, Refusal>) -> FileChanged {
+    match reply {
+        Ok(Reply::Receipt(Receipt::Changed { files, .. })) => files[0].clone(),
+        other => panic!("not made: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_fresh(reply: &Result<Reply, Refusal>) {
+    let fresh = matches!(reply, Ok(Reply::Receipt(Receipt::Fresh { .. })));
+    assert!(fresh, "{reply:?}");
+}
+
+#[track_caller]
+fn stale_source(reply: Result<Reply, Refusal>, expected: &str, current: Option<&str>) {
+    let Err(Refusal::DocgenStale(stale)) = reply else {
+        panic!("not stale: {reply:?}");
+    };
+    assert_eq!(stale.expected, Some(hash(expected)));
+    assert_eq!(stale.current, current.map(hash));
+}
+
+/// What the document says it was made from.
+fn header_of(world: &World) -> Option<maasl_core::id::ContentHash> {
+    header::read(world.disk.text(DOCUMENT)?.as_bytes())
+}
+
+fn count(world: &World, counter: Counter) -> u64 {
+    let counters = world.rows.counters();
+    let class = "IDEMP_DOCS".into();
+    counters.get(&(counter, class)).copied().unwrap_or(0)
+}
+
+/// Generated, noop and error: as counted, and as logged.
+#[track_caller]
+fn assert_counted(world: &World, expected: [u64; 3]) {
+    let counters = [
+        Counter::DocgenGenerated,
+        Counter::DocgenNoop,
+        Counter::DocgenError,
+    ];
+    assert_eq!(counters.map(|counter| count(world, counter)), expected);
+    let statuses = [
+        DocgenStatus::Generated,
+        DocgenStatus::Noop,
+        DocgenStatus::Error,
+    ];
+    let logged = statuses.map(|status| {
+        let log = world.rows.docgen_log();
+        log.filter(|record| record.status == status).count() as u64
+    });
+    assert_eq!(logged, expected, "logged");
+}
+
+#[test]
+fn who_is_asked_for_content_gets_the_source_and_writes_once() {
+    let (mut world, ann, bob) = by_hand();
+    let Ok(Reply::NeedsContent(needs)) = ask(&mut world, ann, wanted(None, None)) else {
+        panic!("no question");
+    };
+    assert_eq!((&*needs.content, &*needs.document), (&b"one"[..], DOCUMENT));
+    assert_eq!(needs.source_sha256, hash("one"));
+    let file = made(ask(&mut world, ann, wanted(Some("# A"), Some("one"))));
+    assert_eq!(
+        (&*file.path, &*file.op, file.version),
+        (DOCUMENT, "docgen", 1)
+    );
+    let written = world.disk.text(DOCUMENT).unwrap().to_owned();
+    assert_eq!(
+        written,
+        format!("<!-- SHA256: {} -->\n\n# A\n", hash("one"))
+    );
+    for again in [wanted(None, None), wanted(Some("# B"), Some("one"))] {
+        assert_fresh(&ask(&mut world, bob, again));
+    }
+    assert_eq!(world.disk.text(DOCUMENT), Some(&*written));
+    assert_counted(&world, [1, 2, 0]);
+    world.assert_idle("written");
+    world.assert_unstaged_but(&[], "written");
+}
+
+#[test]
+fn a_generator_writes_once_for_each_content_of_the_source() {
+    let (mut world, ann, bob) = by_generator();
+    made(ask(&mut world, ann, wanted(None, None)));
+    assert_eq!(header_of(&world), Some(hash("one")));
+    assert_fresh(&ask(&mut world, bob, wanted(None, None)));
+    world.disk.outside(SOURCE, Some("two"));
+    let file = made(ask(&mut world, bob, wanted(None, None)));
+    assert_eq!(header_of(&world), Some(hash("two")));
+    assert!(
+        file.previous_sha256.is_some(),
+        "what it said before is kept"
+    );
+    assert_eq!(world.generator.runs, [SOURCE, SOURCE]);
+    assert_counted(&world, [2, 1, 0]);
+    world.disk.assert_nothing_lost("regenerated");
+}
+
+#[test]
+fn those_who_ask_at_once_get_one_document() {
+    for wanted in [wanted(None, None), wanted(Some("# A"), Some("one"))] {
+        let (mut world, ann, bob) = by_generator();
+        let calls = [ann, bob, ann, bob, ann].map(|pid| {
+            let call = world.call(pid, Request::Document(wanted.clone()));
+            (pid, world.start(pid, call))
+        });
+        let replies = calls.map(|(pid, id)| world.finish(pid, id).result);
+        let fresh = replies
+            .iter()
+            .filter(|reply| matches!(reply, Ok(Reply::Receipt(Receipt::Fresh { .. }))));
+        assert_eq!(fresh.count(), 4, "{replies:?}");
+        assert_counted(&world, [1, 4, 0]);
+        assert!(world.generator.runs.len() <= 1);
+        world.assert_idle("all answered");
+    }
+}
+
+#[test]
+fn content_made_from_a_source_that_moved_is_refused_and_writes_nothing() {
+    let (mut world, ann, _) = by_hand();
+    ask(&mut world, ann, wanted(None, None)).unwrap();
+    world.disk.outside(SOURCE, Some("two"));
+    let refused = ask(&mut world, ann, wanted(Some("# A"), Some("one")));
+    stale_source(refused, "one", Some("two"));
+    assert_eq!(world.disk.text(DOCUMENT), None);
+    assert_counted(&world, [0, 0, 1]);
+    world.assert_idle("refused");
+}
+
+/// Whenever the source moves after the gate, what was made from it before is not
+/// written, or it was written before.
+#[test]
+fn a_source_that_moves_at_any_step_leaves_no_document_of_its_past() {
+    let points = at_every_point(|point| {
+        let (mut world, ann, _) = by_generator();
+        let call = world.call(ann, Request::Document(wanted(None, None)));
+        let id = world.start(ann, call);
+        world.stop_at(ann, point);
+        world.run();
+        if !world.is_stopped(ann) {
+            return false;
+        }
+        let begun = world.rows.intents().count() > 0 || world.disk.text(DOCUMENT).is_some();
+        world.disk.outside(SOURCE, Some("two"));
+        world.resume(ann);
+        let reply = world.finish(ann, id).result;
+        let about = header_of(&world);
+        match reply {
+            // It was read after the change.
+            Ok(_) if about == Some(hash("two")) => {}
+            Ok(_) => assert_eq!(about, Some(hash("one")), "{point:?}"),
+            refused => {
+                assert!(!begun, "{point:?}");
+                stale_source(refused, "one", Some("two"));
+                assert_eq!(about, None, "{point:?}");
+            }
+        }
+        if !begun && about == Some(hash("one")) {
+            // Only the last look before the intent may miss a change.
+            let after_look =
+                matches!(point.side, Side::After) || world.sent(ann)[point.n] == "BeginCommit";
+            assert!(after_look, "{point:?}: {:?}", world.sent(ann)[point.n]);
+        }
+        world.assert_idle("over");
+        world.assert_unstaged_but(&[], "over");
+        true
+    });
+    assert!(points > 20, "{points}");
+}
+
+#[test]
+fn a_source_that_goes_during_generation_is_stale() {
+    let (mut world, ann, _) = by_generator();
+    let call = world.call(ann, Request::Document(wanted(None, None)));
+    let id = world.start(ann, call);
+    world.hold(ann, Some("Generate"));
+    world.run();
+    world.disk.outside(SOURCE, None);
+    world.hold(ann, None);
+    stale_source(world.finish(ann, id).result, "one", None);
+    assert_eq!(world.disk.text(DOCUMENT), None);
+}
+
+#[test]
+fn a_lease_outlives_a_long_generation_and_keeps_others_out() {
+    let (mut world, ann, bob) = by_generator();
+    let call = world.call(ann, Request::Document(wanted(None, None)));
+    let id = world.start(ann, call);
+    world.hold(ann, Some("Generate"));
+    world.advance(400_000);
+    world.disk.outside("src/b.py", Some("other"));
+    let other = DocumentWanted {
+        path: "src/b.py".into(),
+        ..wanted(None, None)
+    };
+    let refused = ask(&mut world, bob, other).expect_err("held");
+    let Refusal::ResourceBusy(busy) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(busy.resource, "docgen:repo");
+    world.hold(ann, None);
+    made(world.finish(ann, id).result);
+    assert_counted(&world, [1, 0, 1]);
+}
+
+#[test]
+fn a_document_of_somebodys_own_is_kept_until_its_content_is_named() {
+    let (mut world, ann, _) = by_hand();
+    world.disk.outside(DOCUMENT, Some("by hand"));
+    for asked in [wanted(None, None), wanted(Some("# A"), Some("one"))] {
+        let refused = ask(&mut world, ann, asked).expect_err("somebody's own");
+        assert_eq!(refused.code(), "docgen_unmarked");
+        assert_eq!(world.disk.text(DOCUMENT), Some("by hand"));
+    }
+    let named = DocumentWanted {
+        replaces: Some(hash("by hand")),
+        ..wanted(Some("# A"), Some("one"))
+    };
+    let file = made(ask(&mut world, ann, named));
+    assert_eq!(file.previous_sha256, Some(hash("by hand")));
+    world.disk.assert_nothing_lost("replaced");
+    assert_counted(&world, [1, 0, 2]);
+}
+
+#[test]
+fn what_its_author_has_not_read_is_not_seen() {
+    let (mut world, ann, _) = by_generator();
+    made(ask(&mut world, ann, wanted(None, None)));
+    let refused = world.change(ann, vec![super::ops::write(DOCUMENT, "mine")]);
+    assert_eq!(
+        super::ops::stale(refused).reason,
+        maasl_core::refusal::StaleReason::NeverRead
+    );
+}
+
+#[test]
+fn who_was_given_the_source_has_seen_it() {
+    let (mut world, ann, _) = by_hand();
+    ask(&mut world, ann, wanted(None, None)).unwrap();
+    world
+        .change(ann, vec![super::ops::write(SOURCE, "two")])
+        .unwrap();
+}
+
+#[test]
+fn a_generator_that_fails_or_writes_no_document_is_told_and_nothing_is_written() {
+    let failure = GeneratorFailure {
+        fault: GeneratorFault::TimedOut { allowed_ms: 7 },
+        stderr: "why".into(),
+    };
+    let foreign = format!("SHA256: {}\n\ntext", hash("other"));
+    for (failure, writes) in [
+        (Some(failure), None),
+        (None, Some(String::new())),
+        (None, Some(foreign)),
+    ] {
+        let (mut world, ann, _) = by_generator();
+        world.generator.failure = failure;
+        world.generator.writes = writes;
+        let refused = ask(&mut world, ann, wanted(None, None)).expect_err("no document");
+        assert_eq!(refused.code(), "docgen_failed");
+        assert_eq!(world.disk.text(DOCUMENT), None);
+        assert_counted(&world, [0, 0, 1]);
+        let log: Vec<_> = world.rows.docgen_log().collect();
+        assert_eq!(log[0].error.as_deref(), Some(&*refused.to_string()));
+        world.assert_idle("refused");
+    }
+}
+
+#[test]
+fn a_generators_own_header_is_taken_for_ours() {
+    let (mut world, ann, _) = by_generator();
+    world.generator.writes = Some(format!("SHA256: {}\n# A\n", hash("one")));
+    made(ask(&mut world, ann, wanted(None, None)));
+    let written = world.disk.text(DOCUMENT).unwrap();
+    assert_eq!(
+        written,
+        format!("<!-- SHA256: {} -->\n\n# A\n", hash("one"))
+    );
+}
+
+#[test]
+fn the_same_key_gives_the_same_answer_whichever_that_was() {
+    for first in [wanted(Some("# A"), Some("one")), wanted(None, None)] {
+        let (mut world, ann, bob) = by_generator();
+        let asked = |world: &mut World, pid, name: &str| {
+            let mut call = world.call(pid, Request::Document(first.clone()));
+            call.request = Some(key(name, name));
+            world.ask(pid, call).result.unwrap()
+        };
+        let (generated, noop) = (asked(&mut world, ann, "k1"), asked(&mut world, ann, "k2"));
+        assert_ne!(generated, noop);
+        assert_eq!(asked(&mut world, bob, "k1"), generated);
+        world.disk.outside(SOURCE, Some("two"));
+        assert_eq!(
+            asked(&mut world, bob, "k2"),
+            noop,
+            "although the source moved"
+        );
+        assert_counted(&world, [1, 1, 0]);
+    }
+}
+
+#[test]
+fn copies_of_a_request_in_two_processes_get_one_answer() {
+    let (mut world, ann, bob) = by_generator();
+    let calls = [ann, bob].map(|pid| {
+        let mut call = world.call(pid, Request::Document(wanted(None, None)));
+        call.request = Some(key("k", "asked"));
+        (pid, world.start(pid, call))
+    });
+    let [left, right] = calls.map(|(pid, id)| world.finish(pid, id).result.unwrap());
+    assert_eq!(left, right);
+    assert_counted(&world, [1, 0, 0]);
+}
+
+#[test]
+fn a_document_survives_its_author_or_never_was_and_is_counted_once() {
+    at_every_point(|point| dies_at(point).is_some());
+}
+
+/// One call that dies at a point, and another that comes after it.
+fn dies_at(point: Point) -> Option<()> {
+    let (mut world, ann, bob) = by_generator();
+    let call = world.call(ann, Request::Document(wanted(None, None)));
+    world.start(ann, call);
+    world.stop_at(ann, point);
+    world.run();
+    if !world.is_stopped(ann) {
+        return None;
+    }
+    world.kill(ann);
+    let mut call = world.call(bob, Request::Document(wanted(None, None)));
+    call.max_wait_ms = Some(600_000);
+    let reply = world.ask(bob, call).result;
+    reply.unwrap_or_else(|refusal| panic!("{point:?}: {refusal}"));
+    assert_eq!(header_of(&world), Some(hash("one")), "{point:?}");
+    assert_eq!(count(&world, Counter::DocgenGenerated), 1, "{point:?}");
+    let versions = world.rows.history(DOCUMENT).len();
+    assert_eq!(versions, 1, "{point:?}");
+    world.disk.assert_nothing_lost("recovered");
+    Some(())
+}
+
+#[test]
+fn an_outside_document_that_appears_meanwhile_is_not_destroyed() {
+    at_every_point(|point| {
+        let (mut world, ann, _) = by_generator();
+        let call = world.call(ann, Request::Document(wanted(None, None)));
+        let id = world.start(ann, call);
+        world.stop_at(ann, point);
+        world.run();
+        if !world.is_stopped(ann) {
+            return false;
+        }
+        world.disk.outside(DOCUMENT, Some("by hand"));
+        world.resume(ann);
+        let _ = world.finish(ann, id);
+        world.disk.assert_nothing_lost("appeared");
+        true
+    });
+}
+
+#[test]
+fn a_presented_lease_must_cover_the_documents() {
+    let (mut world, ann, _) = by_hand();
+    let mut under = |wants: maasl_core::coordinator::io::Reservation| {
+        let call = world.call(ann, Request::Reserve(wants));
+        let Response { result, .. } = world.ask(ann, call);
+        let Ok(Reply::Receipt(granted)) = result else {
+            panic!("{result:?}");
+        };
+        let asked = wanted(Some("# A"), Some("one"));
+        let mut call = world.call(ann, Request::Document(asked));
+        call.lease = Some(lease(&granted));
+        let result = world.ask(ann, call).result;
+        let call = world.call(ann, Request::ReleaseAll);
+        let _ = world.ask(ann, call);
+        result
+    };
+    let file_only = under(reservation(&[DOCUMENT])).expect_err("not covered");
+    assert_eq!(file_only.code(), "invalid_request");
+    let mut both = reservation(&["repo", DOCUMENT]);
+    both.resources[0].class = "IDEMP_DOCS".into();
+    made(under(both));
+}
+
+#[test]
+fn a_document_has_no_document() {
+    let (mut world, ann, _) = by_hand();
+    world.disk.outside(DOCUMENT, Some("by hand"));
+    for path in [DOCUMENT, "no/such/file"] {
+        let asked = DocumentWanted {
+            path: path.into(),
+            ..wanted(None, None)
+        };
+        let refused = ask(&mut world, ann, asked).expect_err(path);
+        assert_eq!(refused.code(), "invalid_request");
+    }
+}
+
+#[test]
+fn somebody_who_writes_the_document_itself_is_waited_for() {
+    let (mut world, ann, bob) = by_generator();
+    world.disk.outside(DOCUMENT, Some("by hand"));
+    let ops = vec![write_over(DOCUMENT, "bob's", "by hand")];
+    let call = world.call(bob, Request::Change(ops));
+    let writing = world.start(bob, call);
+    world.hold(bob, Some("Stage"));
+    world.run();
+    let call = world.call(ann, Request::Document(wanted(None, None)));
+    let asking = world.start(ann, call);
+    world.run();
+    world.hold(bob, None);
+    world.finish(bob, writing).result.unwrap();
+    let refused = world.finish(ann, asking).result.expect_err("bob's own");
+    assert_eq!(refused.code(), "docgen_unmarked");
+    assert_eq!(world.disk.text(DOCUMENT), Some("bob's"));
+}
+
+#[test]
+fn a_store_that_fails_at_any_step_leaves_documents_whole() {
+    for n in 0..40 {
+        for fault in [Fault::FailsBefore, Fault::FailsAfter] {
+            let (mut world, ann, bob) = by_generator();
+            world.inject_at(ann, n, fault);
+            let _ = ask(&mut world, ann, wanted(None, None));
+            let about = header_of(&world);
+            assert!(
+                about.is_none() || about == Some(hash("one")),
+                "{n}: {fault:?}"
+            );
+            world.kill(ann);
+            let mut call = world.call(bob, Request::Document(wanted(None, None)));
+            call.max_wait_ms = Some(600_000);
+            world.ask(bob, call).result.unwrap();
+            assert_eq!(header_of(&world), Some(hash("one")), "{n}: {fault:?}");
+            assert_eq!(count(&world, Counter::DocgenGenerated), 1, "{n}: {fault:?}");
+        }
+    }
+}
