@@ -149,11 +149,22 @@ impl Config {
         Range::fixed(0, 200_000).check("clock_drift_ppm", self.clock_drift_ppm)?;
         let window = self.idempotency_window_hours;
         Range::fixed(1, 8_760).check("idempotency_window_hours", window)?;
-        let docgen = &self.docgen;
-        Range::fixed(100, HOUR_MS).check("docgen.timeout_ms", docgen.timeout_ms)?;
-        Range::fixed(KIB, 64 * MIB).check("docgen.max_output_bytes", docgen.max_output_bytes)?;
+        self.validate_docgen()?;
         let mut policies = self.policies.iter();
         policies.try_for_each(|policy| self.limits.validate_policy(policy))
+    }
+}
+
+impl Config {
+    fn validate_docgen(&self) -> Result<(), ConfigError> {
+        let docgen = &self.docgen;
+        Range::fixed(100, HOUR_MS).check("docgen.timeout_ms", docgen.timeout_ms)?;
+        let output = docgen.max_output_bytes;
+        Range::fixed(KIB, 64 * MIB).check("docgen.max_output_bytes", output)?;
+        docgen.check_texts().map_err(|(field, message)| {
+            let field = format!("docgen.{field}");
+            ConfigError::Unusable { field, message }
+        })
     }
 }
 
@@ -338,6 +349,14 @@ pub enum ConfigError {
         max: u64,
         /// The field whose value is that most, where there is one.
         max_is: Option<&'static str>,
+    },
+    /// A text cannot be used.
+    #[error("{field} {message}")]
+    Unusable {
+        /// Path of the field below [`Config`].
+        field: String,
+        /// What is wrong with it.
+        message: String,
     },
     /// A resource class is refused.
     #[error(transparent)]

@@ -16,6 +16,7 @@ mod deadlock;
 mod docgen;
 mod facts;
 mod fairness;
+mod generator;
 mod harness;
 mod increments;
 mod killed;

@@ -25,15 +25,19 @@ pub(super) enum Slot<T: 'static> {
     Flag(fn(&mut T) -> &mut bool),
     /// A number, in this unit.
     Number(Unit, fn(&mut T) -> &mut u64),
+    /// A text, as it stands.
+    Text(fn(&mut T) -> &mut String),
+    /// Several texts.
+    Texts(fn(&mut T) -> &mut Vec<String>),
     /// A word out of several; a word that is not among them gives them all.
     Word(fn(&mut T, &str) -> Result<(), Vec<&'static str>>),
 }
 
 /// The tables that `[maasl]` may have.
-pub(super) const TABLES: [&str; 3] = ["history", "limits", "resource"];
+pub(super) const TABLES: [&str; 4] = ["docgen", "history", "limits", "resource"];
 
 /// Tables of a later version, refused so that nobody believes in their effect.
-pub(super) const LATER_TABLES: [&str; 2] = ["db", "docgen"];
+pub(super) const LATER_TABLES: [&str; 1] = ["db"];
 
 /// `[maasl]`.
 pub(super) const MAIN: &[Key<Config>] = &[
@@ -84,6 +88,18 @@ pub(super) const LIMITS: &[Key<Config>] = &[
     number("max_changes", |c| &mut c.limits.max_changes),
 ];
 
+/// `[maasl.docgen]`.
+pub(super) const DOCGEN: &[Key<Config>] = &[
+    texts("command", |c| &mut c.docgen.command),
+    texts("environment", |c| &mut c.docgen.environment),
+    seconds("timeout_sec", "timeout_ms", |c| &mut c.docgen.timeout_ms),
+    number("max_output_bytes", |c| &mut c.docgen.max_output_bytes),
+    word("layout", |c, word| choose(&mut c.docgen.layout, word)),
+    word("header", |c, word| choose(&mut c.docgen.header, word)),
+    text("root", |c| &mut c.docgen.root),
+    texts("sources", |c| &mut c.docgen.sources),
+];
+
 /// `[maasl.resource.<CLASS>]`.
 pub(super) const RESOURCE: &[Key<Policy>] = &[
     seconds("lease_ttl_sec", "lease_ttl_ms", |p| &mut p.lease_ttl_ms),
@@ -105,6 +121,8 @@ pub(super) fn home_of(key: &str) -> Option<&'static str> {
         Some("[maasl.history]")
     } else if names(LIMITS) {
         Some("[maasl.limits]")
+    } else if names(DOCGEN) {
+        Some("[maasl.docgen]")
     } else if RESOURCE.iter().any(|known| known.name == key) {
         Some("[maasl.resource.<CLASS>]")
     } else {
@@ -117,6 +135,22 @@ const fn flag<T>(name: &'static str, field: fn(&mut T) -> &mut bool) -> Key<T> {
         name,
         field: name,
         slot: Slot::Flag(field),
+    }
+}
+
+const fn text<T>(name: &'static str, field: fn(&mut T) -> &mut String) -> Key<T> {
+    Key {
+        name,
+        field: name,
+        slot: Slot::Text(field),
+    }
+}
+
+const fn texts<T>(name: &'static str, field: fn(&mut T) -> &mut Vec<String>) -> Key<T> {
+    Key {
+        name,
+        field: name,
+        slot: Slot::Texts(field),
     }
 }
 

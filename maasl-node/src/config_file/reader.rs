@@ -65,6 +65,7 @@ impl Reader<'_> {
         for (key, value) in self.entries("[maasl]", ours)? {
             let entry = (key, value);
             match &**key.get_ref() {
+                "docgen" => self.docgen(entry)?,
                 "history" => self.history(entry)?,
                 "limits" => self.limits(entry)?,
                 "resource" => classes = self.entries("[maasl.resource]", entry)?,
@@ -75,6 +76,11 @@ impl Reader<'_> {
             }
         }
         classes.into_iter().try_for_each(|class| self.class(class))
+    }
+
+    fn docgen(&mut self, table: Entry<'_, '_>) -> Result<(), Diagnostic> {
+        let section = Section::new("[maasl.docgen]", "docgen.", keys::DOCGEN, &[]);
+        self.fill(&section, table)
     }
 
     fn history(&mut self, table: Entry<'_, '_>) -> Result<(), Diagnostic> {
@@ -239,6 +245,14 @@ mod tests {
                 *field(target) *= 2;
                 unit.show(*field(target))
             }
+            Slot::Text(field) => {
+                field(target).push_str("-changed");
+                format!("\"{}\"", field(target))
+            }
+            Slot::Texts(field) => {
+                field(target).push("changed".into());
+                format!("{:?}", field(target))
+            }
             Slot::Word(set) => {
                 let words = set(target, "").expect_err("no word is empty");
                 let last = words.last().expect("there are words");
@@ -255,6 +269,7 @@ mod tests {
             ("[maasl]", keys::MAIN),
             ("[maasl.history]", keys::HISTORY),
             ("[maasl.limits]", keys::LIMITS),
+            ("[maasl.docgen]", keys::DOCGEN),
         ] {
             for key in keys {
                 let mut changed = Config::default();
@@ -343,14 +358,9 @@ mod tests {
 
     #[test]
     fn tables_of_a_later_version_are_refused() {
-        for (text, table) in [
-            ("[maasl.db.main]\npath = \"x\"", "db"),
-            ("[maasl.docgen]\ncommand = [\"x\"]", "docgen"),
-        ] {
-            let message = format!("`[maasl.{table}]` is not supported in this version");
-            let help = "remove it: it would have no effect";
-            assert_refused(text, 1, 8, &message, help);
-        }
+        let message = "`[maasl.db]` is not supported in this version";
+        let help = "remove it: it would have no effect";
+        assert_refused("[maasl.db.main]\npath = \"x\"", 1, 8, message, help);
     }
 
     #[test]
@@ -372,6 +382,30 @@ mod tests {
         let help = "write it as `[maasl]` on a line of its own";
         assert_eq!(refused("[[maasl]]\n").message(), message);
         assert_eq!(refused("maasl = []\n").help(), Some(help));
+    }
+
+    #[test]
+    fn texts_that_cannot_be_used_are_refused_at_the_value() {
+        let at = |line: &str| format!("[maasl.docgen]\n{line}");
+        let wrong = |key: &str, reason: &str| format!("`{key}` in `[maasl.docgen]`: {reason}");
+        let listed = wrong("command", "expected an array of strings, found a string");
+        assert_refused(&at("command = \"x\""), 2, 11, &listed, "");
+        let inner = wrong("command", "expected a string, found an integer");
+        assert_refused(&at("command = [\"x\", 1]"), 2, 11, &inner, "");
+        let text = wrong("root", "expected a string, found an integer");
+        assert_refused(&at("root = 1"), 2, 8, &text, "");
+        let spelt = "`root` is to be written as \"docs\"";
+        assert_refused(&at("root = \"./docs\""), 2, 8, spelt, "");
+        let layout = wrong("layout", "expected \"tree\" or \"flat\", found \"flatt\"");
+        assert_refused(
+            &at("layout = \"flatt\""),
+            2,
+            10,
+            &layout,
+            "did you mean `flat`?",
+        );
+        let unknown = "unknown key `comand` in `[maasl.docgen]`";
+        assert_refused(&at("comand = []"), 2, 1, unknown, "did you mean `command`?");
     }
 
     #[test]

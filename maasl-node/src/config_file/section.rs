@@ -37,8 +37,12 @@ impl Places {
     /// Shows a refusal of the core at the line that caused it: the one that
     /// sets the field, else the one that sets the bound which the field passes.
     pub(super) fn locate(&self, error: &ConfigError, source: Source<'_>) -> Diagnostic {
-        let ConfigError::OutOfRange { field, max_is, .. } = error else {
-            return source.diagnose(&(0..0), error.to_string());
+        let (field, max_is) = match error {
+            ConfigError::OutOfRange { field, max_is, .. } => (field, max_is),
+            ConfigError::Unusable { field, message } => {
+                return self.unusable(field, message, source);
+            }
+            ConfigError::Policy(_) => return source.diagnose(&(0..0), error.to_string()),
         };
         let bound = max_is.and_then(|bound| self.by_field.get(bound));
         match (self.by_field.get(field), bound) {
@@ -49,6 +53,16 @@ impl Places {
                 shown.or_help(Some(advice))
             }
             (None, None) => source.diagnose(&(0..0), error.to_string()),
+        }
+    }
+}
+
+impl Places {
+    /// Shows what is wrong with a text where the file sets it.
+    pub(super) fn unusable(&self, field: &str, message: &str, source: Source<'_>) -> Diagnostic {
+        match self.by_field.get(field) {
+            Some(place) => source.diagnose(&place.span, format!("`{}` {message}", place.key)),
+            None => source.diagnose(&(0..0), format!("{field} {message}")),
         }
     }
 }
@@ -158,7 +172,7 @@ impl<T> Slot<T> {
     fn unit(&self) -> Unit {
         match self {
             Self::Number(unit, _) => *unit,
-            Self::Flag(_) | Self::Word(_) => Unit::Same,
+            Self::Flag(_) | Self::Text(_) | Self::Texts(_) | Self::Word(_) => Unit::Same,
         }
     }
 
@@ -169,13 +183,27 @@ impl<T> Slot<T> {
                 *field(target) = flag.ok_or_else(|| expected("true or false", value))?;
             }
             Self::Number(unit, field) => *field(target) = unit.read(value)?,
+            Self::Text(field) => text(value)?.clone_into(field(target)),
+            Self::Texts(field) => {
+                let items = value
+                    .as_array()
+                    .ok_or_else(|| expected("an array of strings", value))?;
+                let texts = items
+                    .iter()
+                    .map(|item| Ok(text(item.get_ref())?.to_owned()));
+                *field(target) = texts.collect::<Result<_, String>>()?;
+            }
             Self::Word(set) => {
-                let word = value.as_str().ok_or_else(|| expected("a string", value))?;
+                let word = text(value)?;
                 set(target, word).map_err(|words| not_among(word, &words))?;
             }
         }
         Ok(())
     }
+}
+
+fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
+    value.as_str().ok_or_else(|| expected("a string", value))
 }
 
 fn not_among(word: &str, words: &[&str]) -> Wrong {
