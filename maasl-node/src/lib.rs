@@ -6,6 +6,7 @@
 
 pub mod bell;
 pub mod config_file;
+mod docgen_lock;
 pub mod fault;
 pub mod files;
 mod generator;

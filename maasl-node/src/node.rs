@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use self::ground::Ground;
 pub use self::open::{NodeOptions, OpenError, unsupported};
 use crate::bell::Bell;
+use crate::docgen_lock::DocgenLock;
 use crate::latch::Latched;
 use crate::platform;
 use crate::store::{Counters, Store, StoreError};
@@ -64,6 +65,7 @@ struct Slot {
     outputs: Mutex<VecDeque<Output>>,
     changed: Notify,
     latched: Mutex<Option<Latched>>,
+    docgen_lock: Mutex<Option<DocgenLock>>,
     /// Fires when nobody waits for the answer any more.
     cancel: CancellationToken,
 }
@@ -76,6 +78,7 @@ impl Slot {
             outputs: Mutex::default(),
             changed: Notify::default(),
             latched: Mutex::default(),
+            docgen_lock: Mutex::default(),
         }
     }
 }

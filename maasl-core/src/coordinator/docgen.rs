@@ -7,6 +7,8 @@
 //! gate decides (`docgen::gate`), the commit (`change`), running a generator (the
 //! node).
 
+mod lock;
+
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -16,7 +18,7 @@ use alloc::vec::Vec;
 use super::acquire;
 use super::call::{Cx, mixed_up};
 use super::change;
-use super::io::{Call, DocumentWanted, Event, FileOp, GeneratorRun, NeedsContent, Reply};
+use super::io::{Call, DocumentWanted, Effect, Event, FileOp, GeneratorRun, NeedsContent, Reply};
 use super::right::{OwnWants, Right, present, take};
 use crate::docgen::{
     DocgenRecord, DocgenStatus, Gate, GeneratorFailure, GeneratorFault, Known, Made, Offer, gate,
@@ -46,7 +48,9 @@ pub(super) async fn document(
     }
     let work = Work::find(cx, call, asked).await?;
     let result = work.run().await;
-    if let Err(refusal) = &result {
+    if let Err(refusal) = &result
+        && *refusal != Refusal::Cancelled
+    {
         work.note_error(refusal).await;
     }
     result
@@ -98,14 +102,24 @@ impl<'a> Work<'a> {
             Ok(right) => right,
             Err(earlier) => return Ok(Reply::Receipt(earlier)),
         };
-        match self.next(&right).await {
-            Ok(Next::Write(op)) => self.write(&right, op).await.map(Reply::Receipt),
-            Ok(Next::Fresh(receipt)) => self.fresh(&right, receipt).await.map(Reply::Receipt),
+        if let Err(refusal) = lock::enter(self.cx, self.call, self.started).await {
+            return Err(change::give_up(self.cx, &right, refusal, IDEMP_DOCS).await);
+        }
+        let result = self.locked(&right).await;
+        // What is held is dropped with the call in any case.
+        let _ = self.cx.perform(Effect::DocgenUnlock).await;
+        result
+    }
+
+    async fn locked(&self, right: &Right) -> Result<Reply, Refusal> {
+        match self.next(right).await {
+            Ok(Next::Write(op)) => self.write(right, op).await.map(Reply::Receipt),
+            Ok(Next::Fresh(receipt)) => self.fresh(right, receipt).await.map(Reply::Receipt),
             Ok(Next::Ask(needs)) => {
-                self.end_well(&right).await;
+                self.end_well(right).await;
                 Ok(Reply::NeedsContent(needs))
             }
-            Err(refusal) => Err(change::give_up(self.cx, &right, refusal, IDEMP_DOCS).await),
+            Err(refusal) => Err(change::give_up(self.cx, right, refusal, IDEMP_DOCS).await),
         }
     }
 

@@ -322,6 +322,11 @@ pub enum Effect {
     Ring(Vec<Wake>),
     /// Run the generator of documents.
     Generate(GeneratorRun),
+    /// Take the lock that other tools take while they make documents, without
+    /// waiting.
+    DocgenLock,
+    /// Drop it.
+    DocgenUnlock,
 }
 
 /// What a generator is told.
@@ -363,6 +368,8 @@ impl Effect {
             Self::Probe(_) => "probe",
             Self::Ring(_) => "ring",
             Self::Generate(_) => "generate",
+            Self::DocgenLock => "docgen_lock",
+            Self::DocgenUnlock => "docgen_unlock",
         }
     }
 }
@@ -388,6 +395,8 @@ pub enum Done {
     Swapped(Swapped),
     /// To [`Effect::Probe`] and [`Effect::Ring`]: those found dead.
     Dead(BTreeSet<SessionId>),
+    /// To [`Effect::DocgenLock`]: whether it was taken, or is not needed here.
+    DocgenLock(bool),
     /// To [`Effect::Generate`].
     Generated(Result<Arc<[u8]>, GeneratorFailure>),
     /// The path cannot be used.

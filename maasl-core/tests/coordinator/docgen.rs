@@ -7,6 +7,7 @@ use maasl_core::lease::Counter;
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::{FileChanged, Receipt};
 
+use super::generator::DocgenLock;
 use super::ops::{hash, key, lease, reservation, write_over};
 use super::world::{Fault, Pid, Point, Side, World, at_every_point};
 
@@ -483,4 +484,42 @@ fn a_store_that_fails_at_any_step_leaves_documents_whole() {
             assert_eq!(count(&world, Counter::DocgenGenerated), 1, "{n}: {fault:?}");
         }
     }
+}
+
+#[test]
+fn another_tool_is_waited_for_as_long_as_the_call_may_wait() {
+    let (mut world, ann, _) = by_generator();
+    world.docgen_lock = DocgenLock::Theirs;
+    let refused = ask(&mut world, ann, wanted(None, None)).expect_err("locked");
+    let Refusal::ResourceBusy(busy) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(busy.resource, ".llmc/docgen.lock");
+    assert_eq!((busy.waited_ms, busy.allowed_ms), (500, 500));
+    assert_eq!(world.disk.text(DOCUMENT), None);
+    assert_counted(&world, [0, 0, 1]);
+    world.assert_idle("refused");
+
+    let call = world.call(ann, Request::Document(wanted(None, None)));
+    let id = world.start(ann, call);
+    world.advance(200);
+    world.docgen_lock = DocgenLock::Free;
+    world.advance(60);
+    let reply = world.reply(ann, id).expect("it looks again soon");
+    made(reply.result);
+    world.assert_idle("made");
+}
+
+#[test]
+fn who_cancels_while_another_tool_works_gets_away() {
+    let (mut world, ann, _) = by_generator();
+    world.docgen_lock = DocgenLock::Theirs;
+    let call = world.call(ann, Request::Document(wanted(None, None)));
+    let id = world.start(ann, call);
+    world.advance(100);
+    world.cancel(ann, id);
+    let reply = world.finish(ann, id).result;
+    assert_eq!(reply, Err(Refusal::Cancelled));
+    assert_counted(&world, [0, 0, 0]);
+    world.assert_idle("cancelled");
 }

@@ -1,12 +1,27 @@
-//! A generator of documents that answers by a script.
+//! A generator of documents that answers by a script, and the other tools.
 //!
-//! Owns: what it makes, and how often it was asked. Promises: what it makes names
-//! the source it was given. Leaves to others: when it is run.
+//! Owns: what it makes, how often it was asked, and who has the lock that other
+//! tools take. Promises: what it makes names the source it was given. Leaves to
+//! others: when it is run.
 
 use std::sync::Arc;
 
-use maasl_core::coordinator::io::GeneratorRun;
+use maasl_core::coordinator::io::{CallId, GeneratorRun};
 use maasl_core::docgen::GeneratorFailure;
+
+use super::world::Pid;
+
+/// Who has the lock of the other tools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum DocgenLock {
+    /// Nobody.
+    #[default]
+    Free,
+    /// A call.
+    Ours(Pid, CallId),
+    /// A tool that knows nothing of leases.
+    Theirs,
+}
 
 /// The generator of a world.
 #[derive(Default)]

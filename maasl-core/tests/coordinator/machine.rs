@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::disk::Disk;
+use super::generator::DocgenLock;
 use super::world::{Fault, Pid, World, step_of};
 
 /// The name of a step, in scripts and lists.
@@ -71,6 +72,8 @@ fn effect_label(effect: &Effect) -> &'static str {
         Effect::Probe(_) => "Probe",
         Effect::Ring(_) => "Ring",
         Effect::Generate(_) => "Generate",
+        Effect::DocgenLock => "DocgenLock",
+        Effect::DocgenUnlock => "DocgenUnlock",
     }
 }
 
@@ -107,9 +110,11 @@ impl World {
                 Input::Stored(step, Err(StoreFault::Busy { process, waited_ms }))
             }
             Some(Fault::LatchBusy) => Input::Done(step, Done::LatchBusy(Some(stopped(99)))),
-            // A latch whose taking or dropping failed is not held.
-            Some(Fault::FailsBefore) if label != "Unlatch" => failed(&output),
-            Some(Fault::FailsAfter) if label == "Latch" => failed(&output),
+            // A latch or lock whose taking or dropping failed is not held.
+            Some(Fault::FailsBefore) if label != "Unlatch" && label != "DocgenUnlock" => {
+                failed(&output)
+            }
+            Some(Fault::FailsAfter) if label == "Latch" || label == "DocgenLock" => failed(&output),
             Some(Fault::FailsBefore | Fault::FailsAfter) => {
                 let answer = failed(&output);
                 self.perform(pid, output);
@@ -207,6 +212,19 @@ impl World {
             }
             Effect::Probe(sessions) => Done::Dead(&sessions & &self.dead),
             Effect::Ring(wakes) => Done::Dead(self.ring(wakes)),
+            Effect::DocgenLock => {
+                let free = self.docgen_lock == DocgenLock::Free;
+                if free {
+                    self.docgen_lock = DocgenLock::Ours(pid, step.call);
+                }
+                Done::DocgenLock(free)
+            }
+            Effect::DocgenUnlock => {
+                let own = DocgenLock::Ours(pid, step.call);
+                assert_eq!(self.docgen_lock, own, "dropped by another");
+                self.docgen_lock = DocgenLock::Free;
+                Done::Ok
+            }
             Effect::Generate(run) => Done::Generated(self.generator.made(&run)),
         }
     }

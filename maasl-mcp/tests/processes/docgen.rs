@@ -118,3 +118,25 @@ fn a_document_that_somebody_wrote_by_hand_is_kept() {
     a.ok("file_restore", restored);
     assert_eq!(tree(dir.path()), before, "what was displaced is kept");
 }
+
+#[test]
+fn a_tool_that_holds_the_lock_of_the_other_tools_is_waited_for() {
+    let dir = repository("");
+    put(&dir, "a.py", SOURCE);
+    put(&dir, ".llmc/docgen.lock", "");
+    let lock = std::fs::File::open(dir.path().join(".llmc/docgen.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut a = Server::start(dir.path(), "a");
+    let answer = json!({ "path": "a.py", "content": "# a", "source_sha256": sha256(SOURCE),
+                         "max_wait_ms": 60 });
+    let busy = a.refused("docgen_file", answer.clone(), "resource_busy");
+    assert_eq!(busy["resource"], ".llmc/docgen.lock");
+    assert!(busy["waited_ms"].as_u64() >= Some(60), "{busy}");
+    let mut patient = answer;
+    patient["max_wait_ms"] = 30_000.into();
+    let id = a.send("docgen_file", patient);
+    lock.unlock().unwrap();
+    assert_eq!(a.result(id)["status"], "generated");
+    // It is free again, for those who have the file open.
+    assert!(lock.try_lock().is_ok());
+}

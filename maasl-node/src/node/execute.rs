@@ -13,6 +13,7 @@ use maasl_core::id::SessionId;
 use maasl_core::lease::{Command, Wake};
 
 use super::{Ground, Node, OnWait, Slot};
+use crate::docgen_lock::{self, Attempt};
 use crate::fault::{Side, point};
 use crate::files::FileFault;
 use crate::latch::{LatchError, process};
@@ -131,6 +132,11 @@ impl Node {
                     .collect(),
             ),
             Effect::Ring(wake) => Done::Dead(self.ring(ground, wake)),
+            Effect::DocgenLock => docgen_lock(ground, slot),
+            Effect::DocgenUnlock => {
+                *slot.docgen_lock.lock() = None;
+                Done::Ok
+            }
             Effect::Generate(run) => {
                 self.generate(step, run, slot);
                 return None;
@@ -161,6 +167,18 @@ impl Node {
             }
         }
         dead
+    }
+}
+
+fn docgen_lock(ground: &Ground, slot: &Slot) -> Done {
+    match docgen_lock::attempt(ground.files.root().dir()) {
+        Ok(Attempt::Held(lock)) => {
+            *slot.docgen_lock.lock() = Some(lock);
+            Done::DocgenLock(true)
+        }
+        Ok(Attempt::NotNeeded) => Done::DocgenLock(true),
+        Ok(Attempt::Busy) => Done::DocgenLock(false),
+        Err(error) => Done::Failed(error.to_string()),
     }
 }
 

@@ -373,6 +373,8 @@ impl World<'_> {
             Effect::SwapBack(item) => self.swap(process, step, &item, true),
             Effect::Probe(sessions) => Done::Dead(&sessions & &self.dead),
             Effect::Ring(wakes) => Done::Dead(self.ring(&wakes)),
+            Effect::DocgenLock => Done::DocgenLock(true),
+            Effect::DocgenUnlock => Done::Ok,
             Effect::Generate(run) => {
                 let text = format!("made from {}\n", run.source_sha256);
                 Done::Generated(Ok(text.into_bytes().into()))
