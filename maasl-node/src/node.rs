@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use maasl_core::config::Config;
 use maasl_core::coordinator::Coordinator;
 use maasl_core::coordinator::io::{Call, CallId, Event, Input, Output, Response};
+use maasl_core::docgen::DocgenRecord;
 use maasl_core::id::{ContentHash, Entropy, SessionId};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{Command, Outcome, StoreClock, Version};
@@ -172,6 +173,15 @@ impl Node {
     /// The counters of the store, by name and class.
     pub fn counters(self: &Arc<Self>) -> Result<Counters, StoreError> {
         self.ground().store.counters()
+    }
+
+    /// The last operations on documents, newest first, and when that was so.
+    pub fn docgen_log(
+        self: &Arc<Self>,
+        limit: u32,
+    ) -> Result<(Vec<DocgenRecord>, StoreClock), StoreError> {
+        let clock = (crate::store::clock::system())();
+        Ok((self.ground().store.docgen_log(limit)?, clock))
     }
 
     /// Feeds the core and hands what it wants done to whoever does it.

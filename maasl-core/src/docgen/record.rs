@@ -47,7 +47,7 @@ pub struct DocgenRecord {
     pub source: String,
     /// The document, relative to the root.
     pub document: String,
-    /// Hash of the source; nothing where it was not read.
+    /// Hash of the source; nothing for an error.
     pub hash: Option<ContentHash>,
     /// How long it took.
     pub duration_ms: u64,

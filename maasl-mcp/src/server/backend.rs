@@ -9,6 +9,7 @@ use std::future::Future;
 
 use maasl_core::config::Config;
 use maasl_core::coordinator::io::{Call, Event, Response};
+use maasl_core::docgen::DocgenRecord;
 use maasl_core::id::{ContentHash, Entropy, SessionId};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{StoreClock, Version};
@@ -52,6 +53,10 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The counters of the store, by counter name and resource class.
     fn counters(&self) -> Result<BTreeMap<(String, String), u64>, Refusal>;
+
+    /// The newest `limit` operations on documents, newest first, and when that was
+    /// so.
+    fn docgen_log(&self, limit: u32) -> Result<(Vec<DocgenRecord>, StoreClock), Refusal>;
 
     /// Fresh entropy for one call.
     fn entropy(&self) -> Entropy;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use maasl_core::config::Config;
 use maasl_core::coordinator::io::{Call, Response};
+use maasl_core::docgen::DocgenRecord;
 use maasl_core::id::{ContentHash, Entropy, SessionId};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{StoreClock, Version};
@@ -63,6 +64,12 @@ impl Backend for NodeBackend {
 
     fn counters(&self) -> Result<BTreeMap<(String, String), u64>, Refusal> {
         self.node.counters().map_err(|error| internal(&error))
+    }
+
+    fn docgen_log(&self, limit: u32) -> Result<(Vec<DocgenRecord>, StoreClock), Refusal> {
+        self.node
+            .docgen_log(limit)
+            .map_err(|error| internal(&error))
     }
 
     fn entropy(&self) -> Entropy {

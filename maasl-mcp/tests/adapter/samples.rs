@@ -8,7 +8,9 @@ use std::sync::Arc;
 use maasl_core::coordinator::io::{
     Call, DocumentWanted, FileOp, FileRead, NeedsContent, Reply, Request,
 };
-use maasl_core::docgen::{DocgenStale, GeneratorFailure, GeneratorFault, Made, Unmarked};
+use maasl_core::docgen::{
+    DocgenRecord, DocgenStale, DocgenStatus, GeneratorFailure, GeneratorFault, Made, Unmarked,
+};
 use maasl_core::id::{AgentId, ContentHash, LeaseId, Owner, SessionId, TicketNo, Token};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{Blocker, EndedLease, Lease, LeaseEnd, LeaseKind, Meta, Ticket};
@@ -120,6 +122,25 @@ pub(crate) fn reply_to(call: &Call) -> Reply {
         Request::Recover => Reply::Recovered(0),
         Request::Bury(dead) => Reply::Buried(dead.clone()),
     }
+}
+
+/// One operation on a document of every kind.
+pub(crate) fn docgen_records() -> Vec<DocgenRecord> {
+    let record = |status, error: Option<&str>| DocgenRecord {
+        status,
+        source: "a.py".to_owned(),
+        document: "DOCS/REPODOCS/a.py.md".to_owned(),
+        hash: error.is_none().then(|| ContentHash::of(b"source")),
+        duration_ms: 4,
+        error: error.map(str::to_owned),
+        owner: owner("alice"),
+        wall_ms: WALL_MS,
+    };
+    vec![
+        record(DocgenStatus::Error, Some("a.py has changed")),
+        record(DocgenStatus::Noop, None),
+        record(DocgenStatus::Generated, None),
+    ]
 }
 
 /// Asks for the content where there is none; `fresh` is fresh.

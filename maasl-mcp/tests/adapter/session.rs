@@ -177,5 +177,6 @@ pub(crate) fn examples() -> Vec<(&'static str, Value)> {
         ("docgen_file", json!({"path": "a.py"})),
         ("llmc_locks", json!({})),
         ("llmc_stomp_stats", json!({})),
+        ("llmc_docgen_status", json!({"limit": 2})),
     ]
 }

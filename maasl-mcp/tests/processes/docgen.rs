@@ -140,3 +140,32 @@ fn a_tool_that_holds_the_lock_of_the_other_tools_is_waited_for() {
     // It is free again, for those who have the file open.
     assert!(lock.try_lock().is_ok());
 }
+
+#[test]
+fn the_log_of_operations_is_one_for_all_processes_and_survives_them() {
+    let dir = repository("");
+    put(&dir, "a.py", SOURCE);
+    let answer = json!({ "path": "a.py", "content": "# a", "source_sha256": sha256(SOURCE) });
+    let mut a = Server::start(dir.path(), "a");
+    let mut b = Server::start(dir.path(), "b");
+    a.ok("docgen_file", answer.clone());
+    b.ok("docgen_file", answer);
+    let other = json!({ "path": "a.py", "content": "# a", "source_sha256": sha256("else") });
+    put(&dir, "a.py", "moved\n");
+    b.refused("docgen_file", other, "docgen_stale");
+    let seen = a.ok("llmc_docgen_status", json!({}));
+    a.kill();
+    b.close();
+    let mut c = Server::start(dir.path(), "c");
+    let listed = c.ok("llmc.docgen_status", json!({ "limit": 2 }));
+    assert_eq!((&seen["count"], &listed["count"]), (&json!(3), &json!(2)));
+    let lines = seen["operations"].as_array().unwrap();
+    let line = |n: usize| ["status", "agent_id", "source_file"].map(|name| &lines[n][name]);
+    assert_eq!(line(0), ["error", "b", "a.py"]);
+    assert_eq!(line(1), ["noop", "b", "a.py"]);
+    assert_eq!(line(2), ["generated", "a", "a.py"]);
+    assert_eq!(lines[2]["hash"], sha256(SOURCE));
+    assert_eq!(lines[2]["doc_path"], "DOCS/REPODOCS/a.py.md");
+    assert!(lines[0]["error"].as_str().unwrap().contains("changed"));
+    assert_eq!(listed["operations"].as_array().unwrap()[..], lines[..2]);
+}

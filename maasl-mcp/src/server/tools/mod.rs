@@ -85,6 +85,7 @@ pub(crate) fn all<B: Backend>() -> Vec<Entry<B>> {
         entry::<B, docs::DocgenFile>(),
         entry::<B, locks::Locks>(),
         entry::<B, stats::Stats>(),
+        entry::<B, docs::DocgenStatus>(),
     ]
 }
 
