@@ -6,10 +6,9 @@
 
 pub mod bell;
 pub mod config_file;
-mod docgen_lock;
+mod docgen;
 pub mod fault;
 pub mod files;
-mod generator;
 pub mod latch;
 pub mod live;
 pub mod node;

@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use self::ground::Ground;
 pub use self::open::{NodeOptions, OpenError, unsupported};
 use crate::bell::Bell;
-use crate::docgen_lock::DocgenLock;
+use crate::docgen::lock::DocgenLock;
 use crate::latch::Latched;
 use crate::platform;
 use crate::store::{Counters, Store, StoreError};

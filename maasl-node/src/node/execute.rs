@@ -13,7 +13,8 @@ use maasl_core::id::SessionId;
 use maasl_core::lease::{Command, Wake};
 
 use super::{Ground, Node, OnWait, Slot};
-use crate::docgen_lock::{self, Attempt};
+use crate::docgen::generator;
+use crate::docgen::lock::{self, Attempt};
 use crate::fault::{Side, point};
 use crate::files::FileFault;
 use crate::latch::{LatchError, process};
@@ -66,7 +67,7 @@ impl Node {
         tokio::task::spawn_blocking(move || {
             let settings = &node.config().docgen;
             let root = ground.files.root().path();
-            let made = crate::generator::generate(settings, root, &run, &cancel);
+            let made = generator::generate(settings, root, &run, &cancel);
             point(Side::After, Effect::Generate(run).name());
             node.input(Input::Done(step, Done::Generated(made)));
         });
@@ -171,7 +172,7 @@ impl Node {
 }
 
 fn docgen_lock(ground: &Ground, slot: &Slot) -> Done {
-    match docgen_lock::attempt(ground.files.root().dir()) {
+    match lock::attempt(ground.files.root().dir()) {
         Ok(Attempt::Held(lock)) => {
             *slot.docgen_lock.lock() = Some(lock);
             Done::DocgenLock(true)

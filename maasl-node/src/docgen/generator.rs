@@ -8,8 +8,6 @@
 //!
 //! The names in the JSON are those that generators of other tools read already.
 
-mod child;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -20,7 +18,7 @@ use maasl_core::docgen::{DocgenSettings, GeneratorFailure};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use self::child::Bounds;
+use super::child::{self, Bounds};
 
 /// What every generator gets of the environment, where it is set.
 const ENVIRONMENT: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ"];
