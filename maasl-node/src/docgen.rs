@@ -5,5 +5,6 @@
 //! which goes the way of all files.
 
 mod child;
+pub(crate) mod claims;
 pub(crate) mod generator;
 pub(crate) mod lock;

@@ -344,6 +344,13 @@ impl Cx {
         }
     }
 
+    pub(super) async fn find_sources(&self, name: String) -> Result<Vec<String>, Refusal> {
+        match self.effect(Effect::FindSources(name)).await? {
+            Done::Sources(found) => Ok(found),
+            other => mixed_up(&other),
+        }
+    }
+
     pub(super) async fn docgen_lock(&self) -> Result<bool, Refusal> {
         match self.effect(Effect::DocgenLock).await? {
             Done::DocgenLock(taken) => Ok(taken),

@@ -7,6 +7,7 @@
 //! gate decides (`docgen::gate`), the commit (`change`), running a generator (the
 //! node).
 
+mod elsewhere;
 mod lock;
 
 use alloc::boxed::Box;
@@ -150,6 +151,17 @@ impl<'a> Work<'a> {
     async fn next(&self, right: &Right) -> Result<Next, Refusal> {
         self.cx.still_wanted()?;
         let found = self.look().await?;
+        if found.document.is_none()
+            && let Some(place) = elsewhere::fresh(self.cx, &self.source, found.hash).await?
+        {
+            return Ok(Next::Fresh(Receipt::Fresh {
+                source: self.source.clone(),
+                document: place.path,
+                source_sha256: found.hash,
+                sha256: place.content,
+                waited_ms: right.waited_ms,
+            }));
+        }
         let offer = Offer {
             content: self.asked.content.as_deref(),
             made_from: self.asked.made_from,

@@ -322,6 +322,9 @@ pub enum Effect {
     Ring(Vec<Wake>),
     /// Run the generator of documents.
     Generate(GeneratorRun),
+    /// Find the files whose document any tool may have given this flat name; two
+    /// are enough.
+    FindSources(String),
     /// Take the lock that other tools take while they make documents, without
     /// waiting.
     DocgenLock,
@@ -368,6 +371,7 @@ impl Effect {
             Self::Probe(_) => "probe",
             Self::Ring(_) => "ring",
             Self::Generate(_) => "generate",
+            Self::FindSources(_) => "find_sources",
             Self::DocgenLock => "docgen_lock",
             Self::DocgenUnlock => "docgen_unlock",
         }
@@ -395,6 +399,8 @@ pub enum Done {
     Swapped(Swapped),
     /// To [`Effect::Probe`] and [`Effect::Ring`]: those found dead.
     Dead(BTreeSet<SessionId>),
+    /// To [`Effect::FindSources`].
+    Sources(Vec<String>),
     /// To [`Effect::DocgenLock`]: whether it was taken, or is not needed here.
     DocgenLock(bool),
     /// To [`Effect::Generate`].

@@ -2,7 +2,7 @@
 
 use maasl_core::config::Config;
 use maasl_core::coordinator::io::{DocumentWanted, Reply, Request, Response};
-use maasl_core::docgen::{DocgenStatus, GeneratorFailure, GeneratorFault, header};
+use maasl_core::docgen::{DocgenStatus, GeneratorFailure, GeneratorFault, Layout, header};
 use maasl_core::lease::Counter;
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::{FileChanged, Receipt};
@@ -522,4 +522,66 @@ fn who_cancels_while_another_tool_works_gets_away() {
     assert_eq!(reply, Err(Refusal::Cancelled));
     assert_counted(&world, [0, 0, 0]);
     world.assert_idle("cancelled");
+}
+
+/// What another tool wrote for the source, flat.
+fn flat_document(world: &mut World, source: &str) -> &'static str {
+    let place = "DOCS/REPODOCS/src_a.py.md";
+    let text = format!("<!-- SHA256: {} -->\n# theirs\n", hash(source));
+    world.disk.outside(place, Some(&text));
+    place
+}
+
+#[test]
+fn a_document_that_another_tool_has_made_counts() {
+    let (mut world, ann, _) = by_generator();
+    let place = flat_document(&mut world, "one");
+    let reply = ask(&mut world, ann, wanted(None, None));
+    let Ok(Reply::Receipt(Receipt::Fresh { document, .. })) = &reply else {
+        panic!("{reply:?}");
+    };
+    assert_eq!(document, place);
+    assert!(world.generator.runs.is_empty());
+    world.disk.outside(SOURCE, Some("two"));
+    let file = made(ask(&mut world, ann, wanted(None, None)));
+    assert_eq!(file.path, DOCUMENT, "a new one goes to its own place");
+    assert!(world.disk.text(place).unwrap().contains("theirs"));
+}
+
+#[test]
+fn a_document_that_another_source_may_claim_does_not_count() {
+    let (mut world, ann, _) = by_generator();
+    let place = flat_document(&mut world, "one");
+    world.disk.outside("src_a.py", Some("one"));
+    for path in [SOURCE, "src_a.py"] {
+        let asked = DocumentWanted {
+            path: path.into(),
+            ..wanted(None, None)
+        };
+        let reply = ask(&mut world, ann, asked);
+        // In the tree layout the flat place is the other source's own.
+        if path == SOURCE {
+            assert_eq!(made(reply).path, DOCUMENT);
+        } else {
+            let Ok(Reply::Receipt(Receipt::Fresh { document, .. })) = &reply else {
+                panic!("{reply:?}");
+            };
+            assert_eq!(document, place);
+        }
+    }
+}
+
+#[test]
+fn a_document_in_the_former_layout_counts_and_is_made_anew_in_the_present_one() {
+    let mut config = Config::default();
+    config.docgen.layout = Layout::Flat;
+    let mut world = World::with(config);
+    world.disk.outside(SOURCE, Some("one"));
+    let former = format!("SHA256: {}\n\nformer\n", hash("one"));
+    world.disk.outside(DOCUMENT, Some(&former));
+    let ann = world.spawn("ann");
+    assert_fresh(&ask(&mut world, ann, wanted(None, None)));
+    world.disk.outside(SOURCE, Some("two"));
+    let file = made(ask(&mut world, ann, wanted(Some("# A"), Some("two"))));
+    assert_eq!(file.path, "DOCS/REPODOCS/src_a.py.md");
 }

@@ -4,6 +4,7 @@
 //! Promises: a step is executed whole, at one instant. Leaves to others: when.
 
 use maasl_core::coordinator::io::{Done, Effect, Input, Output, Response, StepId, StoreFault};
+use maasl_core::docgen::layout::may_be_named;
 use maasl_core::id::SessionId;
 use maasl_core::lease::command::Command;
 use maasl_core::lease::{CommitItem, Lease, Outcome, Query, Rows, Wake};
@@ -72,6 +73,7 @@ fn effect_label(effect: &Effect) -> &'static str {
         Effect::Probe(_) => "Probe",
         Effect::Ring(_) => "Ring",
         Effect::Generate(_) => "Generate",
+        Effect::FindSources(_) => "FindSources",
         Effect::DocgenLock => "DocgenLock",
         Effect::DocgenUnlock => "DocgenUnlock",
     }
@@ -212,6 +214,11 @@ impl World {
             }
             Effect::Probe(sessions) => Done::Dead(&sessions & &self.dead),
             Effect::Ring(wakes) => Done::Dead(self.ring(wakes)),
+            Effect::FindSources(name) => {
+                let files = self.disk.files.keys();
+                let claimants = files.filter(|path| may_be_named(path, &name));
+                Done::Sources(claimants.cloned().collect())
+            }
             Effect::DocgenLock => {
                 let free = self.docgen_lock == DocgenLock::Free;
                 if free {

@@ -13,8 +13,8 @@ use maasl_core::id::SessionId;
 use maasl_core::lease::{Command, Wake};
 
 use super::{Ground, Node, OnWait, Slot};
-use crate::docgen::generator;
 use crate::docgen::lock::{self, Attempt};
+use crate::docgen::{claims, generator};
 use crate::fault::{Side, point};
 use crate::files::FileFault;
 use crate::latch::{LatchError, process};
@@ -133,6 +133,10 @@ impl Node {
                     .collect(),
             ),
             Effect::Ring(wake) => Done::Dead(self.ring(ground, wake)),
+            Effect::FindSources(name) => match claims::claimants(files.root().dir(), &name) {
+                Ok(found) => Done::Sources(found),
+                Err(error) => Done::Failed(error.to_string()),
+            },
             Effect::DocgenLock => docgen_lock(ground, slot),
             Effect::DocgenUnlock => {
                 *slot.docgen_lock.lock() = None;

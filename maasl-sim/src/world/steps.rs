@@ -5,6 +5,7 @@
 //! Leaves to others: what a step decides (`maasl-core`).
 
 use maasl_core::coordinator::io::{Done, Effect, Event as CoreEvent, Input, StepId, StoreFault};
+use maasl_core::docgen::layout::may_be_named;
 use maasl_core::lease::command::SyncNeed;
 use maasl_core::lease::{Command, CommitItem, Outcome, Wake};
 use maasl_core::refusal::Process as Inside;
@@ -373,6 +374,11 @@ impl World<'_> {
             Effect::SwapBack(item) => self.swap(process, step, &item, true),
             Effect::Probe(sessions) => Done::Dead(&sessions & &self.dead),
             Effect::Ring(wakes) => Done::Dead(self.ring(&wakes)),
+            Effect::FindSources(name) => {
+                let files = self.disk.files().map(|(path, _)| path);
+                let claimants = files.filter(|path| may_be_named(path, &name));
+                Done::Sources(claimants.map(String::from).collect())
+            }
             Effect::DocgenLock => Done::DocgenLock(true),
             Effect::DocgenUnlock => Done::Ok,
             Effect::Generate(run) => {

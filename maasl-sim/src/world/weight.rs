@@ -58,6 +58,7 @@ pub(super) fn of_done(done: &Done) -> u64 {
         Done::Content(content) => content.as_ref().map_or(0, |bytes| bytes.len() as u64 + 1),
         Done::Hashed(hash) | Done::Swapped(Swapped::Displaced(hash)) => of(hash),
         Done::Object(object) => u64::from(object.is_some()),
+        Done::Sources(found) => found.len() as u64,
         Done::DocgenLock(taken) => u64::from(*taken),
         Done::Generated(made) => made.as_ref().map_or(u64::MAX, |bytes| bytes.len() as u64),
         Done::Version(version) => version.as_ref().map_or(0, |version| version.number),
