@@ -147,6 +147,12 @@ impl ContentHash {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The hash of these 32 bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 bytes of the hash.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {

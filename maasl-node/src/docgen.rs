@@ -4,7 +4,11 @@
 //! has to be made. Leaves to others: deciding (`maasl_core::docgen`), and writing,
 //! which goes the way of all files.
 
+pub mod check;
 mod child;
 pub(crate) mod claims;
 pub(crate) mod generator;
 pub(crate) mod lock;
+mod look;
+mod manifest;
+pub(crate) mod sources;

@@ -6,7 +6,7 @@
 
 pub mod bell;
 pub mod config_file;
-mod docgen;
+pub mod docgen;
 pub mod fault;
 pub mod files;
 pub mod latch;

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use maasl_core::config::Config;
 use maasl_core::coordinator::Coordinator;
 use maasl_core::coordinator::io::{Call, CallId, Event, Input, Output, Response};
-use maasl_core::docgen::DocgenRecord;
+use maasl_core::docgen::{Checked, DocgenRecord};
 use maasl_core::id::{ContentHash, Entropy, SessionId};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{Command, Outcome, StoreClock, Version};
@@ -38,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use self::ground::Ground;
 pub use self::open::{NodeOptions, OpenError, unsupported};
 use crate::bell::Bell;
+use crate::docgen::check::{Check, CheckError};
 use crate::docgen::lock::DocgenLock;
 use crate::latch::Latched;
 use crate::platform;
@@ -182,6 +183,21 @@ impl Node {
     ) -> Result<(Vec<DocgenRecord>, StoreClock), StoreError> {
         let clock = (crate::store::clock::system())();
         Ok((self.ground().store.docgen_log(limit)?, clock))
+    }
+
+    /// How the documents of these sources stand to them; of all sources where none
+    /// is named.
+    pub fn docgen_check(
+        self: &Arc<Self>,
+        paths: Option<&[String]>,
+    ) -> Result<Vec<Checked>, CheckError> {
+        let ground = self.ground();
+        let check = Check {
+            root: ground.files.root(),
+            settings: &self.config.docgen,
+            max_bytes: self.config.limits.max_file_bytes,
+        };
+        paths.map_or_else(|| check.all(), |paths| check.some(paths))
     }
 
     /// Feeds the core and hands what it wants done to whoever does it.

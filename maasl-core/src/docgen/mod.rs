@@ -5,6 +5,8 @@
 //! and names. Leaves to others: reading, generating and writing
 //! (`coordinator::docgen` says in which order, the node does it).
 
+pub mod belief;
+pub mod freshness;
 pub mod gate;
 pub mod header;
 pub mod layout;
@@ -12,6 +14,8 @@ pub mod record;
 pub mod refusal;
 pub mod settings;
 
+pub use belief::{Belief, Stamp};
+pub use freshness::{Checked, Freshness, Marked};
 pub use gate::{Gate, Known, Offer, gate};
 pub use header::HeaderForm;
 pub use layout::Layout;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use maasl_core::config::Config;
 use maasl_core::coordinator::io::{Call, Response};
-use maasl_core::docgen::DocgenRecord;
+use maasl_core::docgen::{Checked, DocgenRecord};
 use maasl_core::id::{ContentHash, Entropy, SessionId};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{StoreClock, Version};
 use maasl_core::refusal::Refusal;
+use maasl_node::docgen::check::CheckError;
 use maasl_node::node::{HistoryError, Node};
 use maasl_node::store::StoreError;
 use tokio_util::sync::CancellationToken;
@@ -70,6 +71,14 @@ impl Backend for NodeBackend {
         self.node
             .docgen_log(limit)
             .map_err(|error| internal(&error))
+    }
+
+    fn docgen_check(&self, paths: Option<&[String]>) -> Result<Vec<Checked>, Refusal> {
+        self.node.docgen_check(paths).map_err(|error| match error {
+            CheckError::Path(refusal) => Refusal::Path(refusal),
+            CheckError::Refused(refusal) => refusal,
+            CheckError::Io(_) => Refusal::internal(error.to_string()),
+        })
     }
 
     fn entropy(&self) -> Entropy {

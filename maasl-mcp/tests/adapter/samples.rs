@@ -9,7 +9,8 @@ use maasl_core::coordinator::io::{
     Call, DocumentWanted, FileOp, FileRead, NeedsContent, Reply, Request,
 };
 use maasl_core::docgen::{
-    DocgenRecord, DocgenStale, DocgenStatus, GeneratorFailure, GeneratorFault, Made, Unmarked,
+    Checked, DocgenRecord, DocgenStale, DocgenStatus, Freshness, GeneratorFailure, GeneratorFault,
+    Made, Unmarked,
 };
 use maasl_core::id::{AgentId, ContentHash, LeaseId, Owner, SessionId, TicketNo, Token};
 use maasl_core::lease::outcome::Snapshot;
@@ -141,6 +142,23 @@ pub(crate) fn docgen_records() -> Vec<DocgenRecord> {
         record(DocgenStatus::Noop, None),
         record(DocgenStatus::Generated, None),
     ]
+}
+
+/// One source of every kind.
+pub(crate) fn checked() -> Vec<Checked> {
+    let states = [
+        ("fresh.py", Ok(Freshness::Fresh)),
+        ("missing.py", Ok(Freshness::Missing)),
+        ("own.py", Ok(Freshness::Unmarked)),
+        ("secret.py", Err("permission denied".to_owned())),
+        ("stale.py", Ok(Freshness::Stale)),
+        ("stale2.py", Ok(Freshness::Stale)),
+    ];
+    let checked = states.map(|(source, state)| Checked {
+        source: source.to_owned(),
+        state,
+    });
+    checked.into()
 }
 
 /// Asks for the content where there is none; `fresh` is fresh.

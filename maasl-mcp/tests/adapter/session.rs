@@ -175,6 +175,7 @@ pub(crate) fn examples() -> Vec<(&'static str, Value)> {
         ("lease_renew", json!({"lease": "0123"})),
         ("lease_release", json!({"lease": "0123"})),
         ("docgen_file", json!({"path": "a.py"})),
+        ("docgen_check", json!({"paths": ["fresh.py"]})),
         ("llmc_locks", json!({})),
         ("llmc_stomp_stats", json!({})),
         ("llmc_docgen_status", json!({"limit": 2})),

@@ -14,6 +14,7 @@ mod commands;
 mod configuration;
 mod deadlock;
 mod docgen;
+mod docgen_check;
 mod facts;
 mod fairness;
 mod generator;

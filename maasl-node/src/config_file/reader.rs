@@ -15,6 +15,7 @@ use super::diagnostic::{Diagnostic, Source, did_you_mean, nearest};
 use super::keys;
 use super::section::{Places, Section};
 use super::value::expected;
+use crate::docgen::sources::Patterns;
 
 /// The one top-level table that is ours.
 pub(super) const OUR_TABLE: &str = "maasl";
@@ -141,6 +142,8 @@ impl Reader<'_> {
     fn finish(mut self) -> Result<(Config, Vec<String>), Diagnostic> {
         let checked = self.config.validate();
         checked.map_err(|error| self.places.locate(&error, self.source))?;
+        let patterns = Patterns::parse(&self.config.docgen.sources);
+        patterns.map_err(|wrong| self.places.unusable("docgen.sources", &wrong, self.source))?;
         self.suspect_defaults();
         Ok((self.config, self.warnings))
     }
@@ -404,6 +407,9 @@ mod tests {
             &layout,
             "did you mean `flat`?",
         );
+        let pattern = refused(&at("sources = [\"{a\"]"));
+        assert_eq!((pattern.line(), pattern.column()), (2, 11));
+        assert!(pattern.message().contains("pattern \"{a\""), "{pattern}");
         let unknown = "unknown key `comand` in `[maasl.docgen]`";
         assert_refused(&at("comand = []"), 2, 1, unknown, "did you mean `command`?");
     }

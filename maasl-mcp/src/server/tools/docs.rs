@@ -4,8 +4,10 @@
 //! thing by the same name. Leaves to others: whether a document has to be made
 //! (the core).
 
+mod check;
 mod file;
 mod status;
 
+pub(crate) use check::DocgenCheck;
 pub(crate) use file::DocgenFile;
 pub(crate) use status::DocgenStatus;

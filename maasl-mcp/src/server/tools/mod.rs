@@ -83,6 +83,7 @@ pub(crate) fn all<B: Backend>() -> Vec<Entry<B>> {
         entry::<B, lease::Renew>(),
         entry::<B, lease::Release>(),
         entry::<B, docs::DocgenFile>(),
+        entry::<B, docs::DocgenCheck>(),
         entry::<B, locks::Locks>(),
         entry::<B, stats::Stats>(),
         entry::<B, docs::DocgenStatus>(),
