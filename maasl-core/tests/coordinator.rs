@@ -16,6 +16,7 @@ mod coordinator {
     mod again;
     mod crash;
     mod docgen;
+    mod docgen_struck;
     mod fault;
     mod lease;
     mod outside;

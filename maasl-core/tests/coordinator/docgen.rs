@@ -9,12 +9,12 @@ use maasl_core::reply::{FileChanged, Receipt};
 
 use super::generator::DocgenLock;
 use super::ops::{hash, key, lease, reservation, write_over};
-use super::world::{Fault, Pid, Point, Side, World, at_every_point};
+use super::world::{Pid, World};
 
-const SOURCE: &str = "src/a.py";
-const DOCUMENT: &str = "DOCS/REPODOCS/src/a.py.md";
+pub(super) const SOURCE: &str = "src/a.py";
+pub(super) const DOCUMENT: &str = "DOCS/REPODOCS/src/a.py.md";
 
-fn wanted(content: Option<&str>, made_from: Option<&str>) -> DocumentWanted {
+pub(super) fn wanted(content: Option<&str>, made_from: Option<&str>) -> DocumentWanted {
     DocumentWanted {
         path: SOURCE.into(),
         content: content.map(Into::into),
@@ -29,7 +29,7 @@ fn by_hand() -> (World, Pid, Pid) {
 }
 
 /// A world with a generator.
-fn by_generator() -> (World, Pid, Pid) {
+pub(super) fn by_generator() -> (World, Pid, Pid) {
     let mut config = Config::default();
     config.docgen.command = vec!["generate".into()];
     let mut world = World::with(config);
@@ -38,7 +38,7 @@ fn by_generator() -> (World, Pid, Pid) {
     (world, ann, bob)
 }
 
-fn ask(world: &mut World, pid: Pid, wanted: DocumentWanted) -> Result<Reply, Refusal> {
+pub(super) fn ask(world: &mut World, pid: Pid, wanted: DocumentWanted) -> Result<Reply, Refusal> {
     let call = world.call(pid, Request::Document(wanted));
     world.ask(pid, call).result
 }
@@ -57,7 +57,7 @@ fn assert_fresh(reply: &Result<Reply, Refusal>) {
 }
 
 #[track_caller]
-fn stale_source(reply: Result<Reply, Refusal>, expected: &str, current: Option<&str>) {
+pub(super) fn stale_source(reply: Result<Reply, Refusal>, expected: &str, current: Option<&str>) {
     let Err(Refusal::DocgenStale(stale)) = reply else {
         panic!("not stale: {reply:?}");
     };
@@ -66,11 +66,11 @@ fn stale_source(reply: Result<Reply, Refusal>, expected: &str, current: Option<&
 }
 
 /// What the document says it was made from.
-fn header_of(world: &World) -> Option<maasl_core::id::ContentHash> {
+pub(super) fn header_of(world: &World) -> Option<maasl_core::id::ContentHash> {
     header::read(world.disk.text(DOCUMENT)?.as_bytes())
 }
 
-fn count(world: &World, counter: Counter) -> u64 {
+pub(super) fn count(world: &World, counter: Counter) -> u64 {
     let counters = world.rows.counters();
     let class = "IDEMP_DOCS".into();
     counters.get(&(counter, class)).copied().unwrap_or(0)
@@ -171,47 +171,6 @@ fn content_made_from_a_source_that_moved_is_refused_and_writes_nothing() {
     assert_eq!(world.disk.text(DOCUMENT), None);
     assert_counted(&world, [0, 0, 1]);
     world.assert_idle("refused");
-}
-
-/// Whenever the source moves after the gate, what was made from it before is not
-/// written, or it was written before.
-#[test]
-fn a_source_that_moves_at_any_step_leaves_no_document_of_its_past() {
-    let points = at_every_point(|point| {
-        let (mut world, ann, _) = by_generator();
-        let call = world.call(ann, Request::Document(wanted(None, None)));
-        let id = world.start(ann, call);
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
-            return false;
-        }
-        let begun = world.rows.intents().count() > 0 || world.disk.text(DOCUMENT).is_some();
-        world.disk.outside(SOURCE, Some("two"));
-        world.resume(ann);
-        let reply = world.finish(ann, id).result;
-        let about = header_of(&world);
-        match reply {
-            // It was read after the change.
-            Ok(_) if about == Some(hash("two")) => {}
-            Ok(_) => assert_eq!(about, Some(hash("one")), "{point:?}"),
-            refused => {
-                assert!(!begun, "{point:?}");
-                stale_source(refused, "one", Some("two"));
-                assert_eq!(about, None, "{point:?}");
-            }
-        }
-        if !begun && about == Some(hash("one")) {
-            // Only the last look before the intent may miss a change.
-            let after_look =
-                matches!(point.side, Side::After) || world.sent(ann)[point.n] == "BeginCommit";
-            assert!(after_look, "{point:?}: {:?}", world.sent(ann)[point.n]);
-        }
-        world.assert_idle("over");
-        world.assert_unstaged_but(&[], "over");
-        true
-    });
-    assert!(points > 20, "{points}");
 }
 
 #[test]
@@ -361,53 +320,6 @@ fn copies_of_a_request_in_two_processes_get_one_answer() {
 }
 
 #[test]
-fn a_document_survives_its_author_or_never_was_and_is_counted_once() {
-    at_every_point(|point| dies_at(point).is_some());
-}
-
-/// One call that dies at a point, and another that comes after it.
-fn dies_at(point: Point) -> Option<()> {
-    let (mut world, ann, bob) = by_generator();
-    let call = world.call(ann, Request::Document(wanted(None, None)));
-    world.start(ann, call);
-    world.stop_at(ann, point);
-    world.run();
-    if !world.is_stopped(ann) {
-        return None;
-    }
-    world.kill(ann);
-    let mut call = world.call(bob, Request::Document(wanted(None, None)));
-    call.max_wait_ms = Some(600_000);
-    let reply = world.ask(bob, call).result;
-    reply.unwrap_or_else(|refusal| panic!("{point:?}: {refusal}"));
-    assert_eq!(header_of(&world), Some(hash("one")), "{point:?}");
-    assert_eq!(count(&world, Counter::DocgenGenerated), 1, "{point:?}");
-    let versions = world.rows.history(DOCUMENT).len();
-    assert_eq!(versions, 1, "{point:?}");
-    world.disk.assert_nothing_lost("recovered");
-    Some(())
-}
-
-#[test]
-fn an_outside_document_that_appears_meanwhile_is_not_destroyed() {
-    at_every_point(|point| {
-        let (mut world, ann, _) = by_generator();
-        let call = world.call(ann, Request::Document(wanted(None, None)));
-        let id = world.start(ann, call);
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
-            return false;
-        }
-        world.disk.outside(DOCUMENT, Some("by hand"));
-        world.resume(ann);
-        let _ = world.finish(ann, id);
-        world.disk.assert_nothing_lost("appeared");
-        true
-    });
-}
-
-#[test]
 fn a_presented_lease_must_cover_the_documents() {
     let (mut world, ann, _) = by_hand();
     let mut under = |wants: maasl_core::coordinator::io::Reservation| {
@@ -462,28 +374,6 @@ fn somebody_who_writes_the_document_itself_is_waited_for() {
     let refused = world.finish(ann, asking).result.expect_err("bob's own");
     assert_eq!(refused.code(), "docgen_unmarked");
     assert_eq!(world.disk.text(DOCUMENT), Some("bob's"));
-}
-
-#[test]
-fn a_store_that_fails_at_any_step_leaves_documents_whole() {
-    for n in 0..40 {
-        for fault in [Fault::FailsBefore, Fault::FailsAfter] {
-            let (mut world, ann, bob) = by_generator();
-            world.inject_at(ann, n, fault);
-            let _ = ask(&mut world, ann, wanted(None, None));
-            let about = header_of(&world);
-            assert!(
-                about.is_none() || about == Some(hash("one")),
-                "{n}: {fault:?}"
-            );
-            world.kill(ann);
-            let mut call = world.call(bob, Request::Document(wanted(None, None)));
-            call.max_wait_ms = Some(600_000);
-            world.ask(bob, call).result.unwrap();
-            assert_eq!(header_of(&world), Some(hash("one")), "{n}: {fault:?}");
-            assert_eq!(count(&world, Counter::DocgenGenerated), 1, "{n}: {fault:?}");
-        }
-    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod configuration;
 mod deadlock;
 mod docgen;
 mod docgen_check;
+mod docgen_killed;
 mod facts;
 mod fairness;
 mod generator;
