@@ -183,6 +183,10 @@ fn a_source_that_goes_during_generation_is_stale() {
     world.disk.outside(SOURCE, None);
     world.hold(ann, None);
     stale_source(world.finish(ann, id).result, "one", None);
+    assert!(
+        !world.sent(ann).contains(&"Stage"),
+        "it was noticed at once"
+    );
     assert_eq!(world.disk.text(DOCUMENT), None);
 }
 

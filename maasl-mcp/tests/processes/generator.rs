@@ -183,3 +183,33 @@ fn a_long_generation_keeps_its_lease_and_leaves_other_calls_alone() {
     std::fs::write(dir.path().join("go"), "").unwrap();
     assert_eq!(a.result(id)["status"], "generated");
 }
+
+/// As LLMC is set up: its table, its script, its header.
+#[test]
+fn a_repository_of_llmc_is_documented_as_before() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let put = |path: &str, text: &str| std::fs::write(dir.path().join(path), text).unwrap();
+    put(
+        "llmc.toml",
+        "[docs.docgen]\nenabled = true\nbackend = \"shell\"\noutput_dir = \"docs/gen\"\n\
+         [docs.docgen.shell]\nscript = \"make.sh\"\nargs = [\"# by\"]\ntimeout_seconds = 30\n",
+    );
+    put("a.py", SOURCE);
+    // It writes the header itself, from what it is told.
+    let script = "#!/bin/sh\nhash=$(sed 's/.*\"file_sha256\":\"\\([0-9a-f]*\\)\".*/\\1/')\n\
+                  printf 'SHA256: %s\\n\\n%s LLMC\\n' \"$hash\" \"$1\"\n";
+    put("make.sh", script);
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(dir.path().join("make.sh"), mode).unwrap();
+    let mut a = Server::start(dir.path(), "a");
+    let made = a.ok("docgen_file", asked());
+    assert_eq!(made["doc_path"], "docs/gen/a.py.md");
+    let written = std::fs::read_to_string(dir.path().join("docs/gen/a.py.md")).unwrap();
+    assert_eq!(
+        written,
+        format!("SHA256: {}\n\n# by LLMC\n", sha256(SOURCE))
+    );
+    assert_eq!(a.ok("docgen_file", asked())["status"], "noop");
+}

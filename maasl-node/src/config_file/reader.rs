@@ -12,9 +12,9 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Source, did_you_mean, nearest};
-use super::keys;
 use super::section::{Places, Section};
 use super::value::expected;
+use super::{keys, llmc};
 use crate::docgen::sources::Patterns;
 
 /// The one top-level table that is ours.
@@ -41,6 +41,7 @@ pub(super) fn read(source: Source<'_>) -> Result<(Config, Vec<String>), Diagnost
             other => reader.suspect_table(other),
         }
     }
+    reader.adopt(document.get_ref());
     reader.finish()
 }
 
@@ -137,6 +138,14 @@ impl Reader<'_> {
             shown.or_help(Some(help))
         })?;
         Ok(in_order(table))
+    }
+
+    /// Lets the defaults for documents follow LLMC's.
+    fn adopt(&mut self, document: &DeTable<'_>) {
+        let places = &self.places;
+        let is_ours = |field: &str| places.span_of(&format!("docgen.{field}")).is_some();
+        let left_out = llmc::adopt(document, &mut self.config.docgen, is_ours);
+        self.warnings.extend(left_out);
     }
 
     fn finish(mut self) -> Result<(Config, Vec<String>), Diagnostic> {
@@ -338,6 +347,18 @@ mod tests {
     fn tables_of_others_are_left_alone() {
         let text = "enabled = 3\n[maas_]\n[other]\nmode = 1\n[[maaslx.y]]\n[tool.maasl]\nx = 1\n";
         assert_eq!(config(text), Config::default());
+    }
+
+    #[test]
+    fn documents_are_made_as_llmc_is_told_unless_we_are_told_otherwise() {
+        let theirs = "[docs.docgen]\noutput_dir = \"docs/api\"\n";
+        assert_eq!(config(theirs).docgen.root, "docs/api");
+        let both = format!("{theirs}[maasl.docgen]\nroot = \"ours\"\n");
+        assert_eq!(config(&both).docgen.root, "ours");
+        let unusable = "[docs.docgen]\noutput_dir = \"/\"\n";
+        let (read, warnings) = read_all(unusable);
+        assert_eq!(read.docgen.root, Config::default().docgen.root);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
     }
 
     #[test]

@@ -159,11 +159,8 @@ mod tests {
 
     #[test]
     fn a_program_of_the_repository_is_found_from_its_root() {
-        use std::os::unix::fs::PermissionsExt as _;
         let root = tempfile::tempdir().unwrap();
-        let script = root.path().join("make-doc");
-        std::fs::write(&script, "#!/bin/sh\ncat >/dev/null\npwd\n").unwrap();
-        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink("/bin/pwd", root.path().join("make-doc")).unwrap();
         let settings = DocgenSettings {
             command: vec!["./make-doc".into()],
             ..DocgenSettings::default()
