@@ -12,6 +12,7 @@ use alloc::format;
 use alloc::string::String;
 
 use crate::database::{RAG, RAG_PATH};
+use crate::docgen::DocgenSettings;
 use crate::path::{RelPath, fold};
 use crate::policy::{Named, Policy, PolicyError, PolicyRegistry};
 use crate::text::edit::EDITS_MAX;
@@ -99,6 +100,8 @@ pub struct Config {
     /// Databases that may be written, by name, with their paths relative to the
     /// root. Default: the retrieval database alone.
     pub databases: BTreeMap<String, String>,
+    /// How documents are made.
+    pub docgen: DocgenSettings,
     /// Bounds on what one caller may ask for.
     pub limits: Limits,
     /// The rules of each resource class. A built-in class has the values of its
@@ -119,6 +122,7 @@ impl Default for Config {
             history: HistoryLimits::default(),
             idempotency_window_hours: 72,
             databases: BTreeMap::from([(RAG.to_owned(), RAG_PATH.to_owned())]),
+            docgen: DocgenSettings::default(),
             limits: Limits::default(),
             policies: PolicyRegistry::default(),
         }
@@ -159,6 +163,7 @@ impl Config {
         let window = self.idempotency_window_hours;
         Range::fixed(1, 8_760).check("idempotency_window_hours", window)?;
         self.validate_databases()?;
+        self.validate_docgen()?;
         let mut policies = self.policies.iter();
         policies.try_for_each(|policy| self.limits.validate_policy(policy))
     }
@@ -193,6 +198,17 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    fn validate_docgen(&self) -> Result<(), ConfigError> {
+        let docgen = &self.docgen;
+        Range::fixed(100, HOUR_MS).check("docgen.timeout_ms", docgen.timeout_ms)?;
+        let output = docgen.max_output_bytes;
+        Range::fixed(KIB, 64 * MIB).check("docgen.max_output_bytes", output)?;
+        docgen.check_texts().map_err(|(field, message)| {
+            let field = format!("docgen.{field}");
+            ConfigError::Unusable { field, message }
+        })
     }
 }
 
@@ -399,6 +415,14 @@ pub enum ConfigError {
         /// What is wrong with it.
         fault: String,
     },
+    /// A text cannot be used.
+    #[error("{field} {message}")]
+    Unusable {
+        /// Path of the field below [`Config`].
+        field: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A resource class is refused.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -443,7 +467,7 @@ mod tests {
     #[test]
     fn every_number_is_checked_and_none_may_be_the_largest() {
         type Slot = fn(&mut Config) -> &mut u64;
-        let numbers: [(&str, Slot); 21] = [
+        let numbers: [(&str, Slot); 23] = [
             ("default_interactive_max_wait_ms", |c| {
                 &mut c.default_interactive_max_wait_ms
             }),
@@ -454,6 +478,10 @@ mod tests {
             ("clock_drift_ppm", |c| &mut c.clock_drift_ppm),
             ("idempotency_window_hours", |c| {
                 &mut c.idempotency_window_hours
+            }),
+            ("docgen.timeout_ms", |c| &mut c.docgen.timeout_ms),
+            ("docgen.max_output_bytes", |c| {
+                &mut c.docgen.max_output_bytes
             }),
             ("history.max_age_days", |c| &mut c.history.max_age_days),
             ("history.max_bytes", |c| &mut c.history.max_bytes),

@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::docgen::{DocgenStale, GeneratorFailure, Unmarked};
 use crate::id::{AgentId, ContentHash, Owner, Token};
 use crate::lease::{Blocker, EndedLease};
 use crate::path::PathRefusal;
@@ -77,6 +78,15 @@ pub enum Refusal {
         /// The key.
         key: String,
     },
+    /// The source of a document is not the one its content was made from.
+    #[error("{0}")]
+    DocgenStale(Box<DocgenStale>),
+    /// A document is somebody's own work.
+    #[error("{0}")]
+    Unmarked(Box<Unmarked>),
+    /// The generator of documents failed.
+    #[error("{0}")]
+    Generator(Box<GeneratorFailure>),
     /// The caller cancelled.
     #[error("cancelled by the caller")]
     Cancelled,
@@ -101,6 +111,9 @@ impl Refusal {
             Self::LimitReached { .. } => "limit_reached",
             Self::InvalidRequest { .. } | Self::Path(_) | Self::Edit { .. } => "invalid_request",
             Self::IdempotencyMismatch { .. } => "idempotency_mismatch",
+            Self::DocgenStale(_) => "docgen_stale",
+            Self::Unmarked(_) => "docgen_unmarked",
+            Self::Generator(_) => "docgen_failed",
             Self::Cancelled => "cancelled",
             Self::Internal { .. } => "internal",
         }
@@ -122,6 +135,11 @@ impl Refusal {
             Self::Path(path) => path.hint.clone().unwrap_or_default(),
             Self::Edit { .. } => "read the file and copy old_text from it exactly".into(),
             Self::IdempotencyMismatch { .. } => "use a new key for a new request".into(),
+            Self::DocgenStale(stale) => stale.hint(),
+            Self::Unmarked(unmarked) => unmarked.hint(),
+            Self::Generator(_) => "write the document yourself and pass it as `content`, or see \
+                                   what the generator's command does"
+                .into(),
             Self::Cancelled => "nothing was changed".into(),
             Self::Internal { .. } => "run `maasl doctor`".into(),
         }

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::docgen::Made;
 use crate::id::{ContentHash, LeaseId, Token};
 use crate::resource::Want;
 
@@ -62,6 +63,19 @@ pub enum Receipt {
         /// How long the call waited.
         waited_ms: u64,
     },
+    /// A document was made from its source already; nothing was changed.
+    Fresh {
+        /// The source.
+        source: String,
+        /// The document.
+        document: String,
+        /// The hash of the source.
+        source_sha256: ContentHash,
+        /// The hash of the document.
+        sha256: ContentHash,
+        /// How long the call waited for its lease.
+        waited_ms: u64,
+    },
 }
 
 /// A piece of source that was not described.
@@ -96,7 +110,7 @@ pub enum SkipReason {
 pub struct FileChanged {
     /// Path relative to the root.
     pub path: String,
-    /// `write`, `edit`, `move`, `delete` or `restore`.
+    /// `write`, `edit`, `move`, `delete`, `restore` or `docgen`.
     pub op: String,
     /// Where a moved file came from.
     pub source: Option<String>,
@@ -119,6 +133,9 @@ pub struct FileChanged {
     /// Set when a foreign change was found at the swap: the content that came
     /// from outside. Both contents exist; this call's is in the history.
     pub conflict: Option<SwapConflict>,
+    /// What it was made from, if it is a document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<Made>,
 }
 
 /// A foreign change met at the swap itself.

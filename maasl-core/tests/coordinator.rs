@@ -9,6 +9,7 @@ mod coordinator {
     mod asking;
     mod databases;
     mod disk;
+    mod generator;
     mod machine;
     mod ops;
     mod world;
@@ -16,6 +17,8 @@ mod coordinator {
     mod again;
     mod crash;
     mod database;
+    mod docgen;
+    mod docgen_struck;
     mod fault;
     mod lease;
     mod outside;

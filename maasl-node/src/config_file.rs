@@ -10,9 +10,13 @@
 //! `[maasl] default_*` keys are for classes of the user's own. A built-in class
 //! keeps the values of its table unless `[maasl.resource.<CLASS>]` says
 //! otherwise; a default that therefore reaches nobody is warned about.
+//!
+//! One table of LLMC's is read, too: where it says how documents are made, our
+//! defaults follow it (`llmc`).
 
 mod diagnostic;
 mod keys;
+mod llmc;
 mod reader;
 mod section;
 mod value;

@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use maasl_core::config::Config;
 use maasl_core::coordinator::Coordinator;
 use maasl_core::coordinator::io::{Call, CallId, Event, Input, Output, Response};
+use maasl_core::docgen::{Checked, DocgenRecord};
 use maasl_core::id::{ContentHash, Entropy, SessionId};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{Command, Outcome, StoreClock, Version};
@@ -39,6 +40,8 @@ use self::ground::Ground;
 pub use self::open::{NodeOptions, OpenError, unsupported};
 use crate::bell::Bell;
 use crate::database::{CallerWork, Transaction};
+use crate::docgen::check::{Check, CheckError};
+use crate::docgen::lock::DocgenLock;
 use crate::latch::Latched;
 use crate::platform;
 use crate::store::{Counters, Store, StoreError};
@@ -68,17 +71,22 @@ struct Slot {
     latched: Mutex<Option<Latched>>,
     transaction: Mutex<Option<Transaction>>,
     caller_work: Mutex<Option<CallerWork>>,
+    docgen_lock: Mutex<Option<DocgenLock>>,
+    /// Fires when nobody waits for the answer any more.
+    cancel: CancellationToken,
 }
 
 impl Slot {
-    fn on(ground: Arc<Ground>) -> Self {
+    fn on(ground: Arc<Ground>, cancel: CancellationToken) -> Self {
         Self {
             ground,
+            cancel,
             outputs: Mutex::default(),
             changed: Notify::default(),
             latched: Mutex::default(),
             transaction: Mutex::default(),
             caller_work: Mutex::default(),
+            docgen_lock: Mutex::default(),
         }
     }
 }
@@ -132,8 +140,8 @@ impl Node {
         cancel: CancellationToken,
         on_wait: Option<OnWait>,
     ) -> Response {
-        self.run(call, Slot::on(self.ground()), cancel, on_wait)
-            .await
+        let slot = Slot::on(self.ground(), cancel.child_token());
+        self.run(call, slot, cancel, on_wait).await
     }
 
     async fn run(
@@ -183,6 +191,30 @@ impl Node {
     /// The counters of the store, by name and class.
     pub fn counters(self: &Arc<Self>) -> Result<Counters, StoreError> {
         self.ground().store.counters()
+    }
+
+    /// The last operations on documents, newest first, and when that was so.
+    pub fn docgen_log(
+        self: &Arc<Self>,
+        limit: u32,
+    ) -> Result<(Vec<DocgenRecord>, StoreClock), StoreError> {
+        let clock = (crate::store::clock::system())();
+        Ok((self.ground().store.docgen_log(limit)?, clock))
+    }
+
+    /// How the documents of these sources stand to them; of all sources where none
+    /// is named.
+    pub fn docgen_check(
+        self: &Arc<Self>,
+        paths: Option<&[String]>,
+    ) -> Result<Vec<Checked>, CheckError> {
+        let ground = self.ground();
+        let check = Check {
+            root: ground.files.root(),
+            settings: &self.config.docgen,
+            max_bytes: self.config.limits.max_file_bytes,
+        };
+        paths.map_or_else(|| check.all(), |paths| check.some(paths))
     }
 
     /// Feeds the core and hands what it wants done to whoever does it.
@@ -268,7 +300,7 @@ impl Node {
             };
             let Some(output) = output else { return };
             tokio::task::block_in_place(|| {
-                let slot = Slot::on(self.ground());
+                let slot = Slot::on(self.ground(), CancellationToken::new());
                 self.perform(output, &slot, None)
             });
         }

@@ -15,13 +15,14 @@ mod store {
     mod between_processes;
     pub(crate) mod child;
     pub(crate) mod commits;
+    pub(crate) mod documents;
     mod files;
     pub(crate) mod leases;
     pub(crate) mod opening;
 }
 
 use store::bench::Bench;
-use store::{commits, leases, opening};
+use store::{commits, documents, leases, opening};
 
 macro_rules! contract {
     ($($group:ident: $($test:ident),+;)+) => {
@@ -64,6 +65,12 @@ contract! {
         history_is_newest_first_and_bounded,
         answers_and_ends_are_forgotten_by_age,
         counters_add_up;
+    documents:
+        operations_are_logged_newest_first_and_counted,
+        the_log_is_bounded_and_the_oldest_goes,
+        a_document_is_logged_by_whoever_ends_its_commit,
+        a_document_that_was_undone_is_not_logged,
+        a_remembered_answer_is_logged_once;
     opening:
         tokens_strictly_increase,
         a_new_boot_ends_leases_and_raises_the_generation,

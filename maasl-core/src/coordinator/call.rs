@@ -17,9 +17,10 @@ use core::task::{Context, Poll, Waker};
 
 use atomic_refcell::AtomicRefCell;
 
-use super::io::{CallId, Done, Effect, Event, Output, StepId, StoreFault};
+use super::io::{CallId, Done, Effect, Event, GeneratorRun, Output, StepId, StoreFault};
 use super::shared::Shared;
 use crate::config::Config;
+use crate::docgen::GeneratorFailure;
 use crate::id::{AgentId, ContentHash, Entropy, Owner, SessionId, TicketNo};
 use crate::lease::{Command, Outcome, Wake};
 use crate::mutant::{Mutant, is_active};
@@ -41,7 +42,8 @@ pub(super) struct Port {
 }
 
 struct Wait {
-    ticket: TicketNo,
+    /// What rings it; nothing where only time does.
+    ticket: Option<TicketNo>,
     until: Timestamp,
 }
 
@@ -115,7 +117,8 @@ impl<T> Task<T> {
 
     pub(super) fn ring(&mut self, ticket: TicketNo) -> bool {
         let mut port = self.port.borrow_mut();
-        let waits = port.wait.as_ref().is_some_and(|wait| wait.ticket == ticket);
+        let mut waits = port.wait.iter();
+        let waits = waits.any(|wait| wait.ticket == Some(ticket));
         port.rung |= waits;
         waits
     }
@@ -241,6 +244,15 @@ impl Cx {
         if self.seed.shared.borrow_mut().take_early_ring(ticket) {
             return WaitEnd::Rung;
         }
+        self.wait_for(Some(ticket), until).await
+    }
+
+    /// Sleeps until the instant comes or the caller cancels.
+    pub(super) async fn sleep(&self, until: Timestamp) -> WaitEnd {
+        self.wait_for(None, until).await
+    }
+
+    async fn wait_for(&self, ticket: Option<TicketNo>, until: Timestamp) -> WaitEnd {
         self.port.borrow_mut().wait = Some(Wait { ticket, until });
         let end = Waiting {
             port: self.port.clone(),
@@ -318,6 +330,30 @@ impl Cx {
     pub(super) async fn swap(&self, effect: Effect) -> Result<super::io::Swapped, Refusal> {
         match self.effect(effect).await? {
             Done::Swapped(swapped) => Ok(swapped),
+            other => mixed_up(&other),
+        }
+    }
+
+    pub(super) async fn generate(
+        &self,
+        run: GeneratorRun,
+    ) -> Result<Result<Arc<[u8]>, GeneratorFailure>, Refusal> {
+        match self.effect(Effect::Generate(run)).await? {
+            Done::Generated(made) => Ok(made),
+            other => mixed_up(&other),
+        }
+    }
+
+    pub(super) async fn find_sources(&self, name: String) -> Result<Vec<String>, Refusal> {
+        match self.effect(Effect::FindSources(name)).await? {
+            Done::Sources(found) => Ok(found),
+            other => mixed_up(&other),
+        }
+    }
+
+    pub(super) async fn docgen_lock(&self) -> Result<bool, Refusal> {
+        match self.effect(Effect::DocgenLock).await? {
+            Done::DocgenLock(taken) => Ok(taken),
             other => mixed_up(&other),
         }
     }

@@ -18,12 +18,13 @@ use super::io::{Call, Effect, FileOp};
 use super::plan::{Content, Facts, NoPlan, Plan, plan};
 use super::right::{self, Right};
 use super::settle;
+use crate::docgen::DocgenStale;
 use crate::lease::command::Inspect;
 use crate::lease::outcome::Inspected;
 use crate::lease::{Command, Count, Counter, Outcome, RequestKey, Wake};
 use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
-use crate::policy::CRIT_CODE;
+use crate::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS};
 use crate::refusal::{ChangedBy, Refusal, Stale, StaleReason};
 use crate::reply::{FileChanged, Receipt};
 use crate::resource::{Extent, ResourceKey, Scope, Want};
@@ -38,17 +39,30 @@ pub(super) async fn change(cx: &Cx, call: &Call, ops: Vec<FileOp>) -> Result<Rec
         return Ok(earlier);
     }
     let ops = located(cx, ops).await?;
-    let wants: Vec<Want> = paths(&ops)
-        .iter()
-        .map(|path| Want::exclusive(file_key(cx, path), CRIT_CODE))
-        .collect();
-    let purpose = ops.first().map_or("change", FileOp::name);
-    let right = right::for_call(cx, call, wants, purpose).await?;
+    let wants = paths(&ops).into_iter();
+    let wants = wants.map(|path| Want::exclusive(file_key(cx, &path), CRIT_CODE));
+    let asks = right::Needs {
+        wants: wants.collect(),
+        class: CRIT_CODE,
+        purpose: ops.first().map_or("change", FileOp::name),
+    };
+    let right = right::for_call(cx, call, asks).await?;
+    under(cx, call.request.as_ref(), &ops, &right).await
+}
+
+/// Changes files under a lease, and returns the lease if the call took it.
+pub(super) async fn under(
+    cx: &Cx,
+    request: Option<&RequestKey>,
+    ops: &[FileOp],
+    right: &Right,
+) -> Result<Receipt, Refusal> {
+    let class = class_of_ops(ops);
     let mut change = Change {
         cx,
-        ops: &ops,
-        right: &right,
-        request: call.request.as_ref(),
+        ops,
+        right,
+        request,
         staged: Vec::new(),
     };
     match change.run().await {
@@ -61,10 +75,10 @@ pub(super) async fn change(cx: &Cx, call: &Call, ops: Vec<FileOp>) -> Result<Rec
             Ok(receipt)
         }
         Ok(Committed::Blocked) => panic!("a blocked commit is tried again, not answered"),
-        Ok(Committed::Refused(refusal)) => Err(met_outside(cx, &right, *refusal).await),
+        Ok(Committed::Refused(refusal)) => Err(met_outside(cx, right, *refusal, class).await),
         Err(refusal) => {
-            let refusal = give_up(cx, &right, refusal).await;
-            answered_meanwhile(cx, call.request.as_ref(), refusal).await
+            let refusal = give_up(cx, right, refusal, class).await;
+            answered_meanwhile(cx, request, refusal).await
         }
     }
 }
@@ -169,7 +183,8 @@ fn paths_of(op: &mut FileOp) -> Vec<&mut String> {
         FileOp::Write { path, .. }
         | FileOp::Edit { path, .. }
         | FileOp::Delete { path, .. }
-        | FileOp::Restore { path, .. } => Vec::from([path]),
+        | FileOp::Restore { path, .. }
+        | FileOp::Document { path, .. } => Vec::from([path]),
         FileOp::Move {
             source,
             destination,
@@ -186,12 +201,38 @@ fn paths(ops: &[FileOp]) -> BTreeSet<String> {
         .collect()
 }
 
+/// The class that counts what these operations come to.
+fn class_of_ops(ops: &[FileOp]) -> &'static str {
+    let is_document = |op: &FileOp| matches!(op, FileOp::Document { .. });
+    if ops.iter().any(is_document) {
+        IDEMP_DOCS
+    } else {
+        CRIT_CODE
+    }
+}
+
+/// The class that counts what a receipt tells.
+pub(super) fn class_of(receipt: &Receipt) -> &'static str {
+    match receipt {
+        Receipt::Changed { files, .. } if files.iter().any(|file| file.document.is_some()) => {
+            IDEMP_DOCS
+        }
+        Receipt::Fresh { .. } => IDEMP_DOCS,
+        Receipt::Written { .. } | Receipt::Enriched { .. } => CRIT_DB,
+        Receipt::Changed { .. } | Receipt::Leased { .. } => CRIT_CODE,
+    }
+}
+
 /// Returns what a refused change had taken, and completes the refusal.
-async fn give_up(cx: &Cx, right: &Right, refusal: Refusal) -> Refusal {
+pub(super) async fn give_up(
+    cx: &Cx,
+    right: &Right,
+    refusal: Refusal,
+    class: &'static str,
+) -> Refusal {
     let refusal = explained(cx, refusal).await;
-    let class = CRIT_CODE;
     let mut counts = Vec::from([Count::one(Counter::GuardedFailed, class)]);
-    if matches!(refusal, Refusal::StaleVersion(_)) {
+    if matches!(refusal, Refusal::StaleVersion(_) | Refusal::DocgenStale(_)) {
         counts.push(Count::one(Counter::StaleRefused, class));
     }
     if right.own {
@@ -203,12 +244,12 @@ async fn give_up(cx: &Cx, right: &Right, refusal: Refusal) -> Refusal {
 }
 
 /// A commit that was undone has returned its lease already.
-async fn met_outside(cx: &Cx, right: &Right, refusal: Refusal) -> Refusal {
+async fn met_outside(cx: &Cx, right: &Right, refusal: Refusal, class: &'static str) -> Refusal {
     if right.own {
         cx.seed.shared.borrow_mut().drop_lease(&right.lease.id);
     }
     let counts = [Counter::GuardedFailed, Counter::StaleRefused];
-    let counts = counts.map(|counter| Count::one(counter, CRIT_CODE));
+    let counts = counts.map(|counter| Count::one(counter, class));
     let _ = cx.store(Command::Tally(counts.into())).await;
     refusal
 }
@@ -429,6 +470,7 @@ impl Change<'_> {
                 return Ok((None, Vec::new()));
             }
         }
+        self.sources_stand().await?;
         let receipt = Receipt::Changed {
             files: plan.changes.clone(),
             token: self.right.lease.token,
@@ -438,6 +480,25 @@ impl Change<'_> {
         let (committed, wake) =
             commit::commit(self.cx, self.right, request, files, keys, receipt, begun).await?;
         Ok((Some(committed), wake))
+    }
+
+    /// Documents are made visible only while their sources are what they were
+    /// made from.
+    async fn sources_stand(&self) -> Result<(), Refusal> {
+        for op in self.ops {
+            let FileOp::Document { made, .. } = op else {
+                continue;
+            };
+            let current = self.cx.hash(&made.source).await?;
+            if current != Some(made.source_sha256) {
+                return Err(Refusal::DocgenStale(Box::new(DocgenStale {
+                    path: made.source.clone(),
+                    expected: Some(made.source_sha256),
+                    current,
+                })));
+            }
+        }
+        Ok(())
     }
 
     async fn discard(&mut self) {
@@ -463,6 +524,8 @@ impl Change<'_> {
                 let blind =
                     file.op == "edit" && shared.seen(agent, &file.path) != file.previous_sha256;
                 match file.sha256 {
+                    // Its header was added to it, or a generator wrote it.
+                    _ if file.document.is_some() => {}
                     Some(_) if file.merged || file.rebased || blind => {}
                     Some(hash) => shared.see(agent, &file.path, hash),
                     None => shared.unsee(agent, &file.path),
@@ -493,11 +556,12 @@ pub(super) fn counts_of(receipt: &Receipt) -> Vec<Count> {
             *counts.entry(Counter::Rebased).or_default() += u64::from(file.rebased);
         }
     }
+    let class = class_of(receipt);
     let counts = counts.into_iter().filter(|(_, by)| *by > 0);
     counts
         .map(|(counter, by)| Count {
             counter,
-            class: CRIT_CODE.into(),
+            class: class.into(),
             by,
         })
         .collect()

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 
 use super::acquire;
 use super::call::{Cx, mixed_up};
-use super::change::counts_of;
+use super::change::{class_of, counts_of};
 use super::io::{Effect, Swapped};
 use super::plan::Planned;
 use super::right::{Right, not_covered};
@@ -294,7 +294,7 @@ async fn undo(
         recovered_by: None,
         counts: Vec::from([crate::lease::Count::one(
             crate::lease::Counter::SwapConflicts,
-            crate::policy::CRIT_CODE,
+            class_of(&intent.receipt),
         )]),
     };
     let (receipt, wake) = finished(cx, finish).await?;

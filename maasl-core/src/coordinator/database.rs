@@ -56,7 +56,12 @@ pub(super) async fn run(
     let policy = cx.config().policies.get(CRIT_DB).expect("a built-in class");
     let allowed_ms = call.max_wait_ms.unwrap_or(policy.max_wait_ms(call.urgency));
     let wants = Vec::from([Want::exclusive(key.clone(), CRIT_DB)]);
-    let right = right::for_call(cx, call, wants, "db_write").await;
+    let asks = right::Needs {
+        wants,
+        class: CRIT_DB,
+        purpose: "db_write",
+    };
+    let right = right::for_call(cx, call, asks).await;
     let right = match right {
         Ok(right) => right,
         Err(refusal) => {

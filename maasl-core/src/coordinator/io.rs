@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::coordinator::database::DatabaseWrite;
 use crate::coordinator::enrich::Span;
 use crate::database::{BadStatement, Begun, Seal, Work, Written};
+use crate::docgen::{DocgenStatus, GeneratorFailure, Made};
 use crate::id::{AgentId, ContentHash, Entropy, LeaseId, SessionId, TicketNo, Token};
 use crate::lease::row::{CommitItem, Target};
 use crate::lease::{Blocker, Command, Outcome, RequestKey, Version, Wake};
@@ -111,6 +112,8 @@ pub enum Request {
     Enrich(Vec<Span>),
     /// Show what changes would do.
     Preview(Vec<FileOp>),
+    /// Make the document of a source, unless it is made already.
+    Document(DocumentWanted),
     /// Hold resources across calls.
     Reserve(Reservation),
     /// Extend a lease.
@@ -143,6 +146,20 @@ pub struct Reservation {
     pub purpose: Option<String>,
     /// Whether the coordinator renews it until it is released.
     pub keep: bool,
+}
+
+/// Arguments of a request for a document.
+#[derive(Clone, Debug)]
+pub struct DocumentWanted {
+    /// The source.
+    pub path: String,
+    /// What the document is to say; nothing where the generator is to say it, or
+    /// the caller when asked.
+    pub content: Option<Vec<u8>>,
+    /// The hash of the source that the content was made from.
+    pub made_from: Option<ContentHash>,
+    /// The hash of a document without a header that may be replaced.
+    pub replaces: Option<ContentHash>,
 }
 
 /// One resource of a reservation.
@@ -217,6 +234,17 @@ pub enum FileOp {
         /// The content it replaces.
         base: Option<ContentHash>,
     },
+    /// Put a document, while its source is still the one it was made from.
+    Document {
+        /// Which file.
+        path: String,
+        /// The whole content.
+        content: Vec<u8>,
+        /// What the file holds; nothing where there must be none.
+        base: Option<ContentHash>,
+        /// What it was made from.
+        made: Made,
+    },
 }
 
 impl FileOp {
@@ -229,6 +257,7 @@ impl FileOp {
             Self::Move { .. } => "move",
             Self::Delete { .. } => "delete",
             Self::Restore { .. } => "restore",
+            Self::Document { .. } => "docgen",
         }
     }
 }
@@ -315,6 +344,31 @@ pub enum Effect {
     Probe(BTreeSet<SessionId>),
     /// Ring these waiters.
     Ring(Vec<Wake>),
+    /// Run the generator of documents.
+    Generate(GeneratorRun),
+    /// Find the files whose document any tool may have given this flat name; two
+    /// are enough.
+    FindSources(String),
+    /// Take the lock that other tools take while they make documents, without
+    /// waiting.
+    DocgenLock,
+    /// Drop it.
+    DocgenUnlock,
+}
+
+/// What a generator is told.
+#[derive(Clone, Debug)]
+pub struct GeneratorRun {
+    /// The source, relative to the root.
+    pub source: String,
+    /// Its hash.
+    pub source_sha256: ContentHash,
+    /// Its content, which is UTF-8.
+    pub content: Arc<[u8]>,
+    /// Where the document will be.
+    pub document: String,
+    /// What is there now.
+    pub existing: Option<Arc<[u8]>>,
 }
 
 impl Effect {
@@ -345,6 +399,10 @@ impl Effect {
             Self::DbRollback => "db_rollback",
             Self::Probe(_) => "probe",
             Self::Ring(_) => "ring",
+            Self::Generate(_) => "generate",
+            Self::FindSources(_) => "find_sources",
+            Self::DocgenLock => "docgen_lock",
+            Self::DocgenUnlock => "docgen_unlock",
         }
     }
 }
@@ -380,6 +438,12 @@ pub enum Done {
     Swapped(Swapped),
     /// To [`Effect::Probe`] and [`Effect::Ring`]: those found dead.
     Dead(BTreeSet<SessionId>),
+    /// To [`Effect::FindSources`].
+    Sources(Vec<String>),
+    /// To [`Effect::DocgenLock`]: whether it was taken, or is not needed here.
+    DocgenLock(bool),
+    /// To [`Effect::Generate`].
+    Generated(Result<Arc<[u8]>, GeneratorFailure>),
     /// The path cannot be used.
     Refused(PathRefusal),
     /// The machine underneath failed.
@@ -431,6 +495,21 @@ pub enum Reply {
     Recovered(u64),
     /// These sessions are forgotten: none of their commits is open.
     Buried(BTreeSet<SessionId>),
+    /// The caller has to write the document.
+    NeedsContent(NeedsContent),
+}
+
+/// A source whose document has to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeedsContent {
+    /// The source, relative to the root.
+    pub source: String,
+    /// Its hash, to be passed back.
+    pub source_sha256: ContentHash,
+    /// Its content.
+    pub content: Arc<[u8]>,
+    /// Where the document will be.
+    pub document: String,
 }
 
 /// A file as it was read.
@@ -483,6 +562,17 @@ pub enum Event {
         agent: AgentId,
         /// Its token.
         token: Token,
+    },
+    /// An operation on a document ended.
+    Docgen {
+        /// For whom.
+        agent: AgentId,
+        /// How.
+        status: DocgenStatus,
+        /// The source.
+        source: String,
+        /// After how long.
+        duration_ms: u64,
     },
     /// A call was refused.
     Refused {

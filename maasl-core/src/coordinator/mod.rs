@@ -20,6 +20,7 @@ mod call;
 mod change;
 mod commit;
 pub mod database;
+mod docgen;
 pub mod enrich;
 mod housekeeping;
 pub mod io;
@@ -270,6 +271,7 @@ async fn dispatch(cx: &Cx, mut call: Call) -> Result<Reply, Refusal> {
         Request::Database(asked) => database::write(cx, &call, asked).await.map(Reply::Receipt),
         Request::Enrich(spans) => enrich::enrich(cx, &call, spans).await.map(Reply::Receipt),
         Request::Preview(ops) => change::preview(cx, ops).await.map(Reply::Preview),
+        Request::Document(asked) => docgen::document(cx, &call, asked).await,
         Request::Reserve(asked) => reservation::reserve(cx, &call, asked)
             .await
             .map(Reply::Receipt),

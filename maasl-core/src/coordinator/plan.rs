@@ -165,6 +165,18 @@ impl Planner<'_> {
                 version,
                 base,
             } => self.restore(path, *version, *base),
+            FileOp::Document {
+                path,
+                content,
+                base,
+                made,
+            } => {
+                let changed = self.document(path, content, *base)?;
+                Ok(FileChanged {
+                    document: Some(made.clone()),
+                    ..changed
+                })
+            }
         }
     }
 
@@ -352,6 +364,28 @@ impl Planner<'_> {
         };
         self.expect(path, base)?;
         Ok(self.put(path, Some(Content::of(content.clone())), "restore"))
+    }
+
+    /// A document was gated on what its file held; what the agent has seen of it
+    /// is of no account.
+    fn document(
+        &mut self,
+        path: &str,
+        content: &[u8],
+        base: Option<ContentHash>,
+    ) -> Result<FileChanged, NoPlan> {
+        let current = self.now(path).map(|now| now.hash);
+        if current == base {
+            return Ok(self.put(path, Some(Content::of(content.into())), "docgen"));
+        }
+        Err(Refusal::StaleVersion(Box::new(Stale {
+            path: path.into(),
+            reason: StaleReason::Unsteady,
+            expected: base,
+            current,
+            ..Stale::default()
+        }))
+        .into())
     }
 
     /// Refuses unless the file holds what the caller had seen; a caller that has

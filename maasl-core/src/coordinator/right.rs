@@ -2,8 +2,7 @@
 //!
 //! Owns: checking a lease that the caller presents, and taking one for the
 //! duration of the call. Promises: what is handed out covers, exclusively, every
-//! resource that was named; of several classes the strictest decides how long to
-//! wait. Leaves to others: waiting and taking over (`acquire`), and the check at
+//! resource that was named. Leaves to others: waiting and taking over (`acquire`), and the check at
 //! the commit itself (`commit`, `database`).
 
 use alloc::string::{String, ToString};
@@ -14,7 +13,6 @@ use super::call::{Cx, mixed_up};
 use super::io::Call;
 use crate::id::LeaseId;
 use crate::lease::{Command, Lease, LeaseKind, Outcome};
-use crate::policy::Policy;
 use crate::refusal::Refusal;
 use crate::resource::{ResourceKey, Want, canonical};
 
@@ -26,16 +24,20 @@ pub(super) struct Right {
     pub(super) waited_ms: u64,
 }
 
-/// The lease the caller presents, or one for this call over all of `wants`.
-pub(super) async fn for_call(
-    cx: &Cx,
-    call: &Call,
-    wants: Vec<Want>,
-    purpose: &str,
-) -> Result<Right, Refusal> {
+/// What a call will change.
+pub(super) struct Needs {
+    pub(super) wants: Vec<Want>,
+    /// The class that says how long the lease lasts and how long to wait.
+    pub(super) class: &'static str,
+    /// What for.
+    pub(super) purpose: &'static str,
+}
+
+/// The lease the caller presents, or one for this call over all that it wants.
+pub(super) async fn for_call(cx: &Cx, call: &Call, asked: Needs) -> Result<Right, Refusal> {
     match &call.lease {
-        Some(id) => present(cx, id, &wants).await,
-        None => take(cx, call, wants, purpose).await,
+        Some(id) => present(cx, id, &asked.wants).await,
+        None => take(cx, call, asked).await,
     }
 }
 
@@ -85,30 +87,21 @@ async fn present(cx: &Cx, id: &LeaseId, wants: &[Want]) -> Result<Right, Refusal
     }
 }
 
-async fn take(cx: &Cx, call: &Call, wants: Vec<Want>, purpose: &str) -> Result<Right, Refusal> {
+async fn take(cx: &Cx, call: &Call, asked: Needs) -> Result<Right, Refusal> {
     let config = cx.config();
-    let policies = wants.iter().map(|want| {
-        let policy = config.policies.get(&want.class);
-        policy.expect("calls take leases in built-in classes, which every registry has")
-    });
-    let policies: Vec<&Policy> = policies.collect();
-    let least = |of: &dyn Fn(&Policy) -> u64| policies.iter().map(|one| of(one)).min();
-    let by_class = least(&|policy| policy.max_wait_ms(call.urgency));
-    let max_wait_ms = call.max_wait_ms.or(by_class).unwrap_or(0);
+    let policy = config.policies.get(asked.class);
+    let policy = policy.expect("calls take leases in built-in classes, which every registry has");
+    let max_wait_ms = call.max_wait_ms.unwrap_or(policy.max_wait_ms(call.urgency));
     let wanted = Wanted {
+        wants: canonical(asked.wants).into(),
         kind: LeaseKind::Call,
-        ttl_ms: least(&|policy| policy.lease_ttl_ms).unwrap_or(0),
-        lock_delay_ms: policies
-            .iter()
-            .map(|policy| policy.lock_delay_ms)
-            .max()
-            .unwrap_or(0),
-        purpose: Some(purpose.into()),
+        ttl_ms: policy.lease_ttl_ms,
+        lock_delay_ms: policy.lock_delay_ms,
+        purpose: Some(asked.purpose.into()),
         urgency: call.urgency,
         max_wait_ms: max_wait_ms.min(config.limits.max_wait_ms),
         request: None,
         keep: false,
-        wants: canonical(wants).into(),
     };
     match acquire::acquire(cx, wanted).await? {
         Got::Lease { lease, waited_ms } => Ok(Right {

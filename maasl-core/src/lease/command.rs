@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::docgen::DocgenRecord;
 use crate::id::{AgentId, ContentHash, LeaseId, OpId, Owner, SessionId, TicketNo, Token};
 use crate::lease::counter::Count;
 use crate::lease::row::{CommitIntent, LeaseKind, RequestKey, Session, Target};
@@ -61,6 +62,9 @@ pub enum Command {
     Remember(Remember),
     /// Adds to counters.
     Tally(Vec<Count>),
+    /// Records an operation on a document that wrote nothing, counts it, and
+    /// remembers its answer.
+    NoteDocument(NoteDocument),
     /// Looks at everything.
     Snapshot,
 }
@@ -87,6 +91,7 @@ impl Command {
             Self::Recall(_) => "recall",
             Self::Remember(_) => "remember",
             Self::Tally(_) => "tally",
+            Self::NoteDocument(_) => "note_document",
             Self::Expire(_) => "expire",
             Self::Snapshot => "snapshot",
         }
@@ -123,6 +128,7 @@ impl Command {
             }
             Self::Acquire(acquire) if acquire.request.is_some() => SyncNeed::First,
             Self::Remember(_) => SyncNeed::First,
+            Self::NoteDocument(note) if note.remember.is_some() => SyncNeed::First,
             Self::Acquire(_)
             | Self::Open(_)
             | Self::CloseSession(_)
@@ -136,6 +142,7 @@ impl Command {
             | Self::Inspect(_)
             | Self::Recall(_)
             | Self::Tally(_)
+            | Self::NoteDocument(_)
             | Self::Snapshot => SyncNeed::None,
         }
     }
@@ -269,6 +276,15 @@ pub struct Remember {
     pub request: RequestKey,
     /// What was answered.
     pub receipt: Receipt,
+}
+
+/// Arguments of [`Command::NoteDocument`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoteDocument {
+    /// The line for the log.
+    pub record: DocgenRecord,
+    /// The answer to remember.
+    pub remember: Option<Remember>,
 }
 
 /// Arguments of [`Command::Inspect`].

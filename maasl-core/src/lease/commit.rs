@@ -16,6 +16,7 @@ use super::acquire::{class_of, end_refused};
 use super::command::{FinishCommit, ItemEnd};
 use super::counter::{Count, Counter};
 use super::decide::{StoreClock, earlier_answer};
+use super::document;
 use super::ending::{end_rows, lost, waiters_to_wake};
 use super::outcome::{Change, Decision, Outcome};
 use super::query::{Need, RowSet};
@@ -132,6 +133,9 @@ pub(super) fn finish(
     let lease = rows.lease(&intent.lease)?;
     let class = lease.map_or_else(Arc::default, |lease| class_of(&lease.wants));
     changes.extend(asked.counts.iter().cloned().map(Change::Add));
+    if !is_undone(asked) {
+        changes.extend(document::made(intent, clock));
+    }
     if asked.recovered_by.is_some() {
         changes.push(Change::Add(Count::one(Counter::Recovered, class.clone())));
     }
@@ -147,6 +151,14 @@ pub(super) fn finish(
     })
 }
 
+/// Whether some item did not take effect, and so none did.
+fn is_undone(asked: &FinishCommit) -> bool {
+    asked.exceptions.values().any(|end| match end {
+        ItemEnd::Undone => true,
+        ItemEnd::Conflict { outside_stands, .. } => *outside_stands,
+    })
+}
+
 /// The answer to remember: only one that took effect. A commit that was undone
 /// is refused, and a refusal may be tried again under the same key.
 fn answer_record(
@@ -155,11 +167,7 @@ fn answer_record(
     receipt: &Receipt,
     wall_ms: u64,
 ) -> Option<Change> {
-    let undone = asked.exceptions.values().any(|end| match end {
-        ItemEnd::Undone => true,
-        ItemEnd::Conflict { outside_stands, .. } => *outside_stands,
-    });
-    let recorded = !undone && !is_active(Mutant::AnswerNotRecorded);
+    let recorded = !is_undone(asked) && !is_active(Mutant::AnswerNotRecorded);
     let request = intent.request.clone().filter(|_| recorded)?;
     let receipt = receipt.clone();
     Some(Change::PutAnswered(Box::new(Answered {

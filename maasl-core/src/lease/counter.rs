@@ -49,6 +49,12 @@ pub enum Counter {
     Replayed,
     /// Commits finished by somebody else after their process died.
     Recovered,
+    /// Documents written.
+    DocgenGenerated,
+    /// Documents that were made from their source already.
+    DocgenNoop,
+    /// Requests for a document that were refused or failed.
+    DocgenError,
     /// Waits for a grant that took this long: bucket of `wait_bucket`.
     Wait(u8),
 }
@@ -78,6 +84,9 @@ impl Counter {
             Self::DbFailed => "db_failed".into(),
             Self::Replayed => "replayed".into(),
             Self::Recovered => "recovered".into(),
+            Self::DocgenGenerated => "docgen_generated".into(),
+            Self::DocgenNoop => "docgen_noop".into(),
+            Self::DocgenError => "docgen_error".into(),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::command::{Command, Inspect, Remember};
 use super::outcome::{Change, Decision, Inspected, Outcome, Snapshot};
 use super::query::{Need, Query, RowSet, Rows};
 use super::row::{Answered, RequestKey};
-use super::{acquire, commit, ending, open};
+use super::{acquire, commit, document, ending, open};
 use crate::id::{LeaseId, TicketNo};
 use crate::lease::counter::Count;
 use crate::time::Timestamp;
@@ -47,6 +47,7 @@ pub fn decide(rows: &RowSet, command: &Command, clock: StoreClock) -> Result<Dec
         Command::Recall(request) => recall(rows, request),
         Command::Remember(arguments) => remember(rows, arguments, clock),
         Command::Tally(counts) => Ok(tally(counts)),
+        Command::NoteDocument(arguments) => document::note(rows, arguments, clock),
         Command::Snapshot => snapshot(rows),
     }
 }
@@ -228,7 +229,11 @@ fn recall(rows: &RowSet, request: &RequestKey) -> Result<Decision, Need> {
 }
 
 /// The answer under the key is the first that was given.
-fn remember(rows: &RowSet, asked: &Remember, clock: StoreClock) -> Result<Decision, Need> {
+pub(super) fn remember(
+    rows: &RowSet,
+    asked: &Remember,
+    clock: StoreClock,
+) -> Result<Decision, Need> {
     let request = &asked.request;
     if let Some(known) = earlier_answer(rows.answered(&request.key)?, request) {
         return Ok(Decision::unchanged(known));

@@ -6,7 +6,7 @@
 //! store of `maasl-node`) and loss (the simulator).
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -19,6 +19,8 @@ use super::row::{
     Answered, CommitIntent, EndedLease, Lease, LeaseEnd, LeaseKind, Meta, Session, Ticket, Version,
 };
 use super::{Command, Outcome, StoreClock, decide};
+use crate::docgen::DocgenRecord;
+use crate::docgen::record::RECORDS_MAX;
 use crate::id::{LeaseId, OpId, Owner, SessionId, TicketNo, Token};
 use crate::resource::{Extent, ResourceKey, Scope, Want};
 
@@ -40,6 +42,7 @@ pub struct MemoryRows {
     answered: BTreeMap<String, Answered>,
     sessions: BTreeMap<SessionId, Session>,
     counters: BTreeMap<(Counter, Arc<str>), u64>,
+    docgen: VecDeque<DocgenRecord>,
 }
 
 impl MemoryRows {
@@ -122,6 +125,12 @@ impl MemoryRows {
                 let value = self.counters.entry((counter, class)).or_default();
                 *value = value.saturating_add(by);
             }
+            Change::PutDocgen(record) => {
+                self.docgen.push_back(*record);
+                if self.docgen.len() > RECORDS_MAX as usize {
+                    self.docgen.pop_front();
+                }
+            }
         }
     }
 
@@ -150,6 +159,12 @@ impl MemoryRows {
     #[must_use]
     pub fn counters(&self) -> &BTreeMap<(Counter, Arc<str>), u64> {
         &self.counters
+    }
+
+    /// The last operations on documents, oldest first.
+    #[must_use]
+    pub fn docgen_log(&self) -> impl DoubleEndedIterator<Item = &DocgenRecord> {
+        self.docgen.iter()
     }
 
     /// Forgets answers given and ends of leases recorded before this wall time,

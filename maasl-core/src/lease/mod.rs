@@ -11,6 +11,7 @@ mod acquire;
 mod commit;
 mod deadlock;
 mod decide;
+mod document;
 mod ending;
 mod open;
 mod planted;

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::docgen::DocgenRecord;
 use crate::id::{OpId, Owner, SessionId, TicketNo, Token};
 use crate::lease::command::{Command, SyncNeed};
 use crate::lease::counter::Count;
@@ -258,6 +259,8 @@ pub enum Change {
     PutAnswered(Box<Answered>),
     /// Adds to a counter.
     Add(Count),
+    /// Adds to the log of operations on documents, which is bounded.
+    PutDocgen(Box<DocgenRecord>),
 }
 
 /// An outcome and the changes that make it true.

@@ -194,7 +194,7 @@ pub struct CommitItem {
     pub path: String,
     /// Its resource key.
     pub key: ResourceKey,
-    /// What was done: `write`, `edit`, `move`, `delete`, `restore`.
+    /// What was done: `write`, `edit`, `move`, `delete`, `restore`, `docgen`.
     pub op: String,
     /// The staged name: holds the new bytes before the swap and the displaced
     /// ones after it.

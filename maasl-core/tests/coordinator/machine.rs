@@ -6,6 +6,7 @@
 use maasl_core::coordinator::io::{
     CallId, Done, Effect, Input, Output, Response, StepId, StoreFault,
 };
+use maasl_core::docgen::layout::may_be_named;
 use maasl_core::id::{SessionId, Token};
 use maasl_core::lease::command::Command;
 use maasl_core::lease::{CommitItem, Lease, Outcome, Query, Rows, Wake};
@@ -16,6 +17,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::disk::Disk;
+use super::generator::DocgenLock;
 use super::world::{Fault, Pid, World, step_of};
 
 /// The name of a step, in scripts and lists.
@@ -46,6 +48,7 @@ fn command_label(command: &Command) -> &'static str {
         Command::Recall(_) => "Recall",
         Command::Remember(_) => "Remember",
         Command::Tally(_) => "Tally",
+        Command::NoteDocument(_) => "NoteDocument",
         Command::Expire(_) => "Expire",
         Command::Snapshot => "Snapshot",
     }
@@ -76,6 +79,10 @@ fn effect_label(effect: &Effect) -> &'static str {
         Effect::DbRollback => "DbRollback",
         Effect::Probe(_) => "Probe",
         Effect::Ring(_) => "Ring",
+        Effect::Generate(_) => "Generate",
+        Effect::FindSources(_) => "FindSources",
+        Effect::DocgenLock => "DocgenLock",
+        Effect::DocgenUnlock => "DocgenUnlock",
     }
 }
 
@@ -112,9 +119,11 @@ impl World {
                 Input::Stored(step, Err(StoreFault::Busy { process, waited_ms }))
             }
             Some(Fault::LatchBusy) => Input::Done(step, Done::LatchBusy(Some(stopped(99)))),
-            // A latch whose taking or dropping failed is not held.
-            Some(Fault::FailsBefore) if label != "Unlatch" => failed(&output),
-            Some(Fault::FailsAfter) if label == "Latch" => failed(&output),
+            // A latch or lock whose taking or dropping failed is not held.
+            Some(Fault::FailsBefore) if label != "Unlatch" && label != "DocgenUnlock" => {
+                failed(&output)
+            }
+            Some(Fault::FailsAfter) if label == "Latch" || label == "DocgenLock" => failed(&output),
             Some(Fault::FailsBefore | Fault::FailsAfter) => {
                 let answer = failed(&output);
                 self.perform(pid, output);
@@ -217,6 +226,25 @@ impl World {
             | Effect::DbRollback) => self.database(pid, step, effect),
             Effect::Probe(sessions) => Done::Dead(&sessions & &self.dead),
             Effect::Ring(wakes) => Done::Dead(self.ring(wakes)),
+            Effect::FindSources(name) => {
+                let files = self.disk.files.keys();
+                let claimants = files.filter(|path| may_be_named(path, &name));
+                Done::Sources(claimants.cloned().collect())
+            }
+            Effect::DocgenLock => {
+                let free = self.docgen_lock == DocgenLock::Free;
+                if free {
+                    self.docgen_lock = DocgenLock::Ours(pid, step.call);
+                }
+                Done::DocgenLock(free)
+            }
+            Effect::DocgenUnlock => {
+                let own = DocgenLock::Ours(pid, step.call);
+                assert_eq!(self.docgen_lock, own, "dropped by another");
+                self.docgen_lock = DocgenLock::Free;
+                Done::Ok
+            }
+            Effect::Generate(run) => Done::Generated(self.generator.made(&run)),
         }
     }
 

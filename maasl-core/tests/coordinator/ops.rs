@@ -121,7 +121,7 @@ pub(crate) fn key(name: &str, asked: &str) -> RequestKey {
 pub(crate) fn files(receipt: &Receipt) -> &[FileChanged] {
     match receipt {
         Receipt::Changed { files, .. } => files,
-        other => panic!("no changes: {other:?}"),
+        other => panic!("something else than changes: {other:?}"),
     }
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn files(receipt: &Receipt) -> &[FileChanged] {
 pub(crate) fn lease(receipt: &Receipt) -> LeaseId {
     match receipt {
         Receipt::Leased { lease, .. } => lease.clone(),
-        other => panic!("no lease: {other:?}"),
+        other => panic!("something else than a lease: {other:?}"),
     }
 }
 

@@ -22,6 +22,7 @@ use maasl_core::time::Timestamp;
 
 use super::databases::Databases;
 use super::disk::Disk;
+use super::generator::{DocgenLock, Generator};
 
 /// Steps after which a world is taken to run in circles.
 const STEPS_MAX: usize = 100_000;
@@ -109,6 +110,8 @@ pub(crate) struct World {
     pub(super) latches: BTreeMap<ResourceKey, (Pid, CallId)>,
     pub(super) dead: BTreeSet<SessionId>,
     pub(super) grants: Vec<(Token, Vec<Want>)>,
+    pub(crate) generator: Generator,
+    pub(crate) docgen_lock: DocgenLock,
     config: Arc<Config>,
     calls: u64,
     boots: u32,
@@ -130,6 +133,8 @@ impl World {
             latches: BTreeMap::new(),
             dead: BTreeSet::new(),
             grants: Vec::new(),
+            generator: Generator::default(),
+            docgen_lock: DocgenLock::default(),
             config: Arc::new(config),
             calls: 0,
             boots: 0,
@@ -257,6 +262,9 @@ impl World {
         self.dead.insert(process.session.clone());
         self.latches.retain(|_, (holder, _)| *holder != pid);
         self.databases.forget(pid);
+        if matches!(self.docgen_lock, DocgenLock::Ours(holder, _) if holder == pid) {
+            self.docgen_lock = DocgenLock::Free;
+        }
     }
 
     /// Ends every process and this boot. The store is left with `rows`: what came
@@ -408,6 +416,7 @@ impl World {
                 Output::Reply(call, response) => {
                     let leaked = self.latches.iter().find(|(_, by)| **by == (pid, call));
                     assert!(leaked.is_none(), "{call:?} ended inside {leaked:?}");
+                    assert_ne!(self.docgen_lock, DocgenLock::Ours(pid, call), "leaked");
                     self.disk.owe_receipt(&response);
                     self.databases.forget_call((pid, call));
                     process.replies.insert(call, response);

@@ -10,6 +10,7 @@ use std::future::Future;
 use maasl_core::config::Config;
 use maasl_core::coordinator::io::{Call, Event, Response};
 use maasl_core::database::FoundSpan;
+use maasl_core::docgen::{Checked, DocgenRecord};
 use maasl_core::id::{ContentHash, Entropy, SessionId};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{StoreClock, Version};
@@ -56,6 +57,14 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The counters of the store, by counter name and resource class.
     fn counters(&self) -> Result<BTreeMap<(String, String), u64>, Refusal>;
+
+    /// The newest `limit` operations on documents, newest first, and when that was
+    /// so.
+    fn docgen_log(&self, limit: u32) -> Result<(Vec<DocgenRecord>, StoreClock), Refusal>;
+
+    /// How the documents of these sources stand to them, in the order of their
+    /// paths; of all sources where none is named.
+    fn docgen_check(&self, paths: Option<&[String]>) -> Result<Vec<Checked>, Refusal>;
 
     /// Fresh entropy for one call.
     fn entropy(&self) -> Entropy;

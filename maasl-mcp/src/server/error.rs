@@ -21,7 +21,8 @@ use super::details::{
 pub(crate) struct ErrorBody {
     /// Stable code: `resource_busy`, `stale_version`, `lease_lost`, `deadlock`,
     /// `limit_reached`, `invalid_request`, `idempotency_mismatch`, `cancelled`,
-    /// `db_busy`, `docgen_stale` or `internal`.
+    /// `db_busy`, `docgen_stale`, `docgen_unmarked`, `docgen_failed` or
+    /// `internal`.
     pub(crate) code: String,
     /// What happened.
     pub(crate) message: String,
@@ -244,6 +245,22 @@ impl From<Refusal> for ErrorBody {
             Refusal::Edit { path, refusal } => body.bad_edit(path, refusal),
             Refusal::IdempotencyMismatch { key } => Self {
                 idempotency_key: Some(key),
+                ..body
+            },
+            Refusal::DocgenStale(stale) => Self {
+                path: Some(stale.path),
+                expected_sha256: stale.expected.map(String::from),
+                current_sha256: stale.current.map(String::from),
+                ..body
+            },
+            Refusal::Unmarked(unmarked) => Self {
+                path: Some(unmarked.path),
+                expected_sha256: unmarked.named.map(String::from),
+                current_sha256: Some(unmarked.current.to_string()),
+                ..body
+            },
+            Refusal::Generator(failure) => Self {
+                reason: Some(failure.fault.reason().to_owned()),
                 ..body
             },
             Refusal::Cancelled | Refusal::Internal { .. } => body,

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use maasl_core::config::Config;
 use maasl_core::coordinator::io::{Call, Response};
 use maasl_core::database::FoundSpan;
+use maasl_core::docgen::{Checked, DocgenRecord};
 use maasl_core::id::{ContentHash, Entropy, SessionId};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{StoreClock, Version};
 use maasl_core::refusal::Refusal;
 use maasl_node::database::DatabaseError;
+use maasl_node::docgen::check::CheckError;
 use maasl_node::node::{HistoryError, Node};
 use maasl_node::store::StoreError;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +76,20 @@ impl Backend for NodeBackend {
 
     fn counters(&self) -> Result<BTreeMap<(String, String), u64>, Refusal> {
         self.node.counters().map_err(|error| internal(&error))
+    }
+
+    fn docgen_log(&self, limit: u32) -> Result<(Vec<DocgenRecord>, StoreClock), Refusal> {
+        self.node
+            .docgen_log(limit)
+            .map_err(|error| internal(&error))
+    }
+
+    fn docgen_check(&self, paths: Option<&[String]>) -> Result<Vec<Checked>, Refusal> {
+        self.node.docgen_check(paths).map_err(|error| match error {
+            CheckError::Path(refusal) => Refusal::Path(refusal),
+            CheckError::Refused(refusal) => refusal,
+            CheckError::Io(_) => Refusal::internal(error.to_string()),
+        })
     }
 
     fn entropy(&self) -> Entropy {

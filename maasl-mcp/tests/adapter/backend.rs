@@ -10,6 +10,7 @@ use std::time::Duration;
 use maasl_core::config::Config;
 use maasl_core::coordinator::io::{Call, CallId, Event, Reply, Request, Response};
 use maasl_core::database::FoundSpan;
+use maasl_core::docgen::{Checked, DocgenRecord};
 use maasl_core::id::{AgentId, ContentHash, Entropy, SessionId, Token};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{StoreClock, Version};
@@ -19,7 +20,7 @@ use maasl_mcp::server::{Backend, OnWait};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::samples::{WALL_MS, blocker, snapshot};
+use crate::samples::{WALL_MS, blocker, checked, docgen_records, snapshot};
 
 /// What a call does.
 pub(crate) enum Step {
@@ -183,6 +184,18 @@ impl Backend for Scripted {
         Ok(BTreeMap::from(
             ["acquired", "merged", "wait_040"].map(entry),
         ))
+    }
+
+    fn docgen_log(&self, limit: u32) -> Result<(Vec<DocgenRecord>, StoreClock), Refusal> {
+        let (_, clock) = self.snapshot()?;
+        let records = docgen_records().into_iter().take(limit as usize);
+        Ok((records.collect(), clock))
+    }
+
+    fn docgen_check(&self, paths: Option<&[String]>) -> Result<Vec<Checked>, Refusal> {
+        let checked = checked();
+        let named = |one: &Checked| paths.is_none_or(|paths| paths.contains(&one.source));
+        Ok(checked.into_iter().filter(named).collect())
     }
 
     fn entropy(&self) -> Entropy {

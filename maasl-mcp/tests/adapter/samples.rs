@@ -5,7 +5,13 @@
 
 use std::sync::Arc;
 
-use maasl_core::coordinator::io::{Call, FileOp, FileRead, Reply, Request};
+use maasl_core::coordinator::io::{
+    Call, DocumentWanted, FileOp, FileRead, NeedsContent, Reply, Request,
+};
+use maasl_core::docgen::{
+    Checked, DocgenRecord, DocgenStale, DocgenStatus, Freshness, GeneratorFailure, GeneratorFault,
+    Made, Unmarked,
+};
 use maasl_core::id::{AgentId, ContentHash, LeaseId, Owner, SessionId, TicketNo, Token};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{Blocker, EndedLease, Lease, LeaseEnd, LeaseKind, Meta, Ticket};
@@ -116,6 +122,7 @@ pub(crate) fn reply_to(call: &Call) -> Reply {
             waited_ms: 0,
         }),
         Request::Preview(ops) => Reply::Preview(ops.iter().map(|op| changed(op, 0)).collect()),
+        Request::Document(asked) => document(asked),
         Request::Reserve(asked) => Reply::Receipt(Receipt::Leased {
             lease: LeaseId::new("0123"),
             token,
@@ -139,6 +146,79 @@ pub(crate) fn reply_to(call: &Call) -> Reply {
     }
 }
 
+/// One operation on a document of every kind.
+pub(crate) fn docgen_records() -> Vec<DocgenRecord> {
+    let record = |status, error: Option<&str>| DocgenRecord {
+        status,
+        source: "a.py".to_owned(),
+        document: "DOCS/REPODOCS/a.py.md".to_owned(),
+        hash: error.is_none().then(|| ContentHash::of(b"source")),
+        duration_ms: 4,
+        error: error.map(str::to_owned),
+        owner: owner("alice"),
+        wall_ms: WALL_MS,
+    };
+    vec![
+        record(DocgenStatus::Error, Some("a.py has changed")),
+        record(DocgenStatus::Noop, None),
+        record(DocgenStatus::Generated, None),
+    ]
+}
+
+/// One source of every kind.
+pub(crate) fn checked() -> Vec<Checked> {
+    let states = [
+        ("fresh.py", Ok(Freshness::Fresh)),
+        ("missing.py", Ok(Freshness::Missing)),
+        ("own.py", Ok(Freshness::Unmarked)),
+        ("secret.py", Err("permission denied".to_owned())),
+        ("stale.py", Ok(Freshness::Stale)),
+        ("stale2.py", Ok(Freshness::Stale)),
+    ];
+    let checked = states.map(|(source, state)| Checked {
+        source: source.to_owned(),
+        state,
+    });
+    checked.into()
+}
+
+/// Asks for the content where there is none; `fresh` is fresh.
+fn document(asked: &DocumentWanted) -> Reply {
+    let source = ContentHash::of(b"source");
+    let place = format!("DOCS/REPODOCS/{}.md", asked.path);
+    match &asked.content {
+        _ if asked.path == "fresh" => Reply::Receipt(Receipt::Fresh {
+            source: asked.path.clone(),
+            document: place,
+            source_sha256: source,
+            sha256: ContentHash::of(b"document"),
+            waited_ms: 1,
+        }),
+        None => Reply::NeedsContent(NeedsContent {
+            source: asked.path.clone(),
+            source_sha256: source,
+            content: Arc::from(&b"source"[..]),
+            document: place,
+        }),
+        Some(content) => Reply::Receipt(Receipt::Changed {
+            files: vec![FileChanged {
+                path: place,
+                op: "docgen".to_owned(),
+                sha256: Some(ContentHash::of(content)),
+                version: 1,
+                document: Some(Made {
+                    source: asked.path.clone(),
+                    source_sha256: source,
+                    duration_ms: 4,
+                }),
+                ..FileChanged::default()
+            }],
+            token: Token::from_number(42),
+            waited_ms: 3,
+        }),
+    }
+}
+
 fn read(path: &str) -> FileRead {
     let content: Arc<[u8]> = match path {
         "bytes" => Arc::from(&b"\xFF\x00"[..]),
@@ -159,7 +239,8 @@ fn changed(op: &FileOp, version: u64) -> FileChanged {
         FileOp::Write { path, .. }
         | FileOp::Edit { path, .. }
         | FileOp::Delete { path, .. }
-        | FileOp::Restore { path, .. } => (path, None),
+        | FileOp::Restore { path, .. }
+        | FileOp::Document { path, .. } => (path, None),
         FileOp::Move {
             source,
             destination,
@@ -239,6 +320,20 @@ pub(crate) fn refusals() -> Vec<Refusal> {
         Refusal::IdempotencyMismatch {
             key: "k".to_owned(),
         },
+        Refusal::DocgenStale(Box::new(DocgenStale {
+            path: "a.py".to_owned(),
+            expected: Some(ContentHash::of(b"old")),
+            current: Some(ContentHash::of(b"new")),
+        })),
+        Refusal::Unmarked(Box::new(Unmarked {
+            path: "DOCS/REPODOCS/a.py.md".to_owned(),
+            current: ContentHash::of(b"own"),
+            named: None,
+        })),
+        Refusal::Generator(Box::new(GeneratorFailure {
+            fault: GeneratorFault::TimedOut { allowed_ms: 100 },
+            stderr: "reading\n".to_owned(),
+        })),
         Refusal::Cancelled,
         Refusal::internal("the disk is full"),
     ]

@@ -187,7 +187,10 @@ pub(crate) fn examples() -> Vec<(&'static str, Value)> {
                 "summary": "says x", "tags": ["x"]}]}),
         ),
         ("rag_search", json!({"query": "says"})),
+        ("docgen_file", json!({"path": "a.py"})),
+        ("docgen_check", json!({"paths": ["fresh.py"]})),
         ("llmc_locks", json!({})),
         ("llmc_stomp_stats", json!({})),
+        ("llmc_docgen_status", json!({"limit": 2})),
     ]
 }

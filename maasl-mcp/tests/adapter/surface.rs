@@ -82,13 +82,9 @@ async fn every_refusal_is_a_result_that_fits_the_schema() {
             let body = body(&result);
             let output = Value::Object((**tool.output_schema.as_ref().unwrap()).clone());
             schema::check(&output, &body, &format!("{name}: {code}"));
-            let asks = [
-                "file_history",
-                "rag_search",
-                "llmc_locks",
-                "llmc_stomp_stats",
-            ];
-            if !asks.contains(&name) {
+            let asks = ["file_history", "docgen_check", "rag_search"];
+            let looks = asks.contains(&name) || name.starts_with("llmc_");
+            if !looks {
                 assert_eq!(result.is_error, Some(true));
                 assert_eq!(body["error"]["code"], code, "{name}");
             }
@@ -116,6 +112,12 @@ async fn dotted_names_are_understood_and_others_are_unknown() {
         session.body("llmc.stomp_stats", json!({})).await["ok"],
         true
     );
+    let docgen = session.body("llmc.docgen_status", json!({})).await;
+    insta::assert_json_snapshot!(docgen);
+    let refused = session
+        .body("llmc_docgen_status", json!({"limit": 0}))
+        .await;
+    assert_eq!(refused["error"]["field"], "limit");
     let unknown = session
         .client
         .call_tool(params("read.file", json!({})))

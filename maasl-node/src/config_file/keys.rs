@@ -25,17 +25,16 @@ pub(super) enum Slot<T: 'static> {
     Flag(fn(&mut T) -> &mut bool),
     /// A number, in this unit.
     Number(Unit, fn(&mut T) -> &mut u64),
+    /// A text, as it stands.
+    Text(fn(&mut T) -> &mut String),
+    /// Several texts.
+    Texts(fn(&mut T) -> &mut Vec<String>),
     /// A word out of several; a word that is not among them gives them all.
     Word(fn(&mut T, &str) -> Result<(), Vec<&'static str>>),
-    /// A text of the user's own.
-    Text(fn(&mut T) -> &mut String),
 }
 
 /// The tables that `[maasl]` may have.
-pub(super) const TABLES: [&str; 4] = ["db", "history", "limits", "resource"];
-
-/// Tables of a later version, refused so that nobody believes in their effect.
-pub(super) const LATER_TABLES: [&str; 1] = ["docgen"];
+pub(super) const TABLES: [&str; 5] = ["db", "docgen", "history", "limits", "resource"];
 
 /// `[maasl]`.
 pub(super) const MAIN: &[Key<Config>] = &[
@@ -95,6 +94,17 @@ pub(super) const DATABASE: &[Key<String>] = &[Key {
     field: "path",
     slot: Slot::Text(|path| path),
 }];
+/// `[maasl.docgen]`.
+pub(super) const DOCGEN: &[Key<Config>] = &[
+    texts("command", |c| &mut c.docgen.command),
+    texts("environment", |c| &mut c.docgen.environment),
+    seconds("timeout_sec", "timeout_ms", |c| &mut c.docgen.timeout_ms),
+    number("max_output_bytes", |c| &mut c.docgen.max_output_bytes),
+    word("layout", |c, word| choose(&mut c.docgen.layout, word)),
+    word("header", |c, word| choose(&mut c.docgen.header, word)),
+    text("root", |c| &mut c.docgen.root),
+    texts("sources", |c| &mut c.docgen.sources),
+];
 
 /// `[maasl.resource.<CLASS>]`.
 pub(super) const RESOURCE: &[Key<Policy>] = &[
@@ -117,6 +127,8 @@ pub(super) fn home_of(key: &str) -> Option<&'static str> {
         Some("[maasl.history]")
     } else if names(LIMITS) {
         Some("[maasl.limits]")
+    } else if names(DOCGEN) {
+        Some("[maasl.docgen]")
     } else if RESOURCE.iter().any(|known| known.name == key) {
         Some("[maasl.resource.<CLASS>]")
     } else if DATABASE.iter().any(|known| known.name == key) {
@@ -131,6 +143,22 @@ const fn flag<T>(name: &'static str, field: fn(&mut T) -> &mut bool) -> Key<T> {
         name,
         field: name,
         slot: Slot::Flag(field),
+    }
+}
+
+const fn text<T>(name: &'static str, field: fn(&mut T) -> &mut String) -> Key<T> {
+    Key {
+        name,
+        field: name,
+        slot: Slot::Text(field),
+    }
+}
+
+const fn texts<T>(name: &'static str, field: fn(&mut T) -> &mut Vec<String>) -> Key<T> {
+    Key {
+        name,
+        field: name,
+        slot: Slot::Texts(field),
     }
 }
 

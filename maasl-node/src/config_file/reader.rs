@@ -12,9 +12,10 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Source, did_you_mean, nearest};
-use super::keys;
 use super::section::{Places, Section};
 use super::value::expected;
+use super::{keys, llmc};
+use crate::docgen::sources::Patterns;
 
 /// The one top-level table that is ours.
 pub(super) const OUR_TABLE: &str = "maasl";
@@ -40,6 +41,7 @@ pub(super) fn read(source: Source<'_>) -> Result<(Config, Vec<String>), Diagnost
             other => reader.suspect_table(other),
         }
     }
+    reader.adopt(document.get_ref());
     reader.finish()
 }
 
@@ -71,16 +73,19 @@ impl Reader<'_> {
                         .into_iter()
                         .try_for_each(|one| self.database(one))?;
                 }
+                "docgen" => self.docgen(entry)?,
                 "history" => self.history(entry)?,
                 "limits" => self.limits(entry)?,
                 "resource" => classes = self.entries("[maasl.resource]", entry)?,
-                later if keys::LATER_TABLES.contains(&later) => {
-                    return Err(self.not_yet(later, key));
-                }
                 _ => section.set(&mut self.config, entry, self.source, &mut self.places)?,
             }
         }
         classes.into_iter().try_for_each(|class| self.class(class))
+    }
+
+    fn docgen(&mut self, table: Entry<'_, '_>) -> Result<(), Diagnostic> {
+        let section = Section::new("[maasl.docgen]", "docgen.", keys::DOCGEN, &[]);
+        self.fill(&section, table)
     }
 
     fn history(&mut self, table: Entry<'_, '_>) -> Result<(), Diagnostic> {
@@ -157,17 +162,21 @@ impl Reader<'_> {
         Ok(in_order(table))
     }
 
+    /// Lets the defaults for documents follow LLMC's.
+    fn adopt(&mut self, document: &DeTable<'_>) {
+        let places = &self.places;
+        let is_ours = |field: &str| places.span_of(&format!("docgen.{field}")).is_some();
+        let left_out = llmc::adopt(document, &mut self.config.docgen, is_ours);
+        self.warnings.extend(left_out);
+    }
+
     fn finish(mut self) -> Result<(Config, Vec<String>), Diagnostic> {
         let checked = self.config.validate();
         checked.map_err(|error| self.places.locate(&error, self.source))?;
+        let patterns = Patterns::parse(&self.config.docgen.sources);
+        patterns.map_err(|wrong| self.places.unusable("docgen.sources", &wrong, self.source))?;
         self.suspect_defaults();
         Ok((self.config, self.warnings))
-    }
-
-    fn not_yet(&self, table: &str, key: &Spanned<DeString<'_>>) -> Diagnostic {
-        let message = format!("`[maasl.{table}]` is not supported in this version");
-        let shown = self.source.diagnose(&key.span(), message);
-        shown.or_help(Some("remove it: it would have no effect".to_owned()))
     }
 
     /// Shows the key that the refusal is about, else the name of the class.
@@ -264,15 +273,19 @@ mod tests {
                 *field(target) *= 2;
                 unit.show(*field(target))
             }
+            Slot::Text(field) => {
+                field(target).push_str("-changed");
+                format!("\"{}\"", field(target))
+            }
+            Slot::Texts(field) => {
+                field(target).push("changed".into());
+                format!("{:?}", field(target))
+            }
             Slot::Word(set) => {
                 let words = set(target, "").expect_err("no word is empty");
                 let last = words.last().expect("there are words");
                 set(target, last).expect("one of the words");
                 format!("\"{last}\"")
-            }
-            Slot::Text(field) => {
-                field(target).push_str("other");
-                format!("\"{}\"", field(target))
             }
         };
         format!("{} = {value}", key.name)
@@ -284,6 +297,7 @@ mod tests {
             ("[maasl]", keys::MAIN),
             ("[maasl.history]", keys::HISTORY),
             ("[maasl.limits]", keys::LIMITS),
+            ("[maasl.docgen]", keys::DOCGEN),
         ] {
             for key in keys {
                 let mut changed = Config::default();
@@ -352,6 +366,18 @@ mod tests {
     }
 
     #[test]
+    fn documents_are_made_as_llmc_is_told_unless_we_are_told_otherwise() {
+        let theirs = "[docs.docgen]\noutput_dir = \"docs/api\"\n";
+        assert_eq!(config(theirs).docgen.root, "docs/api");
+        let both = format!("{theirs}[maasl.docgen]\nroot = \"ours\"\n");
+        assert_eq!(config(&both).docgen.root, "ours");
+        let unusable = "[docs.docgen]\noutput_dir = \"/\"\n";
+        let (read, warnings) = read_all(unusable);
+        assert_eq!(read.docgen.root, Config::default().docgen.root);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+    }
+
+    #[test]
     fn unknown_keys_are_refused_with_a_suggestion() {
         assert_refused(
             "[maasl.resource.CRIT_CODE]\n\tlease_ttl_ms = 5 # five\n",
@@ -368,13 +394,6 @@ mod tests {
         let stray = "unknown key `max_edits` in `[maasl]`";
         let home = "`max_edits` belongs in `[maasl.limits]`";
         assert_refused("maasl.max_edits = 3", 1, 7, stray, home);
-    }
-
-    #[test]
-    fn tables_of_a_later_version_are_refused() {
-        let message = "`[maasl.docgen]` is not supported in this version";
-        let help = "remove it: it would have no effect";
-        assert_refused("[maasl.docgen]\ncommand = [\"x\"]", 1, 8, message, help);
     }
 
     #[test]
@@ -423,6 +442,33 @@ mod tests {
         let help = "write it as `[maasl]` on a line of its own";
         assert_eq!(refused("[[maasl]]\n").message(), message);
         assert_eq!(refused("maasl = []\n").help(), Some(help));
+    }
+
+    #[test]
+    fn texts_that_cannot_be_used_are_refused_at_the_value() {
+        let at = |line: &str| format!("[maasl.docgen]\n{line}");
+        let wrong = |key: &str, reason: &str| format!("`{key}` in `[maasl.docgen]`: {reason}");
+        let listed = wrong("command", "expected an array of strings, found a string");
+        assert_refused(&at("command = \"x\""), 2, 11, &listed, "");
+        let inner = wrong("command", "expected a string, found an integer");
+        assert_refused(&at("command = [\"x\", 1]"), 2, 11, &inner, "");
+        let text = wrong("root", "expected a string, found an integer");
+        assert_refused(&at("root = 1"), 2, 8, &text, "");
+        let spelt = "`root` is to be written as \"docs\"";
+        assert_refused(&at("root = \"./docs\""), 2, 8, spelt, "");
+        let layout = wrong("layout", "expected \"tree\" or \"flat\", found \"flatt\"");
+        assert_refused(
+            &at("layout = \"flatt\""),
+            2,
+            10,
+            &layout,
+            "did you mean `flat`?",
+        );
+        let pattern = refused(&at("sources = [\"{a\"]"));
+        assert_eq!((pattern.line(), pattern.column()), (2, 11));
+        assert!(pattern.message().contains("pattern \"{a\""), "{pattern}");
+        let unknown = "unknown key `comand` in `[maasl.docgen]`";
+        assert_refused(&at("comand = []"), 2, 1, unknown, "did you mean `command`?");
     }
 
     #[test]

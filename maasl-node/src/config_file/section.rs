@@ -43,6 +43,9 @@ impl Places {
                 let span = self.span_of(&format!("databases.{name}.path"));
                 return source.diagnose(&span.unwrap_or(0..0), error.to_string());
             }
+            ConfigError::Unusable { field, message } => {
+                return self.unusable(field, message, source);
+            }
             ConfigError::Policy(_) => return source.diagnose(&(0..0), error.to_string()),
         };
         let bound = max_is.and_then(|bound| self.by_field.get(bound));
@@ -54,6 +57,16 @@ impl Places {
                 shown.or_help(Some(advice))
             }
             (None, None) => source.diagnose(&(0..0), error.to_string()),
+        }
+    }
+}
+
+impl Places {
+    /// Shows what is wrong with a text where the file sets it.
+    pub(super) fn unusable(&self, field: &str, message: &str, source: Source<'_>) -> Diagnostic {
+        match self.by_field.get(field) {
+            Some(place) => source.diagnose(&place.span, format!("`{}` {message}", place.key)),
+            None => source.diagnose(&(0..0), format!("{field} {message}")),
         }
     }
 }
@@ -163,7 +176,7 @@ impl<T> Slot<T> {
     fn unit(&self) -> Unit {
         match self {
             Self::Number(unit, _) => *unit,
-            Self::Flag(_) | Self::Word(_) | Self::Text(_) => Unit::Same,
+            Self::Flag(_) | Self::Text(_) | Self::Texts(_) | Self::Word(_) => Unit::Same,
         }
     }
 
@@ -174,17 +187,27 @@ impl<T> Slot<T> {
                 *field(target) = flag.ok_or_else(|| expected("true or false", value))?;
             }
             Self::Number(unit, field) => *field(target) = unit.read(value)?,
-            Self::Text(field) => {
-                let text = value.as_str().ok_or_else(|| expected("a string", value))?;
-                text.clone_into(field(target));
+            Self::Text(field) => text(value)?.clone_into(field(target)),
+            Self::Texts(field) => {
+                let items = value
+                    .as_array()
+                    .ok_or_else(|| expected("an array of strings", value))?;
+                let texts = items
+                    .iter()
+                    .map(|item| Ok(text(item.get_ref())?.to_owned()));
+                *field(target) = texts.collect::<Result<_, String>>()?;
             }
             Self::Word(set) => {
-                let word = value.as_str().ok_or_else(|| expected("a string", value))?;
+                let word = text(value)?;
                 set(target, word).map_err(|words| not_among(word, &words))?;
             }
         }
         Ok(())
     }
+}
+
+fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, String> {
+    value.as_str().ok_or_else(|| expected("a string", value))
 }
 
 fn not_among(word: &str, words: &[&str]) -> Wrong {

@@ -26,8 +26,9 @@ const HOUSEKEEPER: &str = "maasl";
 impl Node {
     /// Returns every lease, stops waiting and leaves nothing behind.
     pub async fn close(self: &Arc<Self>) {
-        let waiting: Vec<_> = self.slots.lock().keys().copied().collect();
-        for id in waiting {
+        let slots = self.slots.lock().clone();
+        for (id, slot) in slots {
+            slot.cancel.cancel();
             self.input(maasl_core::coordinator::io::Input::Cancel(id));
         }
         let released = self.own_call(Request::ReleaseAll).await;

@@ -34,7 +34,8 @@ impl Node {
         call: Call,
         work: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
     ) -> Result<Receipt, Refusal> {
-        let slot = Slot::on(self.ground());
+        let cancel = CancellationToken::new();
+        let slot = Slot::on(self.ground(), cancel.child_token());
         *slot.caller_work.lock() = Some(Box::new(move |db: &Connection| {
             let before = db.total_changes();
             work(db)?;
@@ -51,7 +52,7 @@ impl Node {
             request_body,
             ..call
         };
-        let response = self.run(call, slot, CancellationToken::new(), None).await;
+        let response = self.run(call, slot, cancel, None).await;
         match response.result? {
             Reply::Receipt(receipt) => Ok(receipt),
             other => panic!("a write was answered with {other:?}"),

@@ -4,13 +4,17 @@
 //! files, the latches and the doorbells. Promises: exactly one answer for each
 //! step. Leaves to others: what to do next (the core).
 
+use std::sync::Arc;
+
 use maasl_core::coordinator::io::{
-    Done, Effect, Event, Input, Output, Response, StepId, StoreFault,
+    Done, Effect, Event, GeneratorRun, Input, Output, Response, StepId, StoreFault,
 };
 use maasl_core::id::SessionId;
 use maasl_core::lease::{Command, Wake};
 
 use super::{Ground, Node, OnWait, Slot};
+use crate::docgen::lock::{self, Attempt};
+use crate::docgen::{claims, generator};
 use crate::fault::{Side, point};
 use crate::files::FileFault;
 use crate::latch::{LatchError, process};
@@ -19,7 +23,7 @@ use crate::store::{Store, StoreError};
 impl Node {
     /// Executes one output; the response if it was the last of its call.
     pub(super) fn perform(
-        &self,
+        self: &Arc<Self>,
         output: Output,
         slot: &Slot,
         on_wait: Option<&OnWait>,
@@ -46,18 +50,34 @@ impl Node {
         self.input(Input::Stored(step, answer));
     }
 
-    fn carry_out(&self, step: StepId, effect: Effect, slot: &Slot) {
+    fn carry_out(self: &Arc<Self>, step: StepId, effect: Effect, slot: &Slot) {
         let name = effect.name();
         point(Side::Before, name);
-        let done = self.execute(effect, slot);
-        point(Side::After, name);
-        self.input(Input::Done(step, done));
+        if let Some(done) = self.execute(step, effect, slot) {
+            point(Side::After, name);
+            self.input(Input::Done(step, done));
+        }
     }
 
-    fn execute(&self, effect: Effect, slot: &Slot) -> Done {
+    /// Runs a generator on a thread of its own: it may take as long as it is
+    /// allowed to, and leases are renewed meanwhile.
+    fn generate(self: &Arc<Self>, step: StepId, run: GeneratorRun, slot: &Slot) {
+        let (node, ground) = (self.clone(), slot.ground.clone());
+        let cancel = slot.cancel.clone();
+        tokio::task::spawn_blocking(move || {
+            let settings = &node.config().docgen;
+            let root = ground.files.root().path();
+            let made = generator::generate(settings, root, &run, &cancel);
+            point(Side::After, Effect::Generate(run).name());
+            node.input(Input::Done(step, Done::Generated(made)));
+        });
+    }
+
+    /// Executes an effect; nothing where the answer comes later, by itself.
+    fn execute(self: &Arc<Self>, step: StepId, effect: Effect, slot: &Slot) -> Option<Done> {
         let ground = &*slot.ground;
         let files = &ground.files;
-        match effect {
+        Some(match effect {
             Effect::Locate(paths) => {
                 let located: Result<Vec<_>, _> =
                     paths.iter().map(|path| files.relative(path)).collect();
@@ -122,7 +142,20 @@ impl Node {
                     .collect(),
             ),
             Effect::Ring(wake) => Done::Dead(self.ring(ground, wake)),
-        }
+            Effect::FindSources(name) => match claims::claimants(files.root().dir(), &name) {
+                Ok(found) => Done::Sources(found),
+                Err(error) => Done::Failed(error.to_string()),
+            },
+            Effect::DocgenLock => docgen_lock(ground, slot),
+            Effect::DocgenUnlock => {
+                *slot.docgen_lock.lock() = None;
+                Done::Ok
+            }
+            Effect::Generate(run) => {
+                self.generate(step, run, slot);
+                return None;
+            }
+        })
     }
 
     /// A session that cannot be examined counts as alive: waiting costs time,
@@ -148,6 +181,18 @@ impl Node {
             }
         }
         dead
+    }
+}
+
+fn docgen_lock(ground: &Ground, slot: &Slot) -> Done {
+    match lock::attempt(ground.files.root().dir()) {
+        Ok(Attempt::Held(lock)) => {
+            *slot.docgen_lock.lock() = Some(lock);
+            Done::DocgenLock(true)
+        }
+        Ok(Attempt::NotNeeded) => Done::DocgenLock(true),
+        Ok(Attempt::Busy) => Done::DocgenLock(false),
+        Err(error) => Done::Failed(error.to_string()),
     }
 }
 
@@ -204,6 +249,15 @@ pub(super) fn log(event: &Event) {
         }
         Event::LockRenewed { agent, token } => tracing::debug!(%agent, %token, "lock_renewed"),
         Event::Refused { agent, code } => tracing::info!(%agent, code, "refused"),
+        Event::Docgen {
+            agent,
+            status,
+            source,
+            duration_ms,
+        } => {
+            let status = status.name();
+            tracing::info!(%agent, status, source, duration_ms, "docgen");
+        }
         Event::Recovered { agent, token } => tracing::warn!(%agent, %token, "recovered"),
     }
 }

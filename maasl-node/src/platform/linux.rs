@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
+use maasl_core::docgen::Stamp;
 use rustix::fs::{
     AtFlags, Mode, OFlags, ResolveFlags, Stat, Statx, StatxFlags, fstatfs, fsync, makedev, openat,
     openat2, statx,
@@ -192,6 +193,19 @@ pub(super) fn meta_of_stat(stat: &Stat) -> FileMeta {
         mode: stat.st_mode.into(),
         size: u64::try_from(stat.st_size).unwrap_or(0),
         nlink: stat.st_nlink.into(),
+    }
+}
+
+/// What a file looks like in the system's own record.
+#[must_use]
+pub fn stamp_of_stat(stat: &Stat) -> Stamp {
+    let ns = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+    let rest = |rest| i64::try_from(rest).unwrap_or(0);
+    Stamp {
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        modified_ns: ns(stat.st_mtime, rest(stat.st_mtime_nsec)),
+        changed_ns: ns(stat.st_ctime, rest(stat.st_ctime_nsec)),
+        inode: stat.st_ino,
     }
 }
 

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::process::Command;
 
+use maasl_core::docgen::Stamp;
 use rustix::fs::{AtFlags, Mode, OFlags, Stat, StatFs, fcntl_fullfsync, fstatfs, fsync, statat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::time::{ClockId, clock_gettime};
@@ -85,6 +86,18 @@ pub(super) fn meta_of_stat(stat: &Stat) -> FileMeta {
         mode: u32::from(stat.st_mode),
         size: u64::try_from(stat.st_size).unwrap_or(0),
         nlink: u64::from(stat.st_nlink),
+    }
+}
+
+/// What a file looks like in the system's own record.
+#[must_use]
+pub fn stamp_of_stat(stat: &Stat) -> Stamp {
+    let ns = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+    Stamp {
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        modified_ns: ns(stat.st_mtime, stat.st_mtime_nsec),
+        changed_ns: ns(stat.st_ctime, stat.st_ctime_nsec),
+        inode: stat.st_ino,
     }
 }
 

@@ -45,7 +45,7 @@ pub use metadata::{FileMeta, Uncopied, copy_metadata};
 pub use rename::{PlaceMode, SwapMode, place, place_by_link, replace, swap};
 pub use system::{
     boot_identity, examine, fs_name, mount_of, network_fs_name, now_ns, open_beneath,
-    process_state, sync_dir, sync_file,
+    process_state, stamp_of_stat, sync_dir, sync_file,
 };
 pub use walk::walk_beneath;
 

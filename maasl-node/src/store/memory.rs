@@ -4,6 +4,7 @@
 //! mutex. Promises: the contract of [`Store`], except that nothing outlives the
 //! process. Leaves to others: the rules.
 
+use maasl_core::docgen::DocgenRecord;
 use maasl_core::id::Token;
 use maasl_core::lease::command::Open;
 use maasl_core::lease::{Command, MemoryRows, Meta, Outcome, Query, Rows, Version};
@@ -88,6 +89,12 @@ impl Store for MemoryStore {
             .iter()
             .map(|((counter, class), value)| ((counter.name(), class.to_string()), *value));
         Ok(named.collect())
+    }
+
+    fn docgen_log(&self, limit: u32) -> Result<Vec<DocgenRecord>, StoreError> {
+        let rows = self.rows.lock();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(rows.docgen_log().rev().take(limit).cloned().collect())
     }
 
     fn forget_answers_before(&self, wall_ms: u64) -> Result<(), StoreError> {

@@ -12,6 +12,7 @@ pub mod sqlite;
 
 use std::collections::BTreeMap;
 
+use maasl_core::docgen::DocgenRecord;
 use maasl_core::lease::{Command, Meta, Outcome, Version};
 
 pub use clock::Clock;
@@ -37,6 +38,9 @@ pub trait Store: Send + Sync {
 
     /// Every counter that is not zero.
     fn counters(&self) -> Result<Counters, StoreError>;
+
+    /// At most `limit` operations on documents, newest first.
+    fn docgen_log(&self, limit: u32) -> Result<Vec<DocgenRecord>, StoreError>;
 
     /// Forgets the answers given and the leases ended before this wall time, in
     /// milliseconds since 1970; revocations stay, as the audit. The caller keeps the

@@ -173,6 +173,22 @@ fn a_newer_schema_is_refused() {
     );
 }
 
+#[test]
+fn a_store_of_an_earlier_layout_is_given_what_it_lacks() {
+    let place = Place::new();
+    let before = place.token();
+    edit(&place, "DROP TABLE docgen; PRAGMA user_version = 1");
+    let store = place.open();
+    assert_eq!(store.docgen_log(10).unwrap(), []);
+    assert!(pair(&store).token > before, "and keeps what it has");
+    drop(store);
+    let db = rusqlite::Connection::open(place.file("maasl.db")).unwrap();
+    let layout: u32 = db
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    assert_eq!(layout, 2);
+}
+
 fn edit(place: &Place, sql: &str) {
     let db = rusqlite::Connection::open(place.file("maasl.db")).unwrap();
     db.execute_batch(sql).unwrap();

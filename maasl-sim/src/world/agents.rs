@@ -338,11 +338,14 @@ impl Client {
                 }
             }
             Reply::Released { .. } => self.reservation = None,
-            Reply::Receipt(Receipt::Written { .. } | Receipt::Enriched { .. })
+            Reply::Receipt(
+                Receipt::Written { .. } | Receipt::Enriched { .. } | Receipt::Fresh { .. },
+            )
             | Reply::Renewed { .. }
             | Reply::Revoked(_)
             | Reply::Recovered(_)
             | Reply::Buried(_)
+            | Reply::NeedsContent(_)
             | Reply::Preview(_) => {}
         }
     }

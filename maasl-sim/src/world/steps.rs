@@ -5,6 +5,7 @@
 //! Leaves to others: what a step decides (`maasl-core`).
 
 use maasl_core::coordinator::io::{Done, Effect, Event as CoreEvent, Input, StepId, StoreFault};
+use maasl_core::docgen::layout::may_be_named;
 use maasl_core::lease::command::SyncNeed;
 use maasl_core::lease::{Command, CommitItem, Outcome, Wake};
 use maasl_core::refusal::Process as Inside;
@@ -386,6 +387,17 @@ impl World<'_> {
             | Effect::DbRollback) => self.database(process, step, effect),
             Effect::Probe(sessions) => Done::Dead(&sessions & &self.dead),
             Effect::Ring(wakes) => Done::Dead(self.ring(&wakes)),
+            Effect::FindSources(name) => {
+                let files = self.disk.files().map(|(path, _)| path);
+                let claimants = files.filter(|path| may_be_named(path, &name));
+                Done::Sources(claimants.map(String::from).collect())
+            }
+            Effect::DocgenLock => Done::DocgenLock(true),
+            Effect::DocgenUnlock => Done::Ok,
+            Effect::Generate(run) => {
+                let text = format!("made from {}\n", run.source_sha256);
+                Done::Generated(Ok(text.into_bytes().into()))
+            }
         })
     }
 
@@ -591,6 +603,7 @@ impl World<'_> {
             CoreEvent::LockAcquired { taken_over, .. } if *taken_over > 0 => "takeover",
             CoreEvent::LockAcquired { .. } => "acquired",
             CoreEvent::LockRenewed { .. } => "renewed",
+            CoreEvent::Docgen { status, .. } => status.name(),
             CoreEvent::Refused { code, .. } => code,
             CoreEvent::Recovered { .. } => "recovered",
         };

@@ -6,6 +6,7 @@
 
 mod changed;
 mod db_write;
+mod docs;
 mod edit;
 mod history;
 mod lease;
@@ -86,8 +87,11 @@ pub(crate) fn all<B: Backend>() -> Vec<Entry<B>> {
         entry::<B, db_write::DbWrite>(),
         entry::<B, rag::Enrich>(),
         entry::<B, rag::Search>(),
+        entry::<B, docs::DocgenFile>(),
+        entry::<B, docs::DocgenCheck>(),
         entry::<B, locks::Locks>(),
         entry::<B, stats::Stats>(),
+        entry::<B, docs::DocgenStatus>(),
     ]
 }
 

@@ -87,10 +87,13 @@ pub(crate) struct OutcomeBody {
     failed: u64,
 }
 
-#[derive(Debug, Default, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DocgenBody {
+    /// Documents written.
     generated: u64,
+    /// Documents that were made from their source already.
     noop: u64,
+    /// Requests that were refused or failed.
     error: u64,
 }
 
@@ -137,6 +140,7 @@ fn body(counters: BTreeMap<(String, String), u64>, uptime_seconds: f64) -> Body 
         *total.entry(name.clone()).or_default() += count;
         *classes.entry(class).or_default().entry(name).or_default() += count;
     }
+    let docgen_operations = DocgenBody::from(&total);
     let classes = classes.iter();
     Body {
         total: CountsBody::from(&total),
@@ -145,7 +149,7 @@ fn body(counters: BTreeMap<(String, String), u64>, uptime_seconds: f64) -> Body 
             failed: count(&total, Counter::DbFailed),
         },
         graph_merges: 0,
-        docgen_operations: DocgenBody::default(),
+        docgen_operations,
         uptime_seconds,
         classes: classes
             .map(|(class, counts)| (class.clone(), CountsBody::from(counts)))
@@ -184,6 +188,17 @@ impl From<&Counts> for CountsBody {
             replayed: of(Counter::Replayed),
             recovered: of(Counter::Recovered),
             wait_ms: WaitBody::from(counts),
+        }
+    }
+}
+
+impl From<&Counts> for DocgenBody {
+    fn from(counts: &Counts) -> Self {
+        let of = |counter: Counter| counts.get(&counter.name()).copied().unwrap_or(0);
+        Self {
+            generated: of(Counter::DocgenGenerated),
+            noop: of(Counter::DocgenNoop),
+            error: of(Counter::DocgenError),
         }
     }
 }

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use maasl_core::docgen::DocgenRecord;
+use maasl_core::docgen::record::RECORDS_MAX;
 use maasl_core::id::{LeaseId, TicketNo, Token};
 use maasl_core::lease::{Change, Count, Lease, LeaseKind, Meta, Rows, Ticket};
 use maasl_core::resource::{ResourceKey, Scope, Want};
@@ -116,6 +118,7 @@ pub(super) fn apply(db: &Connection, change: &Change, seen: &Seen) -> Result<(),
             )
         }
         Change::Add(count) => add(db, count),
+        Change::PutDocgen(record) => put_docgen(db, record),
     }
 }
 
@@ -204,6 +207,13 @@ fn put_keys(db: &Connection, sql: &str, wants: &[Want], row: impl ToSql) -> Resu
         run(db, sql, (want.extent.key.as_str(), &row, subtree))?;
     }
     Ok(())
+}
+
+/// Adds a line to the log, and drops those that are too many.
+fn put_docgen(db: &Connection, record: &DocgenRecord) -> Result<(), StoreError> {
+    run(db, "INSERT INTO docgen (body) VALUES (?1)", [body(record)])?;
+    let sql = "DELETE FROM docgen WHERE no <= (SELECT max(no) FROM docgen) - ?1";
+    run(db, sql, [RECORDS_MAX])
 }
 
 /// SQLite would turn a sum that is too large into a real number.

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use maasl_core::docgen::DocgenRecord;
 use maasl_core::id::{TicketNo, Token};
 use maasl_core::lease::{Lease, Meta, Query, Rows, Ticket, Version};
 use maasl_core::resource::{Extent, Scope};
@@ -90,6 +91,12 @@ pub(super) fn ticket(db: &Connection, no: TicketNo) -> Result<Option<Ticket>, St
 pub(super) fn history(db: &Connection, path: &str, limit: u32) -> Result<Vec<Version>, StoreError> {
     let sql = "SELECT body FROM version WHERE path = ?1 ORDER BY number DESC LIMIT ?2";
     bodies(db, sql, (path, limit))
+}
+
+/// At most `limit` operations on documents, newest first.
+pub(super) fn docgen_log(db: &Connection, limit: u32) -> Result<Vec<DocgenRecord>, StoreError> {
+    let sql = "SELECT body FROM docgen ORDER BY no DESC LIMIT ?1";
+    bodies(db, sql, [limit])
 }
 
 /// Every counter.

@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use crate::store::StoreError;
 
 /// The newest layout this program knows.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// `MASL`: tells our files from those of other programs.
 const APPLICATION_ID: u32 = 0x4d41_534c;
@@ -84,23 +84,46 @@ CREATE TABLE counter (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// What each layout has added to the one before, from the second on. What stands
+/// here is in stores already and is never changed.
+const UPGRADES: [&str; 1] = [
+    // The log of operations on documents.
+    "CREATE TABLE docgen (no INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;",
+];
+
 /// The row about the store itself: a JSON text among the counters.
 pub(super) const META: &str = "meta";
 
-/// Makes the tables of a new file, or checks those of an old one. The caller
-/// stands in the gate.
+/// Makes the tables of a new file, or checks those of an old one and adds what
+/// it lacks. The caller stands in the gate.
 pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
     let tables: u32 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if known(db)? == (0, 0) && tables == 0 {
+    let (application, found) = known(db)?;
+    if (application, found) == (0, 0) && tables == 0 {
         db.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {TABLES}
+            "BEGIN IMMEDIATE; {TABLES} {}
              PRAGMA application_id = {APPLICATION_ID};
              PRAGMA user_version = {SCHEMA};
-             COMMIT;"
+             COMMIT;",
+            UPGRADES.concat()
         ))?;
         return Ok(());
     }
-    check(db)
+    check(db)?;
+    upgrade(db, found)
+}
+
+/// Adds what later layouts have to a file of the layout `found`, which is known.
+fn upgrade(db: &Connection, found: u32) -> Result<(), StoreError> {
+    let has = usize::try_from(found.saturating_sub(1)).unwrap_or(usize::MAX);
+    let lacking = UPGRADES.get(has..).unwrap_or_default().concat();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    db.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {lacking} PRAGMA user_version = {SCHEMA}; COMMIT;"
+    ))?;
+    Ok(())
 }
 
 /// Refuses what is no store, or a newer one.

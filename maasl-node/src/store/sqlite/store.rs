@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use maasl_core::docgen::DocgenRecord;
 use maasl_core::id::Token;
 use maasl_core::lease::command::{Open, SyncNeed};
 use maasl_core::lease::{self, Command, Meta, Outcome, Session, Version};
@@ -279,6 +280,10 @@ impl Store for SqliteStore {
 
     fn counters(&self) -> Result<Counters, StoreError> {
         self.read(rows::counters)
+    }
+
+    fn docgen_log(&self, limit: u32) -> Result<Vec<DocgenRecord>, StoreError> {
+        self.read(|db| rows::docgen_log(db, limit))
     }
 
     fn forget_answers_before(&self, wall_ms: u64) -> Result<(), StoreError> {

@@ -1,0 +1,277 @@
+//! Looking at files, and reading those about which nothing is known.
+//!
+//! Owns: the order of it: the stamp first, the content only where no belief holds.
+//! Promises: a belief is made only of a file that had not been changed since the
+//! tick in which the look began. Leaves to others: which beliefs hold (the core),
+//! and remembering them (`manifest`).
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use maasl_core::docgen::header::HEAD_BYTES_MAX;
+use maasl_core::docgen::{Belief, DocgenSettings, Freshness, Marked, Stamp};
+use maasl_core::id::ContentHash;
+use parking_lot::Mutex;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat};
+use rustix::io::Errno;
+
+use super::claims;
+use super::manifest::Source;
+use crate::platform;
+
+/// Threads that look; the machine's disk and caches serve two as well as one.
+const THREADS: usize = 2;
+/// Sources that a thread takes at once.
+const SHARE: usize = 64;
+
+/// What is needed to look at any file.
+#[derive(Clone, Copy)]
+pub(crate) struct Looker<'a> {
+    pub(crate) root: BorrowedFd<'a>,
+    pub(crate) settings: &'a DocgenSettings,
+    /// The longest source, in bytes.
+    pub(crate) max_bytes: u64,
+    /// The file system's time when the look began.
+    pub(crate) tick_ns: i64,
+    /// What is in the document root, in order, where that was listed: most sources
+    /// without a document are then known to have none.
+    pub(crate) listed: Option<&'a [String]>,
+}
+
+/// What a look came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// How the document stands.
+    Known(Freshness),
+    /// The source has gone.
+    Gone,
+    /// It cannot be read.
+    Unreadable(String),
+}
+
+impl Looker<'_> {
+    /// Looks at all sources and renews what is believed of them. What each look came
+    /// to, in their order, and whether anything new is believed.
+    pub(crate) fn all(self, sources: &mut [Source]) -> (Vec<Look>, bool) {
+        let learnt = AtomicBool::new(false);
+        let mut looks = vec![Look::Gone; sources.len()];
+        let shares = sources.chunks_mut(SHARE).zip(looks.chunks_mut(SHARE));
+        let shares = Mutex::new(shares);
+        let work = || {
+            let mut buffer = Vec::new();
+            loop {
+                let share = shares.lock().next();
+                let Some((sources, looks)) = share else {
+                    return;
+                };
+                for (source, look) in sources.iter_mut().zip(looks) {
+                    let before = (source.content, source.document);
+                    *look = self.one(source, &mut buffer);
+                    if before != (source.content, source.document) {
+                        learnt.store(true, Ordering::Relaxed);
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..THREADS {
+                scope.spawn(work);
+            }
+            work();
+        });
+        (looks, learnt.into_inner())
+    }
+
+    /// Looks at one source.
+    pub(crate) fn one(&self, source: &mut Source, buffer: &mut Vec<u8>) -> Look {
+        match self.freshness(source, buffer) {
+            Ok(look) => look,
+            Err(error) => {
+                source.content = None;
+                source.document = None;
+                Look::Unreadable(error.to_string())
+            }
+        }
+    }
+
+    fn freshness(&self, source: &mut Source, buffer: &mut Vec<u8>) -> io::Result<Look> {
+        let Some(content) = self.content(source, buffer)? else {
+            return Ok(Look::Gone);
+        };
+        let settings = self.settings;
+        let place = settings.layout.place(&settings.root, &source.path);
+        let marked = self.marked(&place, &mut source.document, buffer)?;
+        if marked == Marked::Absent && self.is_elsewhere(&source.path, content, buffer)? {
+            return Ok(Look::Known(Freshness::Fresh));
+        }
+        Ok(Look::Known(marked.against(content)))
+    }
+
+    fn content(
+        &self,
+        source: &mut Source,
+        buffer: &mut Vec<u8>,
+    ) -> io::Result<Option<ContentHash>> {
+        if let Some(belief) = source.content {
+            let Some(stamp) = stamp_of_file(self.root, &source.path)? else {
+                return Ok(None);
+            };
+            if let Some(believed) = belief.holds_for(&stamp) {
+                return Ok(Some(believed));
+            }
+        }
+        let Some((file, stamp)) = open(self.root, &source.path)? else {
+            return Ok(None);
+        };
+        if stamp.size > self.max_bytes {
+            let max = self.max_bytes;
+            return Err(io::Error::other(format!("has more than {max} bytes")));
+        }
+        read(&file, stamp.size, usize::MAX, buffer)?;
+        let found = ContentHash::of(buffer);
+        source.content = Belief::sound(stamp, found, self.tick_ns);
+        Ok(Some(found))
+    }
+
+    /// What the document at `place` says, from its start.
+    fn marked(
+        &self,
+        place: &str,
+        belief: &mut Option<Belief<Marked>>,
+        buffer: &mut Vec<u8>,
+    ) -> io::Result<Marked> {
+        let before = belief.take();
+        if !self.may_exist(place) {
+            return Ok(Marked::Absent);
+        }
+        if let Some(before) = before {
+            let Some(stamp) = stamp_of_file(self.root, place)? else {
+                return Ok(Marked::Absent);
+            };
+            if let Some(believed) = before.holds_for(&stamp) {
+                *belief = Some(before);
+                return Ok(believed);
+            }
+        }
+        let Some((file, stamp)) = open(self.root, place)? else {
+            return Ok(Marked::Absent);
+        };
+        read(&file, stamp.size, HEAD_BYTES_MAX, buffer)?;
+        let found = Marked::of(buffer);
+        *belief = Belief::sound(stamp, found, self.tick_ns);
+        Ok(found)
+    }
+
+    /// Whether there may be anything at a place below the document root.
+    fn may_exist(&self, place: &str) -> bool {
+        let Some(listed) = self.listed else {
+            return true;
+        };
+        let below = place
+            .get(self.settings.root.len() + 1..)
+            .unwrap_or_default();
+        let first = below.split('/').next().unwrap_or_default();
+        let at = listed.binary_search_by(|name| name.as_str().cmp(first));
+        at.is_ok()
+    }
+
+    /// Whether the source has a document in another place that was made from this
+    /// content.
+    fn is_elsewhere(
+        &self,
+        source: &str,
+        content: ContentHash,
+        buffer: &mut Vec<u8>,
+    ) -> io::Result<bool> {
+        let settings = self.settings;
+        for place in settings.layout.elsewhere(&settings.root, source) {
+            let marked = self.marked(&place.path, &mut None, buffer)?;
+            if marked != Marked::From(content) {
+                continue;
+            }
+            let others = match &place.shared_as {
+                Some(name) => claims::claimants(self.root, name)?,
+                None => Vec::new(),
+            };
+            if others.iter().all(|other| other == source) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The names in a folder, in order; none where there is no folder.
+pub(crate) fn list(root: BorrowedFd<'_>, folder: &str) -> io::Result<Vec<String>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = match openat(root, folder, flags, Mode::empty()) {
+        Ok(folder) => folder,
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Vec::new()),
+        Err(errno) => return Err(errno.into()),
+    };
+    let mut names = Vec::new();
+    for entry in Dir::new(folder)? {
+        // No path that anybody can name leads to a name that is not UTF-8.
+        names.extend(entry?.file_name().to_str().ok().map(str::to_owned));
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// What a regular file looks like; nothing where there is none.
+fn stamp_of_file(root: BorrowedFd<'_>, path: &str) -> io::Result<Option<Stamp>> {
+    let found = stamp(root, path)?;
+    Ok(found.and_then(|(stamp, kind)| (kind == FileType::RegularFile).then_some(stamp)))
+}
+
+/// What something looks like, and what it is; nothing where there is nothing.
+pub(crate) fn stamp(root: BorrowedFd<'_>, path: &str) -> io::Result<Option<(Stamp, FileType)>> {
+    let path = if path.is_empty() { "." } else { path };
+    match statat(root, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => {
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            Ok(Some((platform::stamp_of_stat(&stat), kind)))
+        }
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Opens a regular file, and what it looks like; nothing where there is none.
+fn open(root: BorrowedFd<'_>, path: &str) -> io::Result<Option<(OwnedFd, Stamp)>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match openat(root, path, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    let stat = fstat(&file)?;
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    Ok(is_file.then(|| (file, platform::stamp_of_stat(&stat))))
+}
+
+/// Reads a file, or its first `max` bytes, into `buffer`. `size` is how long it is
+/// taken to be.
+fn read(file: &OwnedFd, size: u64, max: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+    let expected = usize::try_from(size).unwrap_or(usize::MAX).min(max);
+    // Room for one byte more shows at once that the file has not grown.
+    buffer.resize(expected.saturating_add(1).min(max), 0);
+    let mut length = 0;
+    while length < buffer.len() {
+        match rustix::io::read(file, &mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        }
+        if length == expected {
+            break;
+        }
+        if length == buffer.len() && length < max {
+            buffer.resize(length.saturating_mul(2).min(max), 0);
+        }
+    }
+    buffer.truncate(length);
+    Ok(())
+}
