@@ -32,3 +32,4 @@ mod paths;
 mod restart;
 mod smoke;
 mod stale_writer;
+mod transactions;
