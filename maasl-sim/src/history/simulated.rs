@@ -242,6 +242,7 @@ fn operation(action: &Action) -> &'static str {
         Action::Refactor { .. } => "refactor",
         Action::Restore { .. } => "restore",
         Action::DbWrite { .. } => "db_write",
+        Action::Transact { .. } => "transaction",
         Action::Reserve { .. } => "acquire",
         Action::Renew => "renew",
         Action::Release => "release",
@@ -258,7 +259,7 @@ fn named(asked: &Asked<'_>) -> Vec<Named> {
         | Action::Delete { path }
         | Action::Restore { path } => vec![path],
         Action::Move { path, to } => vec![path, to],
-        Action::Refactor { paths } => paths.iter().collect(),
+        Action::Refactor { paths } | Action::Transact { paths, .. } => paths.iter().collect(),
         _ => Vec::new(),
     };
     paths.dedup();

@@ -55,6 +55,9 @@ trials! {
     "a-database-writer-stands-still",
     "a-database-answer-is-lost",
     "a-database-writer-dies",
+    "a-transaction-dies-before-its-rows",
+    "a-transaction-dies-after-its-rows",
+    "a-transaction-cannot-commit",
 }
 
 static PLANS: LazyLock<Vec<(&'static str, Plan)>> = LazyLock::new(|| {
