@@ -18,7 +18,7 @@ use crate::policy::Named;
 use crate::refusal::Refusal;
 
 /// What every document's name ends in.
-const SUFFIX: &str = ".md";
+pub const SUFFIX: &str = ".md";
 
 /// How documents are laid out below the document root.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,8 +47,8 @@ impl Layout {
     #[must_use]
     pub fn place(self, root: &str, source: &str) -> String {
         match self {
-            Self::Tree => format!("{root}/{source}{SUFFIX}"),
-            Self::Flat => format!("{root}/{}{SUFFIX}", flat(source)),
+            Self::Tree => [root, "/", source, SUFFIX].concat(),
+            Self::Flat => [root, "/", &flat(source), SUFFIX].concat(),
         }
     }
 

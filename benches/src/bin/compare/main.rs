@@ -7,6 +7,7 @@
 
 mod client;
 mod contention;
+mod documents;
 mod leases;
 mod local;
 mod output;
@@ -40,6 +41,12 @@ enum Job {
     /// One of the processes of a measure; started by the measure itself.
     #[command(hide = true)]
     Worker(worker::Orders),
+    /// Checks the documents of a repository; started by the measure itself.
+    #[command(hide = true)]
+    Check {
+        /// The repository.
+        root: PathBuf,
+    },
 }
 
 #[derive(clap::Args)]
@@ -82,6 +89,7 @@ enum Measure {
     Unrelated,
     Startup,
     HandOver,
+    Documents,
 }
 
 impl Measure {
@@ -94,6 +102,7 @@ impl Measure {
             Self::Unrelated => leases::unrelated(bench),
             Self::Startup => processes::startup(bench),
             Self::HandOver => processes::hand_over(bench),
+            Self::Documents => documents::measure(bench),
         }
     }
 
@@ -148,6 +157,7 @@ fn main() -> Result<()> {
     let cli = Cli::parse();
     match cli.job {
         Some(Job::Worker(orders)) => worker::run(orders),
+        Some(Job::Check { root }) => documents::check(&root),
         None => compare(&cli.arguments),
     }
 }
