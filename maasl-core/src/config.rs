@@ -7,10 +7,13 @@
 //! rules of each class (`policy`).
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 
+use crate::database::{RAG, RAG_PATH};
 use crate::docgen::DocgenSettings;
+use crate::path::{RelPath, fold};
 use crate::policy::{Named, Policy, PolicyError, PolicyRegistry};
 use crate::text::edit::EDITS_MAX;
 
@@ -94,6 +97,9 @@ pub struct Config {
     /// For how long the same idempotency key gives the same answer, in hours,
     /// 1 to 8 760. Default: 72.
     pub idempotency_window_hours: u64,
+    /// Databases that may be written, by name, with their paths relative to the
+    /// root. Default: the retrieval database alone.
+    pub databases: BTreeMap<String, String>,
     /// How documents are made.
     pub docgen: DocgenSettings,
     /// Bounds on what one caller may ask for.
@@ -115,6 +121,7 @@ impl Default for Config {
             durability: Durability::default(),
             history: HistoryLimits::default(),
             idempotency_window_hours: 72,
+            databases: BTreeMap::from([(RAG.to_owned(), RAG_PATH.to_owned())]),
             docgen: DocgenSettings::default(),
             limits: Limits::default(),
             policies: PolicyRegistry::default(),
@@ -135,6 +142,12 @@ impl Config {
         )
     }
 
+    /// For how long the same idempotency key gives the same answer.
+    #[must_use]
+    pub fn idempotency_window_ms(&self) -> u64 {
+        self.idempotency_window_hours * HOUR_MS
+    }
+
     /// Whether every setting is in its range; the first that is not is named.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.limits.validate()?;
@@ -149,13 +162,44 @@ impl Config {
         Range::fixed(0, 200_000).check("clock_drift_ppm", self.clock_drift_ppm)?;
         let window = self.idempotency_window_hours;
         Range::fixed(1, 8_760).check("idempotency_window_hours", window)?;
+        self.validate_databases()?;
         self.validate_docgen()?;
         let mut policies = self.policies.iter();
         policies.try_for_each(|policy| self.limits.validate_policy(policy))
     }
 }
 
+/// Longest name of a database, in bytes.
+const DATABASE_NAME_BYTES_MAX: usize = 64;
+
 impl Config {
+    /// Two names for one file would be two leases for it.
+    fn validate_databases(&self) -> Result<(), ConfigError> {
+        let mut known: BTreeMap<String, &str> = BTreeMap::new();
+        for (name, path) in &self.databases {
+            let refuse = |fault: String| ConfigError::Database {
+                name: name.clone(),
+                fault,
+            };
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+            if name.is_empty() || !name.bytes().all(fits) {
+                let fault = "its name may have letters, digits, `-` and `_` only";
+                return Err(refuse(fault.to_owned()));
+            }
+            if name.len() > DATABASE_NAME_BYTES_MAX {
+                let fault = format!("its name is longer than {DATABASE_NAME_BYTES_MAX} bytes");
+                return Err(refuse(fault));
+            }
+            let rel = RelPath::parse(path);
+            let rel =
+                rel.map_err(|refusal| refuse(format!("its path {path:?} {}", refusal.reason)))?;
+            if let Some(other) = known.insert(fold(rel.as_str()), name) {
+                return Err(refuse(format!("its path is that of `{other}`")));
+            }
+        }
+        Ok(())
+    }
+
     fn validate_docgen(&self) -> Result<(), ConfigError> {
         let docgen = &self.docgen;
         Range::fixed(100, HOUR_MS).check("docgen.timeout_ms", docgen.timeout_ms)?;
@@ -223,6 +267,13 @@ pub struct Limits {
     pub max_edits: u64,
     /// Changes in one refactoring, 1 to 100 000. Default: 1 000.
     pub max_changes: u64,
+    /// Statements in one write of a database, 1 to 100 000. Default: 1 000.
+    pub max_statements: u64,
+    /// Pieces of source described in one call, 1 to 100 000. Default: 10 000.
+    pub max_spans: u64,
+    /// Longest time that the statements of one write may run, in milliseconds,
+    /// 1 to 1 h. Default: 60 000.
+    pub statement_ms: u64,
 }
 
 impl Default for Limits {
@@ -239,6 +290,9 @@ impl Default for Limits {
             max_read_bytes: 16 * MIB,
             max_edits: 100,
             max_changes: 1_000,
+            max_statements: 1_000,
+            max_spans: 10_000,
+            statement_ms: MINUTE_MS,
         }
     }
 }
@@ -263,7 +317,10 @@ impl Limits {
         short_wait.check("limits.gate_wait_ms", self.gate_wait_ms)?;
         bytes.check("limits.max_read_bytes", self.max_read_bytes)?;
         Range::fixed(1, EDITS_MAX as u64).check("limits.max_edits", self.max_edits)?;
-        thousands.check("limits.max_changes", self.max_changes)
+        thousands.check("limits.max_changes", self.max_changes)?;
+        thousands.check("limits.max_statements", self.max_statements)?;
+        thousands.check("limits.max_spans", self.max_spans)?;
+        Range::fixed(1, HOUR_MS).check("limits.statement_ms", self.statement_ms)
     }
 
     fn validate_policy(&self, policy: &Policy) -> Result<(), ConfigError> {
@@ -350,6 +407,14 @@ pub enum ConfigError {
         /// The field whose value is that most, where there is one.
         max_is: Option<&'static str>,
     },
+    /// A database cannot be named so, or not lie there.
+    #[error("database `{name}`: {fault}")]
+    Database {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        fault: String,
+    },
     /// A text cannot be used.
     #[error("{field} {message}")]
     Unusable {
@@ -402,7 +467,7 @@ mod tests {
     #[test]
     fn every_number_is_checked_and_none_may_be_the_largest() {
         type Slot = fn(&mut Config) -> &mut u64;
-        let numbers: [(&str, Slot); 20] = [
+        let numbers: [(&str, Slot); 23] = [
             ("default_interactive_max_wait_ms", |c| {
                 &mut c.default_interactive_max_wait_ms
             }),
@@ -437,6 +502,9 @@ mod tests {
             ("limits.max_read_bytes", |c| &mut c.limits.max_read_bytes),
             ("limits.max_edits", |c| &mut c.limits.max_edits),
             ("limits.max_changes", |c| &mut c.limits.max_changes),
+            ("limits.max_statements", |c| &mut c.limits.max_statements),
+            ("limits.max_spans", |c| &mut c.limits.max_spans),
+            ("limits.statement_ms", |c| &mut c.limits.statement_ms),
         ];
         for (name, slot) in numbers {
             let mut config = Config::default();

@@ -60,6 +60,11 @@ name! {
     OpId
 }
 
+name! {
+    /// Who numbers the patches of a graph: a store, under a name it drew itself.
+    ActorId
+}
+
 /// The agent and session behind a request. Two calls with the same owner may
 /// still be different subagents, so an owner authorises nothing; it only says
 /// who waits for whom.
@@ -147,7 +152,7 @@ impl ContentHash {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The hash of these 32 bytes.
+    /// The hash with these bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)

@@ -10,7 +10,9 @@ extern crate alloc;
 
 pub mod config;
 pub mod coordinator;
+pub mod database;
 pub mod docgen;
+pub mod graph;
 pub mod id;
 pub mod lease;
 pub mod mutant;

@@ -68,6 +68,15 @@ mutants! {
     /// Whoever takes a lease over gets the token of its victim.
     TakeoverKeepsToken = "takeover-keeps-token",
 
+    /// A database is written without the latch of its key.
+    DbWithoutLatch = "db-without-latch",
+    /// The lease of a write of a database is looked at before its work only.
+    DbLeaseOnlyAtBegin = "db-lease-only-at-begin",
+    /// The answer under an idempotency key is not committed with the work.
+    DbAnswerOutsideTransaction = "db-answer-outside-transaction",
+    /// A database that was written is answered for before it is committed.
+    DbAnsweredBeforeCommit = "db-answered-before-commit",
+
     /// Expiry is judged by the clock of the process that asks, not the store's.
     ExpiryOnHoldersClock = "expiry-on-holders-clock",
     /// Returning a lease ends every lease of the same process.

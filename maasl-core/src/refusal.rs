@@ -27,6 +27,9 @@ pub enum Refusal {
     /// Somebody else has the resource.
     #[error("{0}")]
     ResourceBusy(Box<Busy>),
+    /// Somebody else has the database.
+    #[error("{0}")]
+    DbBusy(Box<DbBusy>),
     /// The content is not what the caller had seen.
     #[error("{0}")]
     StaleVersion(Box<Stale>),
@@ -101,6 +104,7 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::ResourceBusy(_) => "resource_busy",
+            Self::DbBusy(_) => "db_busy",
             Self::StaleVersion(_) => "stale_version",
             Self::LeaseLost(_) => "lease_lost",
             Self::Deadlock { .. } => "deadlock",
@@ -120,6 +124,7 @@ impl Refusal {
     pub fn hint(&self) -> String {
         match self {
             Self::ResourceBusy(busy) => busy.hint(),
+            Self::DbBusy(busy) => busy.hint(),
             Self::StaleVersion(stale) => stale.hint(),
             Self::LeaseLost(_) => "acquire a new lease and read again before writing".into(),
             Self::Deadlock { .. } => {
@@ -239,6 +244,43 @@ impl core::fmt::Display for Busy {
             (None, None) => f.write_str("busy")?,
         }
         write!(f, "; waited {} of {} ms", self.waited_ms, self.allowed_ms)
+    }
+}
+
+/// The database is in use by somebody else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DbBusy {
+    /// Which, by its name in the configuration.
+    pub db: String,
+    /// Who has it, as far as is known, and how long the call waited.
+    pub busy: Busy,
+    /// Whether the writer goes past MAASL: it has SQLite's own lock and no
+    /// lease, so nothing more is known of it.
+    pub foreign: bool,
+}
+
+impl DbBusy {
+    fn hint(&self) -> String {
+        if self.foreign {
+            return "a program that does not go through MAASL is writing the database; \
+                    retry, or find and end it"
+                .into();
+        }
+        self.busy.hint()
+    }
+}
+
+impl core::fmt::Display for DbBusy {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { db, busy, foreign } = self;
+        if *foreign {
+            let (waited, allowed) = (busy.waited_ms, busy.allowed_ms);
+            return write!(
+                f,
+                "database {db} is locked by a writer outside MAASL; waited {waited} of {allowed} ms"
+            );
+        }
+        write!(f, "database {db}: {busy}")
     }
 }
 

@@ -26,6 +26,30 @@ pub enum Receipt {
         /// How long the call waited for its lease.
         waited_ms: u64,
     },
+    /// A database was written.
+    Written {
+        /// Which, by its name in the configuration.
+        db: String,
+        /// Rows inserted, updated or deleted.
+        rows_affected: u64,
+        /// The row id of the last insertion, if there was one.
+        last_insert_rowid: Option<i64>,
+        /// The token it was written under.
+        token: Token,
+        /// How long the call waited for its lease.
+        waited_ms: u64,
+    },
+    /// Pieces of source were described in the retrieval database.
+    Enriched {
+        /// How many.
+        enriched: u64,
+        /// Those that were left out, and why.
+        skipped: Vec<SkippedSpan>,
+        /// The token it was written under.
+        token: Token,
+        /// How long the call waited for its lease.
+        waited_ms: u64,
+    },
     /// A lease was granted.
     Leased {
         /// The right to use it.
@@ -52,6 +76,33 @@ pub enum Receipt {
         /// How long the call waited for its lease.
         waited_ms: u64,
     },
+}
+
+/// A piece of source that was not described.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedSpan {
+    /// The file, relative to the root.
+    pub path: String,
+    /// The first line, counted from 1.
+    pub start_line: u64,
+    /// The last line, included.
+    pub end_line: u64,
+    /// Why.
+    pub reason: SkipReason,
+    /// The hash of these lines now, where they are there.
+    pub current: Option<ContentHash>,
+}
+
+/// Why a piece of source was not described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// The lines are no longer what was described.
+    Changed,
+    /// The file has fewer lines.
+    OutOfRange,
+    /// There is no such file.
+    Missing,
 }
 
 /// What became of one file.

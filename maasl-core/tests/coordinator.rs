@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod coordinator {
     mod asking;
+    mod databases;
     mod disk;
     mod generator;
     mod machine;
@@ -15,6 +16,7 @@ mod coordinator {
 
     mod again;
     mod crash;
+    mod database;
     mod docgen;
     mod docgen_struck;
     mod fault;

@@ -6,6 +6,7 @@
 
 pub mod bell;
 pub mod config_file;
+pub mod database;
 pub mod docgen;
 pub mod fault;
 pub mod files;

@@ -14,6 +14,7 @@
 //! keeps none.
 
 mod close;
+mod database;
 mod execute;
 mod ground;
 mod open;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use self::ground::Ground;
 pub use self::open::{NodeOptions, OpenError, unsupported};
 use crate::bell::Bell;
+use crate::database::{CallerWork, Transaction};
 use crate::docgen::check::{Check, CheckError};
 use crate::docgen::lock::DocgenLock;
 use crate::latch::Latched;
@@ -67,6 +69,8 @@ struct Slot {
     outputs: Mutex<VecDeque<Output>>,
     changed: Notify,
     latched: Mutex<Option<Latched>>,
+    transaction: Mutex<Option<Transaction>>,
+    caller_work: Mutex<Option<CallerWork>>,
     docgen_lock: Mutex<Option<DocgenLock>>,
     /// Fires when nobody waits for the answer any more.
     cancel: CancellationToken,
@@ -80,6 +84,8 @@ impl Slot {
             outputs: Mutex::default(),
             changed: Notify::default(),
             latched: Mutex::default(),
+            transaction: Mutex::default(),
+            caller_work: Mutex::default(),
             docgen_lock: Mutex::default(),
         }
     }
@@ -134,8 +140,19 @@ impl Node {
         cancel: CancellationToken,
         on_wait: Option<OnWait>,
     ) -> Response {
+        let slot = Slot::on(self.ground(), cancel.child_token());
+        self.run(call, slot, cancel, on_wait).await
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        call: Call,
+        slot: Slot,
+        cancel: CancellationToken,
+        on_wait: Option<OnWait>,
+    ) -> Response {
         let id = CallId(self.next_call.fetch_add(1, Ordering::Relaxed));
-        let slot = Arc::new(Slot::on(self.ground(), cancel.child_token()));
+        let slot = Arc::new(slot);
         self.slots.lock().insert(id, slot.clone());
         let mut running = Running {
             node: self.clone(),

@@ -7,6 +7,7 @@
 
 mod contents;
 mod grants;
+mod i11_database;
 mod i1_fencing;
 mod i2_tokens;
 mod i3_exclusion;
@@ -27,6 +28,8 @@ use core::fmt;
 use crate::observe::{Ground, Observation};
 use crate::plan::Plan;
 use crate::promise::Promise;
+
+pub(crate) use self::i11_database::row_of;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,5 +138,6 @@ fn judges_of(promise: Promise, plan: &Plan) -> Vec<Box<dyn Judge>> {
             Box::new(i7_served::Served::of(plan)),
         ],
         Promise::I8 => vec![Box::new(i8_belief::Belief::of(plan))],
+        Promise::I11 => vec![Box::<i11_database::Databases>::default()],
     }
 }

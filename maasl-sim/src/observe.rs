@@ -5,9 +5,11 @@
 //! outside the code under test. Leaves to others: judging (`checks`).
 
 use maasl_core::coordinator::io::{CallId, Response, Swapped};
+use maasl_core::database::Seal;
 use maasl_core::id::{ContentHash, SessionId};
 use maasl_core::lease::{Command, CommitIntent, CommitItem, MemoryRows, Outcome, StoreClock};
 use maasl_core::resource::ResourceKey;
+use maasl_core::time::Timestamp;
 
 use crate::plan::Action;
 use crate::world::disk::Disk;
@@ -99,6 +101,44 @@ pub enum Observation<'a> {
         /// What the file holds now.
         now: Option<ContentHash>,
     },
+    /// A guarded transaction began while another was open.
+    DatabaseMet {
+        /// In which database.
+        db: &'a str,
+    },
+    /// The work of a guarded transaction is done.
+    DatabaseWorked {
+        /// By which process.
+        process: ProcessNo,
+        /// In which call.
+        call: CallId,
+        /// In which database.
+        db: &'a str,
+        /// What the store's clock says at that instant.
+        now: Timestamp,
+    },
+    /// A guarded transaction was committed.
+    DatabaseCommitted {
+        /// By which process.
+        process: ProcessNo,
+        /// In which call.
+        call: CallId,
+        /// Which database.
+        db: &'a str,
+        /// What was committed with the work.
+        seal: &'a Seal,
+        /// The rows that were added.
+        rows: &'a [String],
+    },
+    /// A guarded transaction was given up.
+    DatabaseRolledBack {
+        /// By which process.
+        process: ProcessNo,
+        /// In which call.
+        call: CallId,
+        /// Whether an earlier answer was found in it.
+        answered: bool,
+    },
     /// Somebody outside changed a file.
     Outside {
         /// Which.
@@ -115,6 +155,13 @@ pub enum Observation<'a> {
         /// What was there.
         before: ContentHash,
         /// What is there now.
+        after: ContentHash,
+    },
+    /// Less was staged than was said to be.
+    Shortened {
+        /// Under which staged name.
+        stage: &'a str,
+        /// What is there.
         after: ContentHash,
     },
     /// The machine lost power; the disk is as it will be found.

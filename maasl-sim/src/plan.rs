@@ -78,7 +78,7 @@ impl Plan {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Lease of `CRIT_CODE`, milliseconds.
+    /// Lease of calls, in the classes of files and of databases, milliseconds.
     pub lease_ttl_ms: Option<u64>,
     /// Its lock-delay, milliseconds.
     pub lock_delay_ms: Option<u64>,
@@ -94,6 +94,9 @@ pub struct Settings {
     pub gate_wait_ms: Option<u64>,
     /// How many tokens the floor file covers ahead.
     pub floor_block: Option<u64>,
+    /// How long a process rests before it looks after the dead again,
+    /// milliseconds.
+    pub housekeeping_ms: Option<u64>,
 }
 
 /// How long things take, in microseconds. Each table is used by identity: a

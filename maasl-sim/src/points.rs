@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use maasl_core::coordinator::io::{Reply, Response, Swapped};
+use maasl_core::coordinator::io::{CallId, Reply, Response, Swapped};
 use maasl_core::id::{LeaseId, SessionId, Token};
 use maasl_core::lease::command::{Acquire, FinishCommit, ItemEnd};
 use maasl_core::lease::{Command, CommitItem, Outcome, Query, Rows};
@@ -65,6 +65,10 @@ points! {
     LeaseRenewed "lease renewed" "A lease was extended.",
     LeaseRevoked "lease revoked" "A lease was taken away by decision.",
     SharedTogether "shared leases together" "Two shared leases stood on one resource.",
+    DatabaseWritten "database written" "A guarded transaction was committed.",
+    DatabaseReplayed "database answered from the record" "A database answered a request that it had carried out before.",
+    DatabaseGivenUp "database given up" "A guarded transaction did its work and was not committed.",
+    DeadForgotten "the dead forgotten by who ran on" "A process forgot one that had died while it ran.",
     PowerCutSettled "commit settled after a power cut" "A commit that a power cut interrupted was settled.",
 }
 
@@ -74,13 +78,17 @@ pub struct Points {
     reached: BTreeSet<PointName>,
     paused: BTreeSet<ProcessNo>,
     sessions: BTreeMap<SessionId, ProcessNo>,
-    dead: BTreeSet<SessionId>,
+    started_ns: BTreeMap<ProcessNo, u64>,
+    /// The dead, and when they died.
+    dead: BTreeMap<SessionId, u64>,
     /// Waiters, and the sessions that each of them waited for.
     queued: BTreeMap<LeaseId, BTreeSet<SessionId>>,
     newest: Token,
     reserved: Option<Token>,
     generation: Option<u64>,
     power_was_cut: bool,
+    /// Transactions whose work is done and which are open still.
+    worked: BTreeSet<(ProcessNo, CallId)>,
 }
 
 impl Points {
@@ -98,10 +106,16 @@ impl Points {
         match seen {
             Observation::Started { process, session } => {
                 self.sessions.insert((*session).clone(), *process);
+                self.started_ns.insert(*process, ground.now_ns);
             }
             Observation::Died { process, session } => {
                 self.paused.remove(process);
-                self.dead.insert((*session).clone());
+                self.dead.insert((*session).clone(), ground.now_ns);
+                let before = self.worked.len();
+                self.worked.retain(|(at, _)| at != process);
+                if self.worked.len() < before {
+                    self.reach(PointName::DatabaseGivenUp);
+                }
             }
             Observation::Paused { process, paused } => {
                 if *paused {
@@ -112,6 +126,12 @@ impl Points {
             }
             Observation::PowerCut => self.power_was_cut = true,
             Observation::Transacted {
+                process,
+                command: Command::Sweep(sweep),
+                outcome: Outcome::Done { .. },
+                ..
+            } => self.note_sweep(*process, &sweep.dead),
+            Observation::Transacted {
                 command, outcome, ..
             } => self.note_command(command, outcome, ground),
             Observation::Swapped {
@@ -120,6 +140,25 @@ impl Points {
                 swapped,
                 ..
             } => self.note_swap(item, *swapped),
+            Observation::DatabaseWorked { process, call, .. } => {
+                self.worked.insert((*process, *call));
+            }
+            Observation::DatabaseCommitted { process, call, .. } => {
+                self.worked.remove(&(*process, *call));
+                self.reach(PointName::DatabaseWritten);
+            }
+            Observation::DatabaseRolledBack {
+                process,
+                call,
+                answered,
+            } => {
+                if *answered {
+                    self.reach(PointName::DatabaseReplayed);
+                }
+                if self.worked.remove(&(*process, *call)) {
+                    self.reach(PointName::DatabaseGivenUp);
+                }
+            }
             Observation::Answered { response, .. } => self.note_answer(response),
             _ => {}
         }
@@ -168,12 +207,12 @@ impl Points {
         }
         self.newest = lease.token;
         let waited_for = self.queued.remove(&lease.id).unwrap_or_default();
-        if !waited_for.is_disjoint(&self.dead) {
+        if waited_for.iter().any(|one| self.dead.contains_key(one)) {
             self.reach(P::ServedAfterDeath);
         }
         for owner in taken_over {
             let process = self.sessions.get(&owner.session);
-            if self.dead.contains(&owner.session) {
+            if self.dead.contains_key(&owner.session) {
                 self.reach(P::DeadHolderReplaced);
             } else if process.is_some_and(|process| self.paused.contains(process)) {
                 self.reach(P::PausedHolderReplaced);
@@ -197,6 +236,14 @@ impl Points {
             }
         }
         self.note_floor(ground);
+    }
+
+    fn note_sweep(&mut self, process: ProcessNo, dead: &BTreeSet<SessionId>) {
+        let started_ns = self.started_ns.get(&process);
+        let died_later = |session| self.dead.get(session) > started_ns;
+        if dead.iter().any(died_later) {
+            self.reach(PointName::DeadForgotten);
+        }
     }
 
     fn note_floor(&mut self, ground: &Ground<'_>) {
@@ -338,6 +385,15 @@ mod tests {
             r#"when = { process = "ann", step = "stage", side = "before" }
                what = { kind = "kill", process = "ann", restart_after_ms = 5 }"#,
             &["takeover of a dead holder", "waiter granted after a death"],
+        );
+    }
+
+    #[test]
+    fn a_process_that_runs_on_forgets_who_died_beside_it() {
+        reaches(
+            r#"when = { process = "ann", step = "swap", side = "after" }
+               what = { kind = "kill", process = "ann" }"#,
+            &["the dead forgotten by who ran on"],
         );
     }
 

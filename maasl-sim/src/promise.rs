@@ -29,11 +29,13 @@ pub enum Promise {
     I7,
     /// No clock breaks the others.
     I8,
+    /// One guarded writer of a database.
+    I11,
 }
 
 impl Promise {
     /// All, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::I1,
         Self::I2,
         Self::I3,
@@ -42,6 +44,7 @@ impl Promise {
         Self::I6,
         Self::I7,
         Self::I8,
+        Self::I11,
     ];
 
     /// Its name.
@@ -56,6 +59,7 @@ impl Promise {
             Self::I6 => "I6",
             Self::I7 => "I7",
             Self::I8 => "I8",
+            Self::I11 => "I11",
         }
     }
 
@@ -70,6 +74,7 @@ impl Promise {
             Self::I5 => "what was acknowledged is durable, the rest is whole or absent",
             Self::I6 => "one idempotency key has one effect and one answer",
             Self::I7 => "a live waiter is served or told in time",
+            Self::I11 => "a database has one guarded writer, and what it gave up is not there",
             Self::I8 => "no clock reading breaks another promise",
         }
     }

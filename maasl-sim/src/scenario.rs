@@ -179,6 +179,8 @@ pub struct Workload {
     pub from_memory_permille: Permille,
     /// Files that one refactoring changes.
     pub refactor_files: Range<u32>,
+    /// Rows that one write adds to a database.
+    pub db_rows: Range<u32>,
     /// What calls ask for.
     pub mix: Mix,
     /// What reservations are like.
@@ -204,6 +206,7 @@ impl Default for Workload {
             merge_permille: Permille(0),
             from_memory_permille: Permille(0),
             refactor_files: Range::new(2, 3),
+            db_rows: Range::new(1, 3),
             mix: Mix::default(),
             reservations: Reservations::default(),
         }
@@ -231,6 +234,8 @@ pub struct Mix {
     pub refactor: u32,
     /// Brings back what was there before.
     pub restore: u32,
+    /// Adds rows to the retrieval database.
+    pub db_write: u32,
     /// Takes a lease over several calls.
     pub reserve: u32,
     /// Extends it.
@@ -254,6 +259,7 @@ impl Default for Mix {
             delete: 0,
             refactor: 0,
             restore: 0,
+            db_write: 0,
             reserve: 0,
             renew: 0,
             release: 0,

@@ -3,9 +3,10 @@
 //! Owns: the order of the cuts and what must stay. Promises: every plan on the
 //! way is valid and fails alike; the same plan and budget give the same result;
 //! nothing single can be taken out of what is left, if the budget sufficed.
-//! Leaves to others: which cuts there are (`units`, `points`, `values`) and what
-//! is written about the result (`story`).
+//! Leaves to others: which cuts there are (`units`, `instants`, `points`,
+//! `values`) and what is written about the result (`story`).
 
+mod instants;
 mod points;
 mod scenario;
 mod search;
@@ -71,7 +72,8 @@ pub fn shrink(plan: &Plan, target: &Target, budget: Budget) -> Result<Shrunk, No
     }
     let mut search = Search::new(plan.clone(), target, budget);
     loop {
-        let mut cut = units::cut(&mut search);
+        let mut cut = instants::cut(&mut search);
+        cut |= units::cut(&mut search);
         cut |= points::cut(&mut search);
         cut |= values::cut(&mut search);
         if !cut || search.is_spent() {

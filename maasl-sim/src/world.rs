@@ -8,12 +8,14 @@
 mod agents;
 mod client;
 mod clock;
+mod database;
 pub mod disk;
+mod effects;
 mod gate;
+mod house;
 mod latches;
-
 mod processes;
-mod queue;
+pub mod queue;
 mod server;
 pub mod state;
 mod steps;
@@ -28,6 +30,7 @@ use maasl_core::config::Config;
 use maasl_core::id::SessionId;
 
 use self::client::Client;
+use self::database::Databases;
 use self::disk::Disk;
 use self::gate::Gate;
 use self::latches::Latches;
@@ -78,7 +81,7 @@ pub struct World<'p> {
     plan: &'p Plan,
     config: Arc<Config>,
     now_ns: u64,
-    queue: Queue,
+    queue: Queue<Event>,
     servers: Vec<Server>,
     clients: Vec<Client>,
     store: Store,
@@ -88,7 +91,10 @@ pub struct World<'p> {
     disk_full: bool,
     latches: Latches,
     disk: Disk,
+    databases: Databases,
     dead: BTreeSet<SessionId>,
+    /// Those of the dead whose files are gone.
+    forgotten: BTreeSet<SessionId>,
     process_names: Vec<String>,
     agent_names: Vec<String>,
     next_request: u64,
@@ -142,7 +148,9 @@ impl<'p> World<'p> {
             disk_full: false,
             latches: Latches::default(),
             disk: Disk::new(can_lose),
+            databases: Databases::default(),
             dead: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
             process_names: plan.processes.iter().map(|one| one.name.clone()).collect(),
             agent_names: plan.agents.iter().map(|one| one.name.clone()).collect(),
             next_request: 1,

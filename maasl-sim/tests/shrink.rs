@@ -115,7 +115,7 @@ fn the_regression_test_is_the_one_in_the_folder() {
     let target = Target::Answer("stale_version".into());
     let shrunk = shrink(&contended(), &target, BUDGET).unwrap();
     let story = Story::of(&shrunk.plan, &target).unwrap();
-    assert_eq!(story.test, include_str!("regressions/stale_refactor.rs"));
+    assert_eq!(story.test, include_str!("regressions/stale_write.rs"));
     assert_eq!(story.trace.plan, shrunk.plan);
     assert_eq!(toml::from_str(&story.plan_text), Ok(shrunk.plan));
 }

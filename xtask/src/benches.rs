@@ -27,6 +27,14 @@ pub(crate) const BUILD: Step = Step {
     name: "bench: build",
     run: build,
 };
+pub(crate) const PING_TURMOIL: Step = Step {
+    name: "bench: ping on turmoil",
+    run: ping_turmoil,
+};
+pub(crate) const PING_MADSIM: Step = Step {
+    name: "bench: ping on madsim",
+    run: ping_madsim,
+};
 pub(crate) const COMPARE: Step = Step {
     name: "bench: compare",
     run: compare,
@@ -35,6 +43,10 @@ pub(crate) const COMPARE: Step = Step {
 /// The server everybody has, at the release the figures were last taken with.
 const PACKAGE: &str = "@modelcontextprotocol/server-filesystem";
 const PACKAGE_VERSION: &str = "2026.8.31";
+
+/// The program that carries the ping workload on other simulators.
+const PING: &str = "maasl-ping";
+const BUILD_PING: &[&str] = &["build", "--release", "--package", PING];
 
 fn criterion(workspace: &Workspace) -> Outcome {
     run(workspace.cargo(&["bench", "--package", "maasl-benches"]))
@@ -94,24 +106,68 @@ fn build(workspace: &Workspace) -> Outcome {
     ]))
 }
 
+/// turmoil is a feature, so that no other command builds it.
+fn ping_turmoil(workspace: &Workspace) -> Outcome {
+    let command = workspace.cargo(&[BUILD_PING, &["--features", "turmoil"]].concat());
+    build_ping(&ping_with_turmoil(workspace), command)
+}
+
+/// madsim exists under its own cfg only. That goes to every crate, so it builds
+/// in a folder of its own and leaves what the other commands built alone.
+fn ping_madsim(workspace: &Workspace) -> Outcome {
+    let mut command = workspace.cargo(BUILD_PING);
+    command
+        .env("CARGO_ENCODED_RUSTFLAGS", "--cfg\x1fmadsim")
+        .env("CARGO_TARGET_DIR", madsim_dir(workspace));
+    build_ping(&ping_with_madsim(workspace), command)
+}
+
+/// Whatever an earlier build left is removed first: if this one fails, it would
+/// be measured in its stead.
+fn build_ping(program: &Path, command: Command) -> Outcome {
+    if let Err(error) = std::fs::remove_file(program)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Outcome::Failed(format!("{}: {error}", program.display()));
+    }
+    missing_unless_passed(PING, run(command))
+}
+
 fn compare(workspace: &Workspace) -> Outcome {
     let program = workspace.target_dir().join("release").join("compare");
     let mut command = Command::new(program);
     command.current_dir(workspace.root()).stdin(Stdio::null());
-    let script = script(workspace);
-    if script.is_file() {
-        command.arg("--filesystem-server").arg(script);
+    for (option, peer) in [
+        ("--filesystem-server", script(workspace)),
+        ("--ping-turmoil", ping_with_turmoil(workspace)),
+        ("--ping-madsim", ping_with_madsim(workspace)),
+    ] {
+        if peer.is_file() {
+            command.arg(option).arg(peer);
+        }
     }
     run(command)
 }
 
-/// A peer that could not be installed leaves a gap in the table; our own
-/// figures are still worth having.
+/// A peer that could not be made leaves a gap in the table; our own figures are
+/// still worth having.
 fn missing_unless_passed(peer: &str, outcome: Outcome) -> Outcome {
     match outcome {
-        Outcome::Failed(why) => Outcome::NotRun(format!("{peer} could not be installed: {why}")),
+        Outcome::Failed(why) => Outcome::NotRun(format!("{peer} could not be made: {why}")),
         other => other,
     }
+}
+
+fn madsim_dir(workspace: &Workspace) -> PathBuf {
+    workspace.target_dir().join("madsim")
+}
+
+fn ping_with_turmoil(workspace: &Workspace) -> PathBuf {
+    workspace.target_dir().join("release").join(PING)
+}
+
+fn ping_with_madsim(workspace: &Workspace) -> PathBuf {
+    madsim_dir(workspace).join("release").join(PING)
 }
 
 fn peers(workspace: &Workspace) -> PathBuf {
@@ -140,9 +196,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_that_cannot_be_installed_is_missing_and_no_failure() {
+    fn a_peer_that_cannot_be_made_is_missing_and_no_failure() {
         let failed = Outcome::Failed("exit code 1".into());
-        let expected = Outcome::NotRun("redis could not be installed: exit code 1".into());
+        let expected = Outcome::NotRun("redis could not be made: exit code 1".into());
         assert_eq!(missing_unless_passed("redis", failed), expected);
         let passed = Outcome::Passed("done".into());
         assert_eq!(

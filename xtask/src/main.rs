@@ -87,6 +87,8 @@ impl Job {
                 benches::REDIS,
                 benches::FILESYSTEM_SERVER,
                 benches::BUILD,
+                benches::PING_TURMOIL,
+                benches::PING_MADSIM,
                 benches::COMPARE,
             ],
         }

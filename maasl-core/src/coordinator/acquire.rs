@@ -419,12 +419,27 @@ pub(super) async fn end_under_latches(
 /// held up by a holder that has gone; the caller is told what became of its
 /// request, not about that.
 pub(super) async fn give_back(cx: &Cx, id: &LeaseId, counts: Vec<Count>) {
-    if release(cx, id, counts).await.is_err()
-        && let Ok(Outcome::Done { wake }) = cx.store(Command::Expire(id.clone())).await
-    {
-        cx.ring(wake).await;
+    if release(cx, id, counts).await.is_err() {
+        let_run_out(cx, id).await;
     }
     cx.seed.shared.borrow_mut().drop_lease(id);
+}
+
+/// Lets leases run out that could not be returned, as when the store had no room:
+/// nobody else would end them before their time.
+pub(super) async fn return_stranded(cx: &Cx) {
+    let stranded = cx.seed.shared.borrow_mut().take_stranded();
+    for id in stranded {
+        let_run_out(cx, &id).await;
+    }
+}
+
+async fn let_run_out(cx: &Cx, id: &LeaseId) {
+    match cx.store(Command::Expire(id.clone())).await {
+        Ok(Outcome::Done { wake }) => cx.ring(wake).await,
+        Ok(_) => {}
+        Err(_) => cx.seed.shared.borrow_mut().strand(id.clone()),
+    }
 }
 
 fn known_keys(cx: &Cx, lease: &LeaseId) -> BTreeSet<ResourceKey> {

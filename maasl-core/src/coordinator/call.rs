@@ -211,7 +211,7 @@ impl Cx {
         })
     }
 
-    async fn effect(&self, effect: Effect) -> Result<Done, Refusal> {
+    pub(super) async fn effect(&self, effect: Effect) -> Result<Done, Refusal> {
         let step = self.send(|id| Output::Do(id, effect));
         let answer = Step {
             port: self.port.clone(),

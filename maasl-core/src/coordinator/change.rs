@@ -16,7 +16,7 @@ use super::call::{Cx, mixed_up};
 use super::commit::{self, Committed, Staged};
 use super::io::{Call, Effect, FileOp};
 use super::plan::{Content, Facts, NoPlan, Plan, plan};
-use super::right::{OwnWants, Right, present, take};
+use super::right::{self, Right};
 use super::settle;
 use crate::docgen::DocgenStale;
 use crate::lease::command::Inspect;
@@ -24,7 +24,7 @@ use crate::lease::outcome::Inspected;
 use crate::lease::{Command, Count, Counter, Outcome, RequestKey, Wake};
 use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
-use crate::policy::{CRIT_CODE, IDEMP_DOCS};
+use crate::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS};
 use crate::refusal::{ChangedBy, Refusal, Stale, StaleReason};
 use crate::reply::{FileChanged, Receipt};
 use crate::resource::{Extent, ResourceKey, Scope, Want};
@@ -39,14 +39,14 @@ pub(super) async fn change(cx: &Cx, call: &Call, ops: Vec<FileOp>) -> Result<Rec
         return Ok(earlier);
     }
     let ops = located(cx, ops).await?;
-    let keys: Vec<ResourceKey> = paths(&ops).iter().map(|path| file_key(cx, path)).collect();
-    let right = match &call.lease {
-        Some(id) => present(cx, id, &keys).await?,
-        None => match take(cx, call, files_wanted(&ops, keys)).await? {
-            Ok(right) => right,
-            Err(earlier) => return Ok(earlier),
-        },
+    let wants = paths(&ops).into_iter();
+    let wants = wants.map(|path| Want::exclusive(file_key(cx, &path), CRIT_CODE));
+    let asks = right::Needs {
+        wants: wants.collect(),
+        class: CRIT_CODE,
+        purpose: ops.first().map_or("change", FileOp::name),
     };
+    let right = right::for_call(cx, call, asks).await?;
     under(cx, call.request.as_ref(), &ops, &right).await
 }
 
@@ -218,16 +218,8 @@ pub(super) fn class_of(receipt: &Receipt) -> &'static str {
             IDEMP_DOCS
         }
         Receipt::Fresh { .. } => IDEMP_DOCS,
+        Receipt::Written { .. } | Receipt::Enriched { .. } => CRIT_DB,
         Receipt::Changed { .. } | Receipt::Leased { .. } => CRIT_CODE,
-    }
-}
-
-fn files_wanted(ops: &[FileOp], keys: Vec<ResourceKey>) -> OwnWants {
-    let wants = keys.into_iter().map(|key| Want::exclusive(key, CRIT_CODE));
-    OwnWants {
-        wants: wants.collect(),
-        class: CRIT_CODE,
-        purpose: ops.first().map(FileOp::name),
     }
 }
 

@@ -20,7 +20,7 @@ use super::acquire;
 use super::call::{Cx, mixed_up};
 use super::change;
 use super::io::{Call, DocumentWanted, Effect, Event, FileOp, GeneratorRun, NeedsContent, Reply};
-use super::right::{OwnWants, Right, present, take};
+use super::right::{self, Right};
 use crate::docgen::{
     DocgenRecord, DocgenStatus, Gate, GeneratorFailure, GeneratorFault, Known, Made, Offer, gate,
 };
@@ -99,10 +99,7 @@ impl<'a> Work<'a> {
     }
 
     async fn run(&self) -> Result<Reply, Refusal> {
-        let right = match self.right().await? {
-            Ok(right) => right,
-            Err(earlier) => return Ok(Reply::Receipt(earlier)),
-        };
+        let right = self.right().await?;
         if let Err(refusal) = lock::enter(self.cx, self.call, self.started).await {
             return Err(change::give_up(self.cx, &right, refusal, IDEMP_DOCS).await);
         }
@@ -126,25 +123,18 @@ impl<'a> Work<'a> {
 
     /// The lease: all documents, and the file of this one, so that nobody writes
     /// it past the gate.
-    async fn right(&self) -> Result<Result<Right, Receipt>, Refusal> {
-        let keys = [
-            repository_key(self.cx),
-            change::file_key(self.cx, &self.document),
-        ];
-        if let Some(id) = &self.call.lease {
-            return present(self.cx, id, &keys).await.map(Ok);
-        }
-        let [repository, file] = keys;
+    async fn right(&self) -> Result<Right, Refusal> {
+        let file = change::file_key(self.cx, &self.document);
         let wants = [
-            Want::exclusive(repository, IDEMP_DOCS),
+            Want::exclusive(repository_key(self.cx), IDEMP_DOCS),
             Want::exclusive(file, CRIT_CODE),
         ];
-        let own = OwnWants {
+        let asks = right::Needs {
             wants: wants.into(),
             class: IDEMP_DOCS,
-            purpose: Some("docgen"),
+            purpose: "docgen",
         };
-        take(self.cx, self.call, own).await
+        right::for_call(self.cx, self.call, asks).await
     }
 
     /// Reads both files, asks the gate, and generates if that is what it takes.

@@ -19,7 +19,9 @@ mod acquire;
 mod call;
 mod change;
 mod commit;
+pub mod database;
 mod docgen;
+pub mod enrich;
 mod housekeeping;
 pub mod io;
 mod plan;
@@ -229,6 +231,7 @@ impl fmt::Debug for Coordinator {
 async fn run(cx: Cx, call: Call) -> Response {
     let using = call.lease.clone();
     use_lease(&cx, using.as_ref(), 1);
+    acquire::return_stranded(&cx).await;
     let checked = reservation::check_doubtful(&cx).await;
     let result = match checked {
         Ok(()) => dispatch(&cx, call).await,
@@ -265,6 +268,8 @@ async fn dispatch(cx: &Cx, mut call: Call) -> Result<Reply, Refusal> {
     match request {
         Request::Read(path) => reservation::read(cx, path).await.map(Reply::Read),
         Request::Change(ops) => change::change(cx, &call, ops).await.map(Reply::Receipt),
+        Request::Database(asked) => database::write(cx, &call, asked).await.map(Reply::Receipt),
+        Request::Enrich(spans) => enrich::enrich(cx, &call, spans).await.map(Reply::Receipt),
         Request::Preview(ops) => change::preview(cx, ops).await.map(Reply::Preview),
         Request::Document(asked) => docgen::document(cx, &call, asked).await,
         Request::Reserve(asked) => reservation::reserve(cx, &call, asked)

@@ -1,9 +1,9 @@
-//! The lease a call works under.
+//! The lease that one call works under.
 //!
-//! Owns: checking one that is presented, and taking one for the call's own
-//! duration. Promises: a presented lease stands and allows every change that the
-//! call will make. Leaves to others: getting it (`acquire`), giving it back
-//! (`change`, `docgen`), and the fence at the commit point (`commit`).
+//! Owns: checking a lease that the caller presents, and taking one for the
+//! duration of the call. Promises: what is handed out covers, exclusively, every
+//! resource that was named. Leaves to others: waiting and taking over (`acquire`), and the check at
+//! the commit itself (`commit`, `database`).
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -14,10 +14,9 @@ use super::io::Call;
 use crate::id::LeaseId;
 use crate::lease::{Command, Lease, LeaseKind, Outcome};
 use crate::refusal::Refusal;
-use crate::reply::Receipt;
-use crate::resource::{ResourceKey, Want};
+use crate::resource::{ResourceKey, Want, canonical};
 
-/// The lease a change runs under.
+/// The lease a call runs under.
 pub(super) struct Right {
     pub(super) lease: Lease,
     /// Whether this call took it and returns it.
@@ -25,71 +24,91 @@ pub(super) struct Right {
     pub(super) waited_ms: u64,
 }
 
-/// What a call asks for, for its own duration.
-pub(super) struct OwnWants {
-    /// What it will change.
+/// What a call will change.
+pub(super) struct Needs {
     pub(super) wants: Vec<Want>,
-    /// The class that says for how long and how long to wait.
+    /// The class that says how long the lease lasts and how long to wait.
     pub(super) class: &'static str,
     /// What for.
-    pub(super) purpose: Option<&'static str>,
+    pub(super) purpose: &'static str,
 }
 
-/// Checks that a presented lease stands and allows changing what all keys name.
-pub(super) async fn present(cx: &Cx, id: &LeaseId, keys: &[ResourceKey]) -> Result<Right, Refusal> {
+/// The lease the caller presents, or one for this call over all that it wants.
+pub(super) async fn for_call(cx: &Cx, call: &Call, asked: Needs) -> Result<Right, Refusal> {
+    match &call.lease {
+        Some(id) => present(cx, id, &asked.wants).await,
+        None => take(cx, call, asked).await,
+    }
+}
+
+/// Whether the lease of a call may still be relied on: by its holder's own clock
+/// first, and then by the lease table.
+pub(super) async fn still_stands(cx: &Cx, right: &Right) -> Result<(), Refusal> {
+    let usable = {
+        let mut shared = cx.seed.shared.borrow_mut();
+        let now = cx.now();
+        let held = shared.held(&right.lease.id);
+        held.is_none_or(|held| now < held.usable_until)
+    };
+    let resources: Vec<String> = right.lease.keys().map(ToString::to_string).collect();
+    match cx.store(Command::Verify(right.lease.id.clone())).await? {
+        Outcome::Held { lease, .. } if usable && lease.token == right.lease.token => Ok(()),
+        Outcome::Held { lease, .. } => Err(acquire::lost(&resources, None, Some(&lease))),
+        Outcome::Lost { ended, expired } => Err(acquire::lost(&resources, ended, expired.as_ref())),
+        other => mixed_up(&other),
+    }
+}
+
+/// The refusal of a presented lease that is not for this resource.
+pub(super) fn not_covered(key: &ResourceKey) -> Refusal {
+    Refusal::InvalidRequest {
+        field: "lease".into(),
+        message: alloc::format!("does not allow changing {key}"),
+        hint: Some("leave `lease` out, or acquire one that covers everything".into()),
+    }
+}
+
+async fn present(cx: &Cx, id: &LeaseId, wants: &[Want]) -> Result<Right, Refusal> {
+    let mut keys = wants.iter().map(|want| &want.extent.key);
     match cx.store(Command::Verify(id.clone())).await? {
-        Outcome::Held { lease, .. } => {
-            if let Some(key) = keys.iter().find(|key| !lease.allows_change_of(key)) {
-                return Err(not_covered(key));
-            }
-            Ok(Right {
+        Outcome::Held { lease, .. } => match keys.find(|key| !lease.allows_change_of(key)) {
+            Some(key) => Err(not_covered(key)),
+            None => Ok(Right {
                 lease,
                 own: false,
                 waited_ms: 0,
-            })
-        }
+            }),
+        },
         Outcome::Lost { ended, expired } => {
-            let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            let names: Vec<String> = keys.map(ToString::to_string).collect();
             Err(acquire::lost(&names, ended, expired.as_ref()))
         }
         other => mixed_up(&other),
     }
 }
 
-pub(super) fn not_covered(key: &ResourceKey) -> Refusal {
-    Refusal::InvalidRequest {
-        field: "lease".into(),
-        message: alloc::format!("does not allow changing {key}"),
-        hint: Some("leave `lease` out, or acquire one that covers every file".into()),
-    }
-}
-
-/// Takes a lease for the duration of the call.
-pub(super) async fn take(
-    cx: &Cx,
-    call: &Call,
-    own: OwnWants,
-) -> Result<Result<Right, Receipt>, Refusal> {
+async fn take(cx: &Cx, call: &Call, asked: Needs) -> Result<Right, Refusal> {
     let config = cx.config();
-    let policy = config.policies.get(own.class).expect("a built-in class");
+    let policy = config.policies.get(asked.class);
+    let policy = policy.expect("calls take leases in built-in classes, which every registry has");
     let max_wait_ms = call.max_wait_ms.unwrap_or(policy.max_wait_ms(call.urgency));
     let wanted = Wanted {
-        wants: crate::resource::canonical(own.wants).into(),
+        wants: canonical(asked.wants).into(),
         kind: LeaseKind::Call,
         ttl_ms: policy.lease_ttl_ms,
         lock_delay_ms: policy.lock_delay_ms,
-        purpose: own.purpose.map(Into::into),
+        purpose: Some(asked.purpose.into()),
         urgency: call.urgency,
         max_wait_ms: max_wait_ms.min(config.limits.max_wait_ms),
         request: None,
         keep: false,
     };
-    Ok(match acquire::acquire(cx, wanted).await? {
+    match acquire::acquire(cx, wanted).await? {
         Got::Lease { lease, waited_ms } => Ok(Right {
             lease,
             own: true,
             waited_ms,
         }),
-        Got::Earlier(receipt) => Err(receipt),
-    })
+        Got::Earlier(_) => panic!("a lease for one call is asked for without a key"),
+    }
 }

@@ -83,6 +83,8 @@ pub(super) struct Shared {
     seen_count: u64,
     lost: BTreeMap<AgentId, Vec<LostLease>>,
     early_rings: BTreeSet<TicketNo>,
+    /// Leases of calls that ended and could not return them.
+    stranded: Vec<LeaseId>,
 }
 
 impl Shared {
@@ -130,6 +132,15 @@ impl Shared {
                 && now >= held.usable_until
         });
         doubtful.map(|held| held.lease.id.clone()).collect()
+    }
+
+    /// Remembers a lease that is to be ended as soon as the store can.
+    pub(super) fn strand(&mut self, id: LeaseId) {
+        self.stranded.push(id);
+    }
+
+    pub(super) fn take_stranded(&mut self) -> Vec<LeaseId> {
+        core::mem::take(&mut self.stranded)
     }
 
     /// Remembers a ring for a ticket nobody sleeps on yet: its call is still being

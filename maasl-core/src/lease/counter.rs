@@ -41,6 +41,10 @@ pub enum Counter {
     GuardedOk,
     /// Guarded changes that were refused or failed.
     GuardedFailed,
+    /// Guarded writes of databases that were committed.
+    DbWritten,
+    /// Guarded writes of databases that were refused or failed.
+    DbFailed,
     /// Requests answered from the record of an earlier one.
     Replayed,
     /// Commits finished by somebody else after their process died.
@@ -76,6 +80,8 @@ impl Counter {
             Self::SwapConflicts => "swap_conflicts".into(),
             Self::GuardedOk => "guarded_ok".into(),
             Self::GuardedFailed => "guarded_failed".into(),
+            Self::DbWritten => "db_written".into(),
+            Self::DbFailed => "db_failed".into(),
             Self::Replayed => "replayed".into(),
             Self::Recovered => "recovered".into(),
             Self::DocgenGenerated => "docgen_generated".into(),

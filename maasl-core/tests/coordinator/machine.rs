@@ -3,9 +3,11 @@
 //! Owns: what each effect and command does, and the checks that go with it.
 //! Promises: a step is executed whole, at one instant. Leaves to others: when.
 
-use maasl_core::coordinator::io::{Done, Effect, Input, Output, Response, StepId, StoreFault};
+use maasl_core::coordinator::io::{
+    CallId, Done, Effect, Input, Output, Response, StepId, StoreFault,
+};
 use maasl_core::docgen::layout::may_be_named;
-use maasl_core::id::SessionId;
+use maasl_core::id::{SessionId, Token};
 use maasl_core::lease::command::Command;
 use maasl_core::lease::{CommitItem, Lease, Outcome, Query, Rows, Wake};
 use maasl_core::refusal::Process as Inside;
@@ -70,6 +72,11 @@ fn effect_label(effect: &Effect) -> &'static str {
         Effect::SyncNames(_) => "SyncNames",
         Effect::Keep { .. } => "Keep",
         Effect::SyncKept(_) => "SyncKept",
+        Effect::DbBegin { .. } => "DbBegin",
+        Effect::DbExecute(_) => "DbExecute",
+        Effect::DbFence => "DbFence",
+        Effect::DbCommit(_) => "DbCommit",
+        Effect::DbRollback => "DbRollback",
         Effect::Probe(_) => "Probe",
         Effect::Ring(_) => "Ring",
         Effect::Generate(_) => "Generate",
@@ -212,6 +219,11 @@ impl World {
                 self.check_swap(pid, step, &item);
                 Done::Swapped(self.disk.swap_back(&item))
             }
+            effect @ (Effect::DbBegin { .. }
+            | Effect::DbExecute(_)
+            | Effect::DbFence
+            | Effect::DbCommit(_)
+            | Effect::DbRollback) => self.database(pid, step, effect),
             Effect::Probe(sessions) => Done::Dead(&sessions & &self.dead),
             Effect::Ring(wakes) => Done::Dead(self.ring(wakes)),
             Effect::FindSources(name) => {
@@ -261,6 +273,27 @@ impl World {
             *token > intent.token && wants.iter().any(|want| want.allows_change_of(&item.key))
         });
         assert_eq!(newer, None, "I1: {item:?} under {}", intent.token);
+    }
+
+    fn database(&mut self, pid: Pid, step: StepId, effect: Effect) -> Done {
+        if let Effect::DbCommit(seal) = &effect {
+            self.check_database_commit((pid, step.call), seal.token);
+        }
+        let wall_ms = self.store_clock().wall_ms;
+        self.databases.perform((pid, step.call), effect, wall_ms)
+    }
+
+    /// I1 of a database: it is committed under its latch, by the newest grant.
+    fn check_database_commit(&self, by: (Pid, CallId), token: Token) {
+        let Some(name) = self.databases.open_by(by) else {
+            return;
+        };
+        let key = ResourceKey::new("db", name);
+        assert_eq!(self.latches.get(&key), Some(&by), "no latch for {key}");
+        let newer = self.grants.iter().find(|(granted, wants)| {
+            *granted > token && wants.iter().any(|want| want.allows_change_of(&key))
+        });
+        assert_eq!(newer, None, "I1: {key} under {token}");
     }
 
     fn ring(&mut self, wakes: Vec<Wake>) -> BTreeSet<SessionId> {

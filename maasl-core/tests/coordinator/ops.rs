@@ -97,6 +97,18 @@ pub(crate) fn reserve(ids: &[&str]) -> Request {
     Request::Reserve(reservation(ids))
 }
 
+/// A reservation of a database.
+pub(crate) fn reserve_database(name: &str) -> Request {
+    let database = ResourceWanted {
+        class: "CRIT_DB".into(),
+        ..resource(name)
+    };
+    Request::Reserve(Reservation {
+        resources: vec![database],
+        ..reservation(&[])
+    })
+}
+
 /// An idempotency key, and what it was first used for.
 pub(crate) fn key(name: &str, asked: &str) -> RequestKey {
     RequestKey {

@@ -20,6 +20,7 @@ use maasl_core::policy::Urgency;
 use maasl_core::resource::{ResourceKey, Want};
 use maasl_core::time::Timestamp;
 
+use super::databases::Databases;
 use super::disk::Disk;
 use super::generator::{DocgenLock, Generator};
 
@@ -102,6 +103,7 @@ impl Process {
 /// The world.
 pub(crate) struct World {
     pub(crate) disk: Disk,
+    pub(crate) databases: Databases,
     pub(crate) rows: MemoryRows,
     pub(crate) now: Timestamp,
     pub(super) processes: Vec<Process>,
@@ -124,6 +126,7 @@ impl World {
         config.validate().unwrap();
         Self {
             disk: Disk::default(),
+            databases: Databases::default(),
             rows: MemoryRows::default(),
             now: Timestamp::ZERO.plus_ms(1_000_000),
             processes: Vec::new(),
@@ -258,6 +261,7 @@ impl World {
         process.inbox.clear();
         self.dead.insert(process.session.clone());
         self.latches.retain(|_, (holder, _)| *holder != pid);
+        self.databases.forget(pid);
         if matches!(self.docgen_lock, DocgenLock::Ours(holder, _) if holder == pid) {
             self.docgen_lock = DocgenLock::Free;
         }
@@ -414,6 +418,7 @@ impl World {
                     assert!(leaked.is_none(), "{call:?} ended inside {leaked:?}");
                     assert_ne!(self.docgen_lock, DocgenLock::Ours(pid, call), "leaked");
                     self.disk.owe_receipt(&response);
+                    self.databases.forget_call((pid, call));
                     process.replies.insert(call, response);
                 }
                 Output::Event(event) => process.events.push(event),

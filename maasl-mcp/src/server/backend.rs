@@ -9,6 +9,7 @@ use std::future::Future;
 
 use maasl_core::config::Config;
 use maasl_core::coordinator::io::{Call, Event, Response};
+use maasl_core::database::FoundSpan;
 use maasl_core::docgen::{Checked, DocgenRecord};
 use maasl_core::id::{ContentHash, Entropy, SessionId};
 use maasl_core::lease::outcome::Snapshot;
@@ -50,6 +51,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Everything that is held, waited for or open, and when that was so.
     fn snapshot(&self) -> Result<(Snapshot, StoreClock), Refusal>;
+
+    /// Descriptions of pieces of source that fit a query, best first.
+    fn find_spans(&self, query: &str, limit: u32) -> Result<Vec<FoundSpan>, Refusal>;
 
     /// The counters of the store, by counter name and resource class.
     fn counters(&self) -> Result<BTreeMap<(String, String), u64>, Refusal>;

@@ -6,7 +6,7 @@
 //! itself), and the parts that details are made of (`details`).
 
 use maasl_core::path::PathRefusal;
-use maasl_core::refusal::{Busy, Refusal, Stale};
+use maasl_core::refusal::{Busy, DbBusy, Refusal, Stale};
 use maasl_core::text::edit::{EditReason, EditRefusal};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -32,6 +32,12 @@ pub(crate) struct ErrorBody {
     /// The contested resource.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resource: Option<String>,
+    /// The database, by its name in the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) db: Option<String>,
+    /// Whether a program that does not go through MAASL has the database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) foreign_writer: Option<bool>,
     /// Who has it, or waits in front.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) holder: Option<HolderBody>,
@@ -125,6 +131,14 @@ impl ErrorBody {
         }
     }
 
+    fn busy_database(self, busy: DbBusy) -> Self {
+        Self {
+            db: Some(busy.db),
+            foreign_writer: Some(busy.foreign),
+            ..self.busy(busy.busy)
+        }
+    }
+
     fn stale(self, stale: Stale) -> Self {
         let conflicts = stale.conflicts.into_iter().map(ConflictBody::from);
         let conflicts: Vec<ConflictBody> = conflicts.collect();
@@ -202,6 +216,7 @@ impl From<Refusal> for ErrorBody {
         };
         match refusal {
             Refusal::ResourceBusy(busy) => body.busy(*busy),
+            Refusal::DbBusy(busy) => body.busy_database(*busy),
             Refusal::StaleVersion(stale) => body.stale(*stale),
             Refusal::LeaseLost(lost) => Self {
                 lost_lease: Some(LostBody::from(*lost)),

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use maasl_core::config::Config;
 use maasl_core::coordinator::io::{Call, Response};
+use maasl_core::database::FoundSpan;
 use maasl_core::docgen::{Checked, DocgenRecord};
 use maasl_core::id::{ContentHash, Entropy, SessionId};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{StoreClock, Version};
 use maasl_core::refusal::Refusal;
+use maasl_node::database::DatabaseError;
 use maasl_node::docgen::check::CheckError;
 use maasl_node::node::{HistoryError, Node};
 use maasl_node::store::StoreError;
@@ -61,6 +63,15 @@ impl Backend for NodeBackend {
 
     fn snapshot(&self) -> Result<(Snapshot, StoreClock), Refusal> {
         self.node.snapshot().map_err(|error| internal(&error))
+    }
+
+    fn find_spans(&self, query: &str, limit: u32) -> Result<Vec<FoundSpan>, Refusal> {
+        self.node
+            .find_spans(query, limit)
+            .map_err(|error| match error {
+                DatabaseError::Path(refusal) => Refusal::Path(refusal),
+                other => Refusal::internal(other.to_string()),
+            })
     }
 
     fn counters(&self) -> Result<BTreeMap<(String, String), u64>, Refusal> {

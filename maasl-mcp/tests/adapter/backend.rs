@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use maasl_core::config::Config;
 use maasl_core::coordinator::io::{Call, CallId, Event, Reply, Request, Response};
+use maasl_core::database::FoundSpan;
 use maasl_core::docgen::{Checked, DocgenRecord};
 use maasl_core::id::{AgentId, ContentHash, Entropy, SessionId, Token};
 use maasl_core::lease::outcome::Snapshot;
@@ -160,6 +161,22 @@ impl Backend for Scripted {
             wall_ms: WALL_MS,
         };
         Ok((snapshot(), clock))
+    }
+
+    fn find_spans(&self, query: &str, limit: u32) -> Result<Vec<FoundSpan>, Refusal> {
+        assert!(limit > 0);
+        Ok(vec![FoundSpan {
+            path: "a.txt".to_owned(),
+            start_line: 1,
+            end_line: 3,
+            sha256: Some(ContentHash::of(b"x")),
+            summary: query.to_owned(),
+            tags: vec!["tag".to_owned()],
+            agent: "alice".to_owned(),
+            wall_ms: WALL_MS,
+            score: 1.5,
+            is_current: true,
+        }])
     }
 
     fn counters(&self) -> Result<BTreeMap<(String, String), u64>, Refusal> {

@@ -17,8 +17,10 @@ use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{Blocker, EndedLease, Lease, LeaseEnd, LeaseKind, Meta, Ticket};
 use maasl_core::path::{PathReason, PathRefusal};
 use maasl_core::policy::Urgency;
-use maasl_core::refusal::{Busy, ChangedBy, LostLease, Process, Refusal, Stale, StaleReason};
-use maasl_core::reply::{FileChanged, Receipt};
+use maasl_core::refusal::{
+    Busy, ChangedBy, DbBusy, LostLease, Process, Refusal, Stale, StaleReason,
+};
+use maasl_core::reply::{FileChanged, Receipt, SkipReason, SkippedSpan};
 use maasl_core::resource::{ResourceKey, Want};
 use maasl_core::text::edit::{EditReason, EditRefusal};
 use maasl_core::text::hunk::{Excerpt, Hunk};
@@ -99,6 +101,25 @@ pub(crate) fn reply_to(call: &Call) -> Reply {
             files: ops.iter().map(|op| changed(op, 7)).collect(),
             token,
             waited_ms: 3,
+        }),
+        Request::Database(write) => Reply::Receipt(Receipt::Written {
+            db: write.db.clone(),
+            rows_affected: 2,
+            last_insert_rowid: Some(9),
+            token,
+            waited_ms: 1,
+        }),
+        Request::Enrich(spans) => Reply::Receipt(Receipt::Enriched {
+            enriched: spans.len() as u64,
+            skipped: vec![SkippedSpan {
+                path: "b.txt".to_owned(),
+                start_line: 1,
+                end_line: 2,
+                reason: SkipReason::Changed,
+                current: Some(ContentHash::of(b"now")),
+            }],
+            token,
+            waited_ms: 0,
         }),
         Request::Preview(ops) => Reply::Preview(ops.iter().map(|op| changed(op, 0)).collect()),
         Request::Document(asked) => document(asked),
@@ -270,6 +291,11 @@ pub(crate) fn refusals() -> Vec<Refusal> {
                 command: Some("maasl serve".to_owned()),
             }),
             ..busy()
+        })),
+        Refusal::DbBusy(Box::new(DbBusy {
+            db: "rag".to_owned(),
+            busy: busy(),
+            foreign: false,
         })),
         Refusal::StaleVersion(Box::new(stale())),
         Refusal::LeaseLost(Box::new(lost())),

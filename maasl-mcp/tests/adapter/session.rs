@@ -174,6 +174,19 @@ pub(crate) fn examples() -> Vec<(&'static str, Value)> {
         ),
         ("lease_renew", json!({"lease": "0123"})),
         ("lease_release", json!({"lease": "0123"})),
+        (
+            "db_write",
+            json!({"db": "rag", "statements": [
+                {"sql": "INSERT INTO t VALUES (?1, ?2)", "params": [1, {"base64": "AA=="}]},
+                {"sql": "DELETE FROM t WHERE x = :x", "params": {"x": null}},
+            ]}),
+        ),
+        (
+            "rag_enrich",
+            json!({"spans": [{"path": "a.txt", "start_line": 1, "end_line": 3,
+                "summary": "says x", "tags": ["x"]}]}),
+        ),
+        ("rag_search", json!({"query": "says"})),
         ("docgen_file", json!({"path": "a.py"})),
         ("docgen_check", json!({"paths": ["fresh.py"]})),
         ("llmc_locks", json!({})),

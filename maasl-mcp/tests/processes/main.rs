@@ -12,12 +12,15 @@
 
 mod commands;
 mod configuration;
+mod databases;
+mod databases_stopped;
 mod deadlock;
 mod docgen;
 mod docgen_check;
 mod docgen_killed;
 mod facts;
 mod fairness;
+mod full_disk;
 mod generator;
 mod harness;
 mod increments;

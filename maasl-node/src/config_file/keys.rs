@@ -34,10 +34,7 @@ pub(super) enum Slot<T: 'static> {
 }
 
 /// The tables that `[maasl]` may have.
-pub(super) const TABLES: [&str; 4] = ["docgen", "history", "limits", "resource"];
-
-/// Tables of a later version, refused so that nobody believes in their effect.
-pub(super) const LATER_TABLES: [&str; 1] = ["db"];
+pub(super) const TABLES: [&str; 5] = ["db", "docgen", "history", "limits", "resource"];
 
 /// `[maasl]`.
 pub(super) const MAIN: &[Key<Config>] = &[
@@ -86,8 +83,17 @@ pub(super) const LIMITS: &[Key<Config>] = &[
     number("max_read_bytes", |c| &mut c.limits.max_read_bytes),
     number("max_edits", |c| &mut c.limits.max_edits),
     number("max_changes", |c| &mut c.limits.max_changes),
+    number("max_statements", |c| &mut c.limits.max_statements),
+    number("max_spans", |c| &mut c.limits.max_spans),
+    number("statement_ms", |c| &mut c.limits.statement_ms),
 ];
 
+/// `[maasl.db.<NAME>]`: the path of the database.
+pub(super) const DATABASE: &[Key<String>] = &[Key {
+    name: "path",
+    field: "path",
+    slot: Slot::Text(|path| path),
+}];
 /// `[maasl.docgen]`.
 pub(super) const DOCGEN: &[Key<Config>] = &[
     texts("command", |c| &mut c.docgen.command),
@@ -125,6 +131,8 @@ pub(super) fn home_of(key: &str) -> Option<&'static str> {
         Some("[maasl.docgen]")
     } else if RESOURCE.iter().any(|known| known.name == key) {
         Some("[maasl.resource.<CLASS>]")
+    } else if DATABASE.iter().any(|known| known.name == key) {
+        Some("[maasl.db.<NAME>]")
     } else {
         None
     }

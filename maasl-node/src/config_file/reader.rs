@@ -67,13 +67,16 @@ impl Reader<'_> {
         for (key, value) in self.entries("[maasl]", ours)? {
             let entry = (key, value);
             match &**key.get_ref() {
+                "db" => {
+                    let databases = self.entries("[maasl.db]", entry)?;
+                    databases
+                        .into_iter()
+                        .try_for_each(|one| self.database(one))?;
+                }
                 "docgen" => self.docgen(entry)?,
                 "history" => self.history(entry)?,
                 "limits" => self.limits(entry)?,
                 "resource" => classes = self.entries("[maasl.resource]", entry)?,
-                later if keys::LATER_TABLES.contains(&later) => {
-                    return Err(self.not_yet(later, key));
-                }
                 _ => section.set(&mut self.config, entry, self.source, &mut self.places)?,
             }
         }
@@ -93,6 +96,25 @@ impl Reader<'_> {
     fn limits(&mut self, table: Entry<'_, '_>) -> Result<(), Diagnostic> {
         let section = Section::new("[maasl.limits]", "limits.", keys::LIMITS, &[]);
         self.fill(&section, table)
+    }
+
+    /// `[maasl.db.<NAME>]`: names a database, or moves the one that is shipped.
+    fn database(&mut self, table: Entry<'_, '_>) -> Result<(), Diagnostic> {
+        let key = table.0;
+        let name = &**key.get_ref();
+        let header = format!("[maasl.db.{name}]");
+        let path = format!("databases.{name}.");
+        let section = Section::new(&header, &path, keys::DATABASE, &[]);
+        let mut place = String::new();
+        for entry in self.entries(&header, table)? {
+            section.set(&mut place, entry, self.source, &mut self.places)?;
+        }
+        if place.is_empty() {
+            let message = format!("`{header}` says no `path`");
+            return Err(self.source.diagnose(&key.span(), message));
+        }
+        self.config.databases.insert(name.to_owned(), place);
+        Ok(())
     }
 
     fn fill(
@@ -155,12 +177,6 @@ impl Reader<'_> {
         patterns.map_err(|wrong| self.places.unusable("docgen.sources", &wrong, self.source))?;
         self.suspect_defaults();
         Ok((self.config, self.warnings))
-    }
-
-    fn not_yet(&self, table: &str, key: &Spanned<DeString<'_>>) -> Diagnostic {
-        let message = format!("`[maasl.{table}]` is not supported in this version");
-        let shown = self.source.diagnose(&key.span(), message);
-        shown.or_help(Some("remove it: it would have no effect".to_owned()))
     }
 
     /// Shows the key that the refusal is about, else the name of the class.
@@ -381,10 +397,30 @@ mod tests {
     }
 
     #[test]
-    fn tables_of_a_later_version_are_refused() {
-        let message = "`[maasl.db]` is not supported in this version";
-        let help = "remove it: it would have no effect";
-        assert_refused("[maasl.db.main]\npath = \"x\"", 1, 8, message, help);
+    fn databases_are_named_and_the_shipped_one_can_be_moved() {
+        let text = "[maasl.db.main]\npath = \"data/main.db\"\n[maasl.db.rag]\npath = \"r.db\"\n";
+        let (config, warnings) = read_all(text);
+        let databases: Vec<_> = config.databases.iter().collect();
+        let (main, rag) = ("main".to_owned(), "rag".to_owned());
+        let (main_path, rag_path) = ("data/main.db".to_owned(), "r.db".to_owned());
+        assert_eq!(databases, [(&main, &main_path), (&rag, &rag_path)]);
+        assert_eq!(warnings, [""; 0]);
+    }
+
+    #[test]
+    fn databases_that_cannot_be_are_refused_where_it_shows() {
+        let missing = "`[maasl.db.main]` says no `path`";
+        assert_refused("[maasl.db.main]\n", 1, 11, missing, "");
+        let typo = "unknown key `pth` in `[maasl.db.main]`";
+        let text = "[maasl.db.main]\npth = \"x\"";
+        assert_refused(text, 2, 1, typo, "did you mean `path`?");
+        let outside = "database `main`: its path \"../x.db\" climbs with `..`";
+        assert_refused("[maasl.db.main]\npath = \"../x.db\"", 2, 8, outside, "");
+        let twice = "database `rag`: its path is that of `main`";
+        let text = "[maasl.db.main]\npath = \"X.db\"\n[maasl.db.rag]\npath = \"x.db\"\n";
+        assert_refused(text, 4, 8, twice, "");
+        let named = "database `a b`: its name may have letters, digits, `-` and `_` only";
+        assert_refused("[maasl.db.\"a b\"]\npath = \"x\"", 2, 8, named, "");
     }
 
     #[test]

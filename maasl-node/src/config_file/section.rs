@@ -39,6 +39,10 @@ impl Places {
     pub(super) fn locate(&self, error: &ConfigError, source: Source<'_>) -> Diagnostic {
         let (field, max_is) = match error {
             ConfigError::OutOfRange { field, max_is, .. } => (field, max_is),
+            ConfigError::Database { name, .. } => {
+                let span = self.span_of(&format!("databases.{name}.path"));
+                return source.diagnose(&span.unwrap_or(0..0), error.to_string());
+            }
             ConfigError::Unusable { field, message } => {
                 return self.unusable(field, message, source);
             }

@@ -20,7 +20,6 @@ use crate::store::Store as _;
 
 /// Housekeeping is for what nobody came across: no hurry.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
-const MS_PER_HOUR: u64 = 60 * 60 * 1000;
 /// Who is named for what a process does of its own accord.
 const HOUSEKEEPER: &str = "maasl";
 
@@ -37,6 +36,7 @@ impl Node {
             tracing::warn!(%refusal, "could not return every lease; others find out by themselves");
         }
         self.stopped.cancel();
+        self.last_ground().databases.close_idle();
         self.forget(&self.session);
     }
 
@@ -128,7 +128,7 @@ impl Node {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "could not prune the history"),
         }
-        let window_ms = self.config.idempotency_window_hours * MS_PER_HOUR;
+        let window_ms = self.config.idempotency_window_ms();
         let before = crate::store::clock::wall_ms().saturating_sub(window_ms);
         if let Err(error) = self.last_ground().store.forget_answers_before(before) {
             tracing::warn!(%error, "could not forget old answers");

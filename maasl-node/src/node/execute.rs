@@ -126,6 +126,15 @@ impl Node {
             Effect::SyncNames(paths) => unit(files.sync_names(&paths)),
             Effect::SyncKept(content) => unit(files.sync_kept(&content)),
             Effect::Keep { stage, content } => unit(files.keep(&stage, &content)),
+            Effect::DbBegin {
+                db,
+                request,
+                wait_ms,
+            } => slot.begin(&db, request.as_deref(), wait_ms),
+            Effect::DbExecute(work) => slot.work(&work),
+            Effect::DbFence => slot.fence(),
+            Effect::DbCommit(seal) => slot.commit(&seal),
+            Effect::DbRollback => slot.roll_back(),
             Effect::Probe(sessions) => Done::Dead(
                 sessions
                     .into_iter()

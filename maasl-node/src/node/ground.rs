@@ -18,6 +18,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::{Node, OpenError};
 use crate::bell::{Bell, Bells};
+use crate::database::Databases;
 use crate::files::Files;
 use crate::latch::Latches;
 use crate::live::{LifeLock, Liveness};
@@ -32,6 +33,7 @@ use crate::store::{OpenOptions, SqliteStore};
 /// One state directory, open.
 pub(super) struct Ground {
     pub(super) files: Files,
+    pub(super) databases: Databases,
     pub(super) latches: Latches,
     pub(super) live: Liveness,
     pub(super) bells: Bells,
@@ -69,7 +71,10 @@ impl Ground {
         let store = open_store(&state, config, session, role)?;
         let objects = Objects::new(state.path().join("objects"));
         let latch_wait = Duration::from_millis(config.limits.latch_wait_ms);
+        let databases = Databases::new(config);
+        databases.declare(&root);
         let ground = Self {
+            databases,
             files: Files::new(root, stage, objects, config.limits.max_file_bytes, durable),
             latches: Latches::new(folder(&state, "latch")?, latch_wait),
             live,

@@ -2,15 +2,16 @@
 //! end, and nobody else's.
 //!
 //! Owns: what every holder was told of its lease, timed by the store's clock.
-//! Promises: goes by commands and answers alone and never looks at a row, so it
-//! also sees a row that went too early. Leaves to others: what a holder believes
+//! Promises: goes by commands and answers alone, so it also sees a row that went
+//! too early. Only a loss makes it look at the rows, once: what they say then is
+//! all that anybody can still be told. Leaves to others: what a holder believes
 //! by its own clock (I8), and the rows (`i3_exclusion`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::id::{LeaseId, OpId, SessionId, Token};
 use maasl_core::lease::command::Acquire;
-use maasl_core::lease::{Command, CommitIntent, Lease, Outcome};
+use maasl_core::lease::{Command, CommitIntent, Lease, Outcome, Query, Rows};
 use maasl_core::time::Timestamp;
 
 use super::grants::Granted;
@@ -43,13 +44,10 @@ pub(super) struct Terms {
     open: BTreeMap<OpId, Open>,
     dead: BTreeSet<SessionId>,
     boot: Option<String>,
-    /// Leases granted before a loss: the store may have forgotten how they went
-    /// on, and nothing is known of them.
-    lost: bool,
 }
 
 impl Judge for Terms {
-    fn observe(&mut self, seen: &Observation<'_>, _: &Ground<'_>) -> Result<(), Breach> {
+    fn observe(&mut self, seen: &Observation<'_>, ground: &Ground<'_>) -> Result<(), Breach> {
         match seen {
             Observation::Transacted {
                 command,
@@ -62,9 +60,7 @@ impl Judge for Terms {
                 Ok(())
             }
             Observation::PowerCut | Observation::Restored => {
-                self.by_lease.clear();
-                self.open.clear();
-                self.lost = true;
+                self.take_over(ground);
                 Ok(())
             }
             _ => Ok(()),
@@ -87,11 +83,10 @@ impl Terms {
             (Command::Acquire(asked), Outcome::Granted { lease, .. }) => {
                 return self.granted(asked, lease, now);
             }
-            (Command::Renew(id), Outcome::Held { .. }) => {
+            (Command::Renew(id), Outcome::Held { lease, .. }) => {
                 let term = self.live(id, now, "renewed-after-its-end", Promise::I3)?;
-                if let Some(term) = term {
-                    term.expires_at = now.plus_ms(term.ttl_ms);
-                }
+                term.expires_at = now.plus_ms(term.ttl_ms);
+                as_long_as_asked_for(lease, now)?;
             }
             (Command::Expire(id), Outcome::Done { .. }) => {
                 if let Some(term) = self.by_lease.get_mut(id) {
@@ -116,6 +111,20 @@ impl Terms {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The store is another one now, of which only the rows can tell.
+    fn take_over(&mut self, ground: &Ground<'_>) {
+        let leases = ground.rows.leases();
+        let terms = leases.map(|lease| (lease.id.clone(), Term::of(lease, lease.expires_at)));
+        self.by_lease = terms.collect();
+        let intents = ground.rows.intents();
+        let open = intents.map(|intent| (intent.op.clone(), Open::of(intent)));
+        self.open = open.collect();
+        self.boot = match ground.rows.load(&Query::Meta) {
+            Rows::Meta(Some(meta)) => Some(meta.boot.to_string()),
+            _ => None,
+        };
     }
 
     /// Times of another boot compare with nothing: its leases have run out.
@@ -167,16 +176,9 @@ impl Terms {
             let message = format!("token {} covers {got} of {of} resources", lease.token);
             return Err(Breach::new(Promise::I3, "granted-in-part", message));
         }
-        let granted = Granted::of(lease);
-        self.ends_only_what_is_over(&granted, now)?;
-        let term = Term {
-            token: lease.token,
-            session: lease.owner.session.clone(),
-            granted,
-            ttl_ms: lease.ttl_ms,
-            lock_delay_ms: lease.lock_delay_ms,
-            expires_at: now.plus_ms(lease.ttl_ms),
-        };
+        as_long_as_asked_for(lease, now)?;
+        let term = Term::of(lease, now.plus_ms(lease.ttl_ms));
+        self.ends_only_what_is_over(&term.granted, now)?;
         self.by_lease.insert(lease.id.clone(), term);
         Ok(())
     }
@@ -204,32 +206,57 @@ impl Terms {
             return Ok(());
         }
         self.live(&intent.lease, now, "commit-after-its-end", Promise::I1)?;
-        let open = Open {
-            lease: intent.lease.clone(),
-            release: intent.release,
-        };
-        self.open.insert(intent.op.clone(), open);
+        self.open.insert(intent.op.clone(), Open::of(intent));
         Ok(())
     }
 
-    /// The term of a lease that must stand; nothing where a loss hides it.
+    /// The term of a lease that must stand.
     fn live(
         &mut self,
         id: &LeaseId,
         now: Timestamp,
         site: &'static str,
         promise: Promise,
-    ) -> Result<Option<&mut Term>, Breach> {
+    ) -> Result<&mut Term, Breach> {
         match self.by_lease.get_mut(id) {
-            Some(term) if now < term.expires_at => Ok(Some(term)),
+            Some(term) if now < term.expires_at => Ok(term),
             Some(term) => {
                 let message = format!("token {} had expired", term.token);
                 Err(Breach::new(promise, site, message))
             }
-            None if self.lost => Ok(None),
             None => Err(Breach::new(promise, site, "the lease was over")),
         }
     }
+}
+
+impl Term {
+    fn of(lease: &Lease, expires_at: Timestamp) -> Self {
+        Self {
+            token: lease.token,
+            session: lease.owner.session.clone(),
+            granted: Granted::of(lease),
+            ttl_ms: lease.ttl_ms,
+            lock_delay_ms: lease.lock_delay_ms,
+            expires_at,
+        }
+    }
+}
+
+impl Open {
+    fn of(intent: &CommitIntent) -> Self {
+        Self {
+            lease: intent.lease.clone(),
+            release: intent.release,
+        }
+    }
+}
+
+fn as_long_as_asked_for(lease: &Lease, now: Timestamp) -> Result<(), Breach> {
+    if lease.expires_at > now.plus_ms(lease.ttl_ms) {
+        let message = format!("token {} lasts longer than asked for", lease.token);
+        return Err(Breach::new(Promise::I3, "lease-too-long", message));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Tests of the judge of leases by what was answered.
 
+use maasl_core::lease::StoreClock;
 use maasl_core::lease::command::Release;
+use maasl_core::lease::outcome::Change;
 
 use super::*;
-use crate::checks::scene::{Scene, asking, intent, item, lease, lease_at, site};
+use crate::checks::scene::{Scene, asking, at, intent, item, lease, lease_at, open, site};
 
 /// A scene in which token 1 was granted on `a` at 0 ms, for 100 ms.
 fn held() -> (Scene, Terms) {
@@ -23,6 +25,29 @@ fn returned(scene: &Scene, judge: &mut Terms, at_ms: u64) -> Option<&'static str
         wake: Vec::new(),
     };
     site(scene.store(judge, at_ms, &release, &outcome))
+}
+
+fn renewed(scene: &Scene, judge: &mut Terms, at_ms: u64, lease: &Lease) -> Option<&'static str> {
+    let renew = Command::Renew(lease.id.clone());
+    let held = Outcome::Held {
+        lease: lease.clone(),
+        expires_in_ms: lease.ttl_ms,
+    };
+    site(scene.store(judge, at_ms, &renew, &held))
+}
+
+fn clock(at_ms: u64) -> StoreClock {
+    StoreClock {
+        now: at(at_ms),
+        wall_ms: at_ms,
+    }
+}
+
+/// Opens the store of a scene; with what command, and what came of it.
+fn opened(scene: &mut Scene) -> (Command, Outcome) {
+    let command = open();
+    let outcome = scene.rows.transact(&command, clock(1));
+    (command, outcome)
 }
 
 #[test]
@@ -52,6 +77,63 @@ fn the_lock_delay_counts_from_the_end() {
     };
     assert_eq!(next(129), Some("lock-delay"));
     assert_eq!(next(130), None);
+}
+
+#[test]
+fn a_lease_lasts_no_longer_than_asked_for() {
+    let (scene, mut judge) = (Scene::new(&[]), Terms::default());
+    let long = Lease {
+        expires_at: at(101),
+        ..lease(1, "a")
+    };
+    let judged = site(scene.granted(&mut judge, 0, &long));
+    assert_eq!(judged, Some("lease-too-long"));
+    let (scene, mut judge) = held();
+    let judged = renewed(&scene, &mut judge, 50, &lease_at(1, "a", 51));
+    assert_eq!(judged, Some("lease-too-long"));
+}
+
+#[test]
+fn renewal_is_for_leases_that_have_not_run_out() {
+    let at = |at_ms: u64| {
+        let (scene, mut judge) = held();
+        renewed(&scene, &mut judge, at_ms, &lease_at(1, "a", at_ms))
+    };
+    assert_eq!(at(99), None);
+    assert_eq!(at(100), Some("renewed-after-its-end"));
+    let (scene, mut judge) = (Scene::new(&[]), Terms::default());
+    let judged = renewed(&scene, &mut judge, 1, &lease(1, "a"));
+    assert_eq!(judged, Some("renewed-after-its-end"));
+}
+
+#[test]
+fn another_boot_ends_what_the_old_clock_timed() {
+    let (mut scene, mut judge) = held();
+    let first = opened(&mut scene);
+    scene.store(&mut judge, 1, &first.0, &first.1).unwrap();
+    let early = site(scene.granted(&mut judge, 2, &lease_at(2, "a", 2)));
+    assert_eq!(early, Some("granted-while-held"));
+    let Command::Open(mut open) = first.0 else {
+        panic!("opening a store is what was asked for");
+    };
+    open.boot = "another".into();
+    let open = Command::Open(open);
+    let outcome = scene.rows.transact(&open, clock(2));
+    scene.store(&mut judge, 2, &open, &outcome).unwrap();
+    scene.granted(&mut judge, 3, &lease_at(2, "a", 3)).unwrap();
+}
+
+#[test]
+fn after_a_loss_the_rows_say_what_stands() {
+    let (mut scene, mut judge) = held();
+    scene.show(&mut judge, &Observation::Restored).unwrap();
+    let judged = returned(&scene, &mut judge, 10);
+    assert_eq!(judged, Some("returned-after-its-end"));
+    scene.rows.apply(Change::PutLease(lease(1, "a")));
+    scene.show(&mut judge, &Observation::Restored).unwrap();
+    let judged = site(scene.granted(&mut judge, 10, &lease_at(2, "a", 10)));
+    assert_eq!(judged, Some("granted-while-held"));
+    assert_eq!(returned(&scene, &mut judge, 10), None);
 }
 
 #[test]

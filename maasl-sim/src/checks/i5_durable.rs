@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use maasl_core::coordinator::io::{Reply, Swapped};
 use maasl_core::id::{ContentHash, OpId, SessionId};
 use maasl_core::lease::command::{FinishCommit, ItemEnd};
-use maasl_core::lease::{Command, CommitItem, Outcome};
+use maasl_core::lease::{Command, CommitIntent, CommitItem, Outcome};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::{FileChanged, Receipt};
 
@@ -25,6 +25,10 @@ pub(super) struct Durable {
     begun: bool,
     files: BTreeMap<String, Chain>,
     open: BTreeMap<OpId, Vec<CommitItem>>,
+    /// Every commit that was ever begun.
+    begun_ops: BTreeSet<OpId>,
+    /// Staged names that hold less than was said, and what they held at first.
+    short: BTreeMap<String, ContentHash>,
     /// Open commits that are to be undone.
     turned: BTreeSet<OpId>,
     /// Where in their chains the contents of each finished change stand, by file
@@ -34,6 +38,9 @@ pub(super) struct Durable {
     touched: BTreeSet<String>,
     /// Contents that were promised to be kept, and those nobody can keep.
     owed: BTreeSet<ContentHash>,
+    /// Contents that acknowledged changes displaced: a power cut may take them
+    /// where they have not yet come to the device.
+    displaced: BTreeSet<ContentHash>,
     destroyed: BTreeSet<ContentHash>,
     /// Versions that were acknowledged; nothing once an old copy of the store
     /// was put back.
@@ -95,6 +102,9 @@ impl Judge for Durable {
                 before,
                 after,
             } => self.touch(path, Some(*before), Some(*after)),
+            Observation::Shortened { stage, after } => {
+                self.short.insert((*stage).into(), *after);
+            }
             Observation::Transacted {
                 command, outcome, ..
             } => return self.note_command(command, outcome, ground),
@@ -166,18 +176,18 @@ impl Durable {
         ground: &Ground<'_>,
     ) -> Result<(), Breach> {
         match (command, outcome) {
-            // Where the device did not keep what was staged, nothing follows.
-            (Command::BeginCommit(intent), Outcome::Begun) if is_staged(&intent.items, ground) => {
-                self.open.insert(intent.op.clone(), intent.items.clone());
+            (Command::BeginCommit(intent), Outcome::Begun) => {
+                return self.note_begun(intent, ground);
             }
             (Command::TurnBack(op), Outcome::Done { .. }) => {
                 self.turned.insert(op.clone());
             }
             (Command::FinishCommit(finish), Outcome::Finished { receipt, .. }) => {
+                let items = self.open.remove(&finish.op);
                 if finish.exceptions.is_empty() {
-                    self.note_ends(receipt);
+                    self.note_ends(receipt, items.as_deref().unwrap_or_default());
                 }
-                let Some(items) = self.open.remove(&finish.op) else {
+                let Some(items) = items else {
                     return Ok(());
                 };
                 let undone = self.judge_undone(&items, finish, ground);
@@ -190,13 +200,38 @@ impl Durable {
                     self.touched.clear();
                 }
                 if !met_outside && !touched {
-                    judge_set(&items, ground)?;
+                    self.judge_set(&items, ground)?;
                 }
                 return undone;
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// What passes its commit point is there to be put in place.
+    fn note_begun(&mut self, intent: &CommitIntent, ground: &Ground<'_>) -> Result<(), Breach> {
+        if !self.begun_ops.insert(intent.op.clone()) {
+            return Ok(());
+        }
+        let missing = intent.items.iter().find(|item| {
+            item.new.is_some()
+                && !self.short.contains_key(&item.stage)
+                && ground.disk.hash_staged(&item.stage) != item.new
+        });
+        match missing {
+            None => {
+                self.open.insert(intent.op.clone(), intent.items.clone());
+                Ok(())
+            }
+            // What a process sent may come to a remote store after its death, and
+            // after what it staged was removed. Nobody is told of it.
+            Some(_) if self.dead.contains(&intent.owner.session) => Ok(()),
+            Some(item) => {
+                let message = format!("{} was to get what was not staged", item.path);
+                Err(breach("not-staged", message))
+            }
+        }
     }
 
     /// What passed its commit point goes forward, unless that was decided
@@ -236,7 +271,7 @@ impl Durable {
     }
 
     fn acknowledge(&mut self, file: &FileChanged) {
-        self.owed.extend(file.previous_sha256);
+        self.displaced.extend(file.previous_sha256);
         if let Some(versions) = &mut self.versions
             && file.version > 0
         {
@@ -249,8 +284,9 @@ impl Durable {
         }
     }
 
-    /// Takes note of where the contents of a change stand that just ended.
-    fn note_ends(&mut self, receipt: &Receipt) {
+    /// Takes note of where the contents of a change stand that just ended. Where
+    /// less was staged, that is what stands and may not be lost.
+    fn note_ends(&mut self, receipt: &Receipt, items: &[CommitItem]) {
         let Receipt::Changed { files, .. } = receipt else {
             return;
         };
@@ -258,7 +294,10 @@ impl Durable {
             let source = file.source.as_ref().map(|source| (source, None));
             let parts = [(&file.path, file.sha256)].into_iter().chain(source);
             let at = parts.filter_map(|(path, content)| {
-                let at = self.files.get(path)?.newest(content)?;
+                let chain = self.files.get(path)?;
+                let item = items.iter().find(|item| item.path == *path);
+                let short = item.and_then(|item| self.short.get(&item.stage).copied());
+                let at = chain.newest(short.or(content))?;
                 Some((path.clone(), at))
             });
             let at = at.collect();
@@ -288,6 +327,8 @@ impl Durable {
             items.any(|item| item.path == path && item.new == content)
         })?;
         self.judge_lost_intents(ground)?;
+        self.displaced
+            .retain(|content| ground.disk.object(*content).is_some());
         self.judge_owed(ground)
     }
 
@@ -314,7 +355,7 @@ impl Durable {
         let known: BTreeSet<&OpId> = ground.rows.intents().map(|intent| &intent.op).collect();
         for (_, items) in self.open.iter().filter(|(op, _)| !known.contains(op)) {
             if !items.iter().any(|item| self.touched.contains(&item.path)) {
-                judge_set(items, ground)?;
+                self.judge_set(items, ground)?;
             }
         }
         self.open.retain(|op, _| known.contains(op));
@@ -349,11 +390,31 @@ impl Durable {
         }
     }
 
+    /// Nobody else is about these files: they are under the latches of the commit.
+    /// A file that got less than was meant is in neither state.
+    fn judge_set(&self, items: &[CommitItem], ground: &Ground<'_>) -> Result<(), Breach> {
+        let whole = || {
+            let items = items.iter();
+            items.filter(|item| !self.short.contains_key(&item.stage))
+        };
+        let there = |item: &&CommitItem| ground.disk.hash(&item.path) == item.new;
+        let absent = |item: &&CommitItem| ground.disk.hash(&item.path) == item.old;
+        match (whole().find(there), whole().find(absent)) {
+            (Some(there), Some(absent)) => {
+                let message = format!(
+                    "of one commit {} is changed and {} is not",
+                    there.path, absent.path
+                );
+                Err(breach("half-set", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn judge_owed(&self, ground: &Ground<'_>) -> Result<(), Breach> {
-        let lost = self
-            .owed
-            .difference(&self.destroyed)
-            .find(|content| !ground.disk.holds(**content));
+        let mut owed = self.owed.iter().chain(&self.displaced);
+        let lost = owed
+            .find(|content| !self.destroyed.contains(*content) && !ground.disk.holds(**content));
         match lost {
             None => Ok(()),
             Some(content) => {
@@ -383,29 +444,6 @@ fn judge_file(path: &str, chain: &Chain, held: Option<ContentHash>) -> Result<()
             format!("{path} holds {name}, which nobody ever put there"),
         ),
     })
-}
-
-/// Whether every staged name holds what is to be placed.
-fn is_staged(items: &[CommitItem], ground: &Ground<'_>) -> bool {
-    items
-        .iter()
-        .all(|item| item.new.is_none() || ground.disk.hash_staged(&item.stage) == item.new)
-}
-
-/// Nobody else is about these files: they are under the latches of the commit.
-fn judge_set(items: &[CommitItem], ground: &Ground<'_>) -> Result<(), Breach> {
-    let there = |item: &&CommitItem| ground.disk.hash(&item.path) == item.new;
-    let absent = |item: &&CommitItem| ground.disk.hash(&item.path) == item.old;
-    match (items.iter().find(there), items.iter().find(absent)) {
-        (Some(there), Some(absent)) => {
-            let message = format!(
-                "of one commit {} is changed and {} is not",
-                there.path, absent.path
-            );
-            Err(breach("half-set", message))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn breach(site: &'static str, message: String) -> Breach {

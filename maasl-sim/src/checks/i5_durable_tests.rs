@@ -1,12 +1,15 @@
 //! Tests of the judge of I5.
 
+use maasl_core::coordinator::io::Response;
 use maasl_core::id::AgentId;
 use maasl_core::lease::command::FinishCommit;
 use maasl_core::lease::outcome::Change;
 use maasl_core::lease::{MemoryRows, Version};
+use maasl_core::refusal::Stale;
 
 use super::*;
-use crate::checks::scene::{Scene, finish, hash, intent, item, receipt, site, token};
+use crate::checks::scene::{ANN, Scene, finish, hash, intent, item, receipt, site, token};
+use crate::observe::RequestNo;
 
 fn begun(files: &[(&str, &str)]) -> (Scene, Durable) {
     let scene = Scene::new(files);
@@ -28,13 +31,22 @@ fn version(path: &str, number: u64, content: &str) -> Change {
     })
 }
 
+/// Stages `two` for every item.
+fn staged(scene: &mut Scene, items: &[CommitItem]) {
+    for item in items {
+        let bytes = b"two".as_slice().into();
+        scene.disk.stage(&item.stage, bytes, true);
+    }
+}
+
 /// `ann` makes `two` of `one`, is told so, and the displaced content is kept.
 fn acknowledged() -> (Scene, Durable) {
     let (mut scene, mut judge) = begun(&[("a", "one")]);
     let item = item("a", Some("one"), Some("two"));
     let items = core::slice::from_ref(&item);
+    staged(&mut scene, items);
     scene.begin(&mut judge, &intent(items)).unwrap();
-    scene.swap(&mut judge, &item, Some("two")).unwrap();
+    scene.swap(&mut judge, &item, None).unwrap();
     scene.disk.keep(&item.stage, hash("one"));
     scene.rows.apply(version("a", 1, "two"));
     let receipt = receipt(items, 1);
@@ -45,6 +57,10 @@ fn acknowledged() -> (Scene, Durable) {
 
 fn cut(scene: &Scene, judge: &mut Durable) -> Option<&'static str> {
     site(scene.show(judge, &Observation::PowerCut))
+}
+
+fn end(scene: &Scene, judge: &mut Durable) -> Option<&'static str> {
+    site(scene.show(judge, &Observation::Ended { finished: false }))
 }
 
 #[test]
@@ -89,10 +105,40 @@ fn an_acknowledged_version_stays_known() {
 
 #[test]
 fn displaced_contents_are_kept() {
+    let never_kept = || Scene::new(&[("a", "two")]).disk;
+    let (mut scene, mut judge) = acknowledged();
+    scene.disk = never_kept();
+    assert_eq!(end(&scene, &mut judge), Some("kept-lost"));
+    let (mut scene, mut judge) = acknowledged();
+    scene.disk = never_kept();
+    assert_eq!(cut(&scene, &mut judge), None, "a power cut may take it");
+    assert_eq!(end(&scene, &mut judge), None);
     let (mut scene, mut judge) = acknowledged();
     assert_eq!(cut(&scene, &mut judge), None);
-    // The same history on a disk that never kept it.
-    scene.disk = Scene::new(&[("a", "two")]).disk;
+    scene.disk = never_kept();
+    assert_eq!(end(&scene, &mut judge), Some("kept-lost"));
+}
+
+#[test]
+fn what_a_conflict_promised_to_keep_survives_a_power_cut() {
+    let (mut scene, mut judge) = acknowledged();
+    let stale = Stale {
+        path: "a".into(),
+        kept_version: Some(1),
+        ..Stale::default()
+    };
+    let seen = Observation::Answered {
+        agent: ANN,
+        request: RequestNo(2),
+        response: &Response {
+            result: Err(Refusal::StaleVersion(Box::new(stale))),
+            lost: Vec::new(),
+        },
+    };
+    scene.show(&mut judge, &seen).unwrap();
+    assert_eq!(cut(&scene, &mut judge), None);
+    scene.disk.outside("a", None);
+    judge.files.clear();
     assert_eq!(cut(&scene, &mut judge), Some("kept-lost"));
 }
 
@@ -104,11 +150,7 @@ fn a_set_is_whole_or_absent() {
     ];
     let half = |swaps: usize, end: FinishCommit, outside: bool| {
         let (mut scene, mut judge) = begun(&[("a", "one"), ("b", "one")]);
-        for item in &items {
-            scene
-                .disk
-                .stage(&item.stage, b"two".as_slice().into(), true);
-        }
+        staged(&mut scene, &items);
         scene.begin(&mut judge, &intent(&items)).unwrap();
         for item in &items[..swaps] {
             scene.swap(&mut judge, item, None).unwrap();
@@ -130,6 +172,52 @@ fn a_set_is_whole_or_absent() {
 }
 
 #[test]
+fn of_a_set_only_what_is_short_is_excused() {
+    let items = ["a", "b", "c"].map(|path| item(path, Some("one"), Some("two")));
+    let ends = |swaps: &[usize]| {
+        let (mut scene, mut judge) = begun(&[("a", "one"), ("b", "one"), ("c", "one")]);
+        for (item, content) in items.iter().zip(["two", "two", "t"]) {
+            scene
+                .disk
+                .stage(&item.stage, content.as_bytes().into(), true);
+        }
+        let seen = Observation::Shortened {
+            stage: &items[2].stage,
+            after: hash("t"),
+        };
+        scene.show(&mut judge, &seen).unwrap();
+        scene.begin(&mut judge, &intent(&items)).unwrap();
+        for at in swaps {
+            scene.swap(&mut judge, &items[*at], None).unwrap();
+        }
+        let receipt = receipt(&items, 1);
+        let ended = site(scene.finish(&mut judge, finish(), &receipt));
+        (scene, judge, receipt, ended)
+    };
+    assert_eq!(ends(&[0, 2]).3, Some("half-set"));
+    assert_eq!(ends(&[0, 1]).3, None);
+    let (mut scene, mut judge, receipt, ended) = ends(&[0, 1, 2]);
+    assert_eq!(ended, None);
+    scene.answer(&mut judge, 1, &receipt).unwrap();
+    scene.disk.outside("c", Some(b"one".as_slice().into()));
+    assert_eq!(end(&scene, &mut judge), Some("acknowledged-lost"));
+}
+
+#[test]
+fn nothing_is_begun_that_is_not_staged() {
+    let begins = |owner_dies: bool| {
+        let (scene, mut judge) = begun(&[("a", "one")]);
+        if owner_dies {
+            scene.died(&mut judge, "p-1").unwrap();
+        }
+        let item = item("a", Some("one"), Some("two"));
+        site(scene.begin(&mut judge, &intent(core::slice::from_ref(&item))))
+    };
+    assert_eq!(begins(false), Some("not-staged"));
+    assert_eq!(begins(true), None);
+}
+
+#[test]
 fn the_commits_of_the_dead_are_settled_once_somebody_starts() {
     let left = |starts: bool| {
         let (mut scene, mut judge) = begun(&[("a", "one")]);
@@ -138,6 +226,7 @@ fn the_commits_of_the_dead_are_settled_once_somebody_starts() {
         scene
             .rows
             .apply(Change::PutIntent(Box::new(intent.clone())));
+        staged(&mut scene, &intent.items);
         scene.begin(&mut judge, &intent).unwrap();
         scene.died(&mut judge, "p-1").unwrap();
         scene.show(&mut judge, &Observation::Quiet).unwrap();
@@ -160,9 +249,8 @@ fn a_commit_goes_back_only_if_that_was_decided() {
     let back = |decided: bool| {
         let (mut scene, mut judge) = begun(&[("a", "one")]);
         let item = item("a", Some("one"), Some("two"));
-        let bytes = b"two".as_slice().into();
-        scene.disk.stage(&item.stage, bytes, true);
         let intent = intent(core::slice::from_ref(&item));
+        staged(&mut scene, &intent.items);
         scene.begin(&mut judge, &intent).unwrap();
         scene.swap(&mut judge, &item, None).unwrap();
         if decided {
@@ -201,10 +289,7 @@ fn what_is_said_to_be_undone_is() {
     };
     let ends = |swaps: usize| {
         let (mut scene, mut judge) = begun(&[("a", "one"), ("b", "one")]);
-        for item in &items {
-            let bytes = b"two".as_slice().into();
-            scene.disk.stage(&item.stage, bytes, true);
-        }
+        staged(&mut scene, &items);
         scene.begin(&mut judge, &intent(&items)).unwrap();
         for item in &items[..swaps] {
             scene.swap(&mut judge, item, None).unwrap();
@@ -223,10 +308,7 @@ fn a_set_whose_intent_a_power_cut_took_is_whole_or_absent() {
     ];
     let left = |swaps: usize, known: bool| {
         let (mut scene, mut judge) = begun(&[("a", "one"), ("b", "one")]);
-        for item in &items {
-            let bytes = b"two".as_slice().into();
-            scene.disk.stage(&item.stage, bytes, true);
-        }
+        staged(&mut scene, &items);
         let intent = intent(&items);
         if known {
             scene

@@ -4,6 +4,8 @@
 //! has streams of its own, one for what it asks for and one for how; more calls
 //! leave the first as they were. Leaves to others: carrying them out (`world`).
 
+use maasl_core::database::RAG;
+
 use super::names::Names;
 use super::value::{draw_value, index};
 use crate::plan::{Action, Call, Manner};
@@ -21,6 +23,7 @@ pub(crate) enum About {
     Delete,
     Refactor,
     Restore,
+    DbWrite,
     Reserve,
     Renew,
     Release,
@@ -29,7 +32,7 @@ pub(crate) enum About {
 }
 
 /// The weights of a mix.
-pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 13] {
+pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 14] {
     [
         (mix.read, About::Read),
         (mix.write, About::Write),
@@ -39,6 +42,7 @@ pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 13] {
         (mix.delete, About::Delete),
         (mix.refactor, About::Refactor),
         (mix.restore, About::Restore),
+        (mix.db_write, About::DbWrite),
         (mix.reserve, About::Reserve),
         (mix.renew, About::Renew),
         (mix.release, About::Release),
@@ -133,6 +137,10 @@ fn action(work: &Workload, names: &Names, what: &mut Stream) -> Action {
             paths: several(&names.files, work.refactor_files.draw(what), what),
         },
         About::Restore => Action::Restore { path },
+        About::DbWrite => Action::DbWrite {
+            db: RAG.to_owned(),
+            rows: work.db_rows.draw(what),
+        },
         About::Reserve => reserve(work, names, what),
         About::Renew => Action::Renew,
         About::Release => Action::Release,

@@ -241,6 +241,7 @@ fn operation(action: &Action) -> &'static str {
         Action::Delete { .. } => "delete",
         Action::Refactor { .. } => "refactor",
         Action::Restore { .. } => "restore",
+        Action::DbWrite { .. } => "db_write",
         Action::Reserve { .. } => "acquire",
         Action::Renew => "renew",
         Action::Release => "release",

@@ -52,6 +52,9 @@ trials! {
     "a-waiter-dies",
     "a-circle",
     "a-late-reply",
+    "a-database-writer-stands-still",
+    "a-database-answer-is-lost",
+    "a-database-writer-dies",
 }
 
 static PLANS: LazyLock<Vec<(&'static str, Plan)>> = LazyLock::new(|| {

@@ -153,6 +153,13 @@ pub enum Action {
         /// Which.
         path: String,
     },
+    /// Adds rows to a database, all or nothing.
+    DbWrite {
+        /// Which: a name of the product's configuration.
+        db: String,
+        /// How many rows.
+        rows: u32,
+    },
     /// Takes a lease over several calls.
     Reserve {
         /// Of which files or folders.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use maasl_core::config::Config;
-use maasl_core::policy::CRIT_CODE;
+use maasl_core::policy::{CRIT_CODE, CRIT_DB};
 use serde_json::Value;
 
 use super::fault::{FaultKind, When};
@@ -15,6 +15,9 @@ use super::{PLAN_VERSION, Plan};
 
 /// The longest time a plan can speak of.
 const YEAR_MS: i64 = 366 * 24 * 60 * 60 * 1000;
+
+/// The shortest rest of a process: without one it would do nothing else.
+const HOUSEKEEPING_MS_MIN: u64 = 100;
 
 /// Why a plan cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +61,11 @@ impl Plan {
         let whole = serde_json::to_value(self);
         let whole = whole.expect("a plan has only names, numbers and lists");
         within_limits(&whole, "", "")?;
+        let rests = self.settings.housekeeping_ms;
+        if rests.is_some_and(|ms| ms < HOUSEKEEPING_MS_MIN) {
+            let message = format!("at least {HOUSEKEEPING_MS_MIN} is needed");
+            return Err(wrong("settings.housekeeping_ms", message));
+        }
         let config = self.config();
         config
             .validate()
@@ -78,8 +86,17 @@ impl Plan {
         if let Some(ms) = settings.gate_wait_ms {
             config.limits.gate_wait_ms = ms;
         }
-        let code = config.policies.get(CRIT_CODE);
-        let mut policy = code.expect("a built-in class is always there").clone();
+        for class in [CRIT_CODE, CRIT_DB] {
+            self.set_policy(&mut config, class);
+        }
+        config
+    }
+
+    /// Calls take leases of several classes; the settings are for all of them.
+    fn set_policy(&self, config: &mut Config, class: &str) {
+        let settings = &self.settings;
+        let known = config.policies.get(class);
+        let mut policy = known.expect("a built-in class is always there").clone();
         let set = |place: &mut u64, value: Option<u64>| {
             if let Some(value) = value {
                 *place = value;
@@ -92,7 +109,6 @@ impl Plan {
         set(&mut policy.batch_max_wait_ms, settings.batch_max_wait_ms);
         let replaced = config.policies.insert(policy);
         replaced.expect("a class with another lease is still the same class");
-        config
     }
 
     fn unique_names(&self) -> Result<BTreeSet<&str>, PlanError> {

@@ -24,6 +24,7 @@ impl fmt::Display for Action {
             Self::Delete { path } => write!(f, "delete {path}"),
             Self::Refactor { paths } => write!(f, "refactor {}", paths.join(", ")),
             Self::Restore { path } => write!(f, "restore {path}"),
+            Self::DbWrite { db, rows } => write!(f, "add {rows} rows to {db}"),
             Self::Reserve {
                 paths,
                 subtree,

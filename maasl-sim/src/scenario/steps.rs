@@ -26,8 +26,8 @@ pub const COMMANDS: [&str; 19] = [
     "snapshot",
 ];
 
-/// Effects on files, latches and other processes.
-pub const EFFECTS: [&str; 18] = [
+/// Effects on files, databases, latches and other processes.
+pub const EFFECTS: [&str; 23] = [
     "locate",
     "read",
     "hash",
@@ -44,6 +44,11 @@ pub const EFFECTS: [&str; 18] = [
     "sync_names",
     "keep",
     "sync_kept",
+    "db_begin",
+    "db_execute",
+    "db_fence",
+    "db_commit",
+    "db_rollback",
     "probe",
     "ring",
 ];

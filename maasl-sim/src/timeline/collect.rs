@@ -278,6 +278,6 @@ fn paths(action: &Action) -> Vec<&str> {
         Action::Refactor { paths } | Action::Reserve { paths, .. } => {
             paths.iter().map(String::as_str).collect()
         }
-        Action::Renew | Action::Release | Action::Recover => Vec::new(),
+        Action::DbWrite { .. } | Action::Renew | Action::Release | Action::Recover => Vec::new(),
     }
 }

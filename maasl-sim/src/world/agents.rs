@@ -45,15 +45,15 @@ impl World<'_> {
             return;
         }
         let reading = client.to_read(&call.action);
+        let request = RequestNo(self.next_request);
         let body = match &reading {
             Some(path) => Some(Request::Read(path.clone())),
-            None => client.body(&call.action),
+            None => client.body(&call.action, request),
         };
         let Some(body) = body else {
             self.go_on(agent);
             return;
         };
-        let request = RequestNo(self.next_request);
         self.next_request += 1;
         let client = &mut self.clients[usize::from(agent.0)];
         let keyed = call.keyed && reading.is_none();
@@ -338,7 +338,9 @@ impl Client {
                 }
             }
             Reply::Released { .. } => self.reservation = None,
-            Reply::Receipt(Receipt::Fresh { .. })
+            Reply::Receipt(
+                Receipt::Written { .. } | Receipt::Enriched { .. } | Receipt::Fresh { .. },
+            )
             | Reply::Renewed { .. }
             | Reply::Revoked(_)
             | Reply::Recovered(_)

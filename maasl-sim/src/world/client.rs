@@ -11,13 +11,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use maasl_core::coordinator::database::DatabaseWrite;
 use maasl_core::coordinator::io::{FileOp, OnStale, Request, Reservation, ResourceWanted};
+use maasl_core::database::{Parameters, Statement, Work};
 use maasl_core::id::{ContentHash, LeaseId};
 use maasl_core::path::fold;
 use maasl_core::policy::CRIT_CODE;
 use maasl_core::resource::{Extent, Mode, ResourceKey, Scope};
 use maasl_core::text::edit::Edit;
 
+use crate::checks::row_of;
 use crate::observe::{ProcessNo, RequestNo};
 use crate::plan::{self, Action, Call, Plan};
 
@@ -94,6 +97,11 @@ impl Client {
         self.calls.front()
     }
 
+    /// How many calls are left, the one at hand included.
+    pub(super) fn calls_left(&self) -> usize {
+        self.calls.len()
+    }
+
     pub(super) fn next_call(&mut self) {
         self.calls.pop_front();
         self.tried = 0;
@@ -115,7 +123,7 @@ impl Client {
     }
 
     /// What the call at hand asks for; nothing where there is nothing to ask.
-    pub(super) fn body(&mut self, action: &Action) -> Option<Request> {
+    pub(super) fn body(&mut self, action: &Action, request: RequestNo) -> Option<Request> {
         Some(match action {
             Action::Read { path } => Request::Read(path.clone()),
             Action::Write { path, merge, .. } => Request::Change(vec![self.write(path, *merge)]),
@@ -150,6 +158,16 @@ impl Client {
                 version: 1,
                 base: self.base(path),
             }]),
+            Action::DbWrite { db, rows } => {
+                let rows = (0..*rows).map(|row| Statement {
+                    sql: row_of(&self.name, request, row),
+                    parameters: Parameters::Positional(Vec::new()),
+                });
+                Request::Database(DatabaseWrite {
+                    db: db.clone(),
+                    work: Work::Statements(rows.collect()),
+                })
+            }
             Action::Reserve {
                 paths,
                 subtree,

@@ -123,6 +123,15 @@ impl Disk {
         }
     }
 
+    /// Removes what a session staged.
+    pub(crate) fn remove_session(&mut self, session: &str) {
+        let of = |stage: &&str| stage.split_once('/').is_some_and(|(of, _)| of == session);
+        let stages: Vec<String> = self.stages().filter(of).map(str::to_owned).collect();
+        for stage in stages {
+            self.discard(&stage);
+        }
+    }
+
     pub(crate) fn keep(&mut self, stage: &str, content: ContentHash) {
         let from = Name::Stage(stage.into());
         if let Some(inode) = self.names.get(&from).copied() {

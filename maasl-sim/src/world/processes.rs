@@ -2,13 +2,13 @@
 //!
 //! Owns: start, pause, death and the delivery of arrivals. Promises: what reaches
 //! a process that stands still waits; what was meant for a dead incarnation is
-//! dropped. Leaves to others: carrying out what a coordinator wants (`steps`).
+//! dropped. Leaves to others: carrying out what a coordinator wants (`steps`), and
+//! what a process does of its own accord (`house`).
 
 use maasl_core::coordinator::Coordinator;
-use maasl_core::coordinator::io::{Call, CallId, Input, Output, Request, Response};
-use maasl_core::id::{AgentId, Entropy};
+use maasl_core::coordinator::io::{CallId, Input, Output, Response};
+use maasl_core::id::Entropy;
 use maasl_core::lease::Command;
-use maasl_core::policy::Urgency;
 use maasl_core::time::Timestamp;
 
 use super::queue::{Arrival, Event, Own};
@@ -47,31 +47,7 @@ impl World<'_> {
             outcome: &outcome,
             clock,
         });
-        self.bury(process);
-    }
-
-    /// What every process does when it starts: settle what the dead left open, and
-    /// forget them.
-    fn bury(&mut self, process: ProcessNo) {
-        if self.dead.is_empty() {
-            return;
-        }
-        let dead = self.dead.clone();
-        let server = self.server(process);
-        let call = CallId(server.next_call);
-        server.next_call += 1;
-        let incarnation = server.incarnation;
-        let body = Call {
-            agent: AgentId::new("maasl"),
-            urgency: Urgency::Batch,
-            max_wait_ms: None,
-            request: None,
-            lease: None,
-            request_body: Request::Bury(dead),
-            entropy: entropy(u64::from(process.0), u64::from(incarnation), 0),
-        };
-        let own = Own::Housekeeping(call, Box::new(body));
-        self.arrive(process, Arrival::Own(incarnation, own));
+        self.keep_house(process);
     }
 
     /// Ends a process at once. Those it served learn that the connection is gone.
@@ -91,6 +67,7 @@ impl World<'_> {
         });
         self.gate.drop_all_of(process);
         self.latches.drop_all_of(process);
+        self.databases.forget(process);
         for (agent, request) in served {
             self.disconnect(agent, request);
         }
@@ -183,6 +160,7 @@ impl World<'_> {
             Own::LatchOver(step) => self.latch_over(process, step),
             Own::StoreSilent(step) => self.store_silent(process, step),
             Own::Housekeeping(id, call) => self.feed(process, Input::Call(id, *call)),
+            Own::House(number) => self.house_came(process, number),
         }
     }
 
@@ -258,9 +236,11 @@ impl World<'_> {
     }
 
     fn reply(&mut self, process: ProcessNo, call: CallId, response: &Response) {
+        self.databases.forget_call((process, call));
         let server = self.server(process);
         let incarnation = server.incarnation;
         let Some((agent, request)) = server.calls.remove(&call) else {
+            self.house_kept(process, call, response);
             return;
         };
         let identity = [u64::from(process.0), u64::from(incarnation), call.0, 1];

@@ -1,8 +1,8 @@
 //! What is still to happen.
 //!
-//! Owns: the events of a world and their order. Promises: earlier instants come
-//! first, and what was planned first comes first within one. Leaves to others:
-//! what they do.
+//! Owns: the events of a world, and the queue that puts events of any kind in
+//! order. Promises: earlier instants come first, and what was planned first comes
+//! first within one. Leaves to others: what they do.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -83,6 +83,8 @@ pub(crate) enum Own {
     StoreSilent(StepId),
     /// A call of the process's own, as housekeeping makes it.
     Housekeeping(CallId, Box<Call>),
+    /// Housekeeping is due; the number tells an outdated one.
+    House(u64),
 }
 
 /// The end of something that lasts.
@@ -103,21 +105,23 @@ pub(crate) enum Relief {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Entry<E> {
     at_ns: u64,
     order: u64,
-    event: Event,
+    event: E,
 }
 
-/// All events, soonest first.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    heap: BinaryHeap<Entry>,
+/// Events, soonest first. A world fills it with its own kind; whoever measures
+/// how fast the simulator can be at best brings another.
+#[derive(Debug)]
+pub struct Queue<E> {
+    heap: BinaryHeap<Entry<E>>,
     order: u64,
 }
 
-impl Queue {
-    pub(crate) fn push(&mut self, at_ns: u64, event: Event) {
+impl<E> Queue<E> {
+    /// Plans an event.
+    pub fn push(&mut self, at_ns: u64, event: E) {
         let order = self.order;
         self.order += 1;
         self.heap.push(Entry {
@@ -127,32 +131,61 @@ impl Queue {
         });
     }
 
-    pub(crate) fn next_at(&self) -> Option<u64> {
+    /// When the next event happens.
+    #[must_use]
+    pub fn next_at(&self) -> Option<u64> {
         self.heap.peek().map(|entry| entry.at_ns)
     }
 
-    pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
+    /// Takes the next event, with its instant.
+    pub fn pop(&mut self) -> Option<(u64, E)> {
         self.heap.pop().map(|entry| (entry.at_ns, entry.event))
     }
 }
 
-impl PartialEq for Entry {
+impl<E> Default for Queue<E> {
+    fn default() -> Self {
+        Self {
+            heap: BinaryHeap::new(),
+            order: 0,
+        }
+    }
+}
+
+impl<E> PartialEq for Entry<E> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Entry {}
+impl<E> Eq for Entry<E> {}
 
-impl PartialOrd for Entry {
+impl<E> PartialOrd for Entry<E> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Entry {
+impl<E> Ord for Entry<E> {
     /// The soonest is the greatest, for a heap that pops the greatest.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at_ns, other.order).cmp(&(self.at_ns, self.order))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soonest_comes_first_and_within_one_instant_the_first_planned() {
+        let mut queue = Queue::default();
+        for (at_ns, event) in [(2, "b"), (1, "a"), (2, "c"), (3, "d")] {
+            queue.push(at_ns, event);
+        }
+        assert_eq!(queue.next_at(), Some(1));
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(order, [(1, "a"), (2, "b"), (2, "c"), (3, "d")]);
+        assert_eq!(queue.next_at(), None);
     }
 }

@@ -11,6 +11,7 @@ use maasl_core::coordinator::io::CallId;
 use maasl_core::id::SessionId;
 
 use super::clock::Clock;
+use super::house::House;
 use super::queue::Arrival;
 use crate::observe::{AgentNo, RequestNo};
 use crate::plan::fault::{Route, Side};
@@ -109,6 +110,7 @@ pub(crate) struct Server {
     /// The instant for which it will be woken, and the number of that timer.
     pub(crate) timer: Option<(u64, u64)>,
     pub(crate) timers: u64,
+    pub(crate) house: House,
     pub(crate) next_call: u64,
     pub(crate) calls: BTreeMap<CallId, (AgentNo, RequestNo)>,
     pub(crate) watches: Vec<Watch>,
@@ -127,6 +129,7 @@ impl Server {
             deferred: Vec::new(),
             timer: None,
             timers: 0,
+            house: House::default(),
             next_call: 1,
             calls: BTreeMap::new(),
             watches: Vec::new(),
@@ -156,6 +159,7 @@ impl Server {
         self.paused_until_ns = None;
         self.deferred.clear();
         self.timer = None;
+        self.house = House::default();
         self.calls.clear();
     }
 

@@ -181,6 +181,11 @@ impl World<'_> {
         self.process_names.iter().position(|one| one == name)
     }
 
+    /// How many calls an agent has left, the one at hand included.
+    pub(crate) fn calls_left(&self, agent: usize) -> usize {
+        self.clients[agent].calls_left()
+    }
+
     fn agents_now(&self) -> Vec<AgentState> {
         let agents = self.clients.iter().map(|client| {
             let call = client.call().map(|call| call.action.to_string());

@@ -81,17 +81,17 @@ impl World<'_> {
             FaultKind::ClockStep { process, by_ms } => {
                 let process = self.process_named(process);
                 self.server(process).clock.step(*by_ms, now_ns);
-                self.arm_timer(process);
+                self.clock_changed(process);
             }
             FaultKind::ClockDrift { process, ppm } => {
                 let process = self.process_named(process);
                 self.server(process).clock.drift(*ppm, now_ns);
-                self.arm_timer(process);
+                self.clock_changed(process);
             }
             FaultKind::ClockFreeze { process, for_ms } => {
                 let process = self.process_named(process);
                 self.server(process).clock.freeze(true, now_ns);
-                self.arm_timer(process);
+                self.clock_changed(process);
                 self.relieve_in(*for_ms, Relief::Clock(process));
             }
             FaultKind::StoreClockStep { by_ms } => self.store.step_clock(*by_ms, now_ns),
@@ -200,7 +200,7 @@ impl World<'_> {
             }
             Relief::Clock(process) => {
                 self.server(process).clock.freeze(false, now_ns);
-                self.arm_timer(process);
+                self.clock_changed(process);
             }
             Relief::Gate => {
                 self.gate.shut = false;
@@ -232,7 +232,7 @@ impl World<'_> {
             }
             self.resume(process);
             self.start(process);
-            self.arm_timer(process);
+            self.clock_changed(process);
         }
         self.admit();
     }
@@ -248,6 +248,8 @@ impl World<'_> {
         }
         self.store.cut_power(commits_kept);
         self.disk.cut_power(names_kept, bytes_kept);
+        // What was removed may be there again.
+        self.forgotten.clear();
         self.observe(&Observation::PowerCut);
     }
 
@@ -259,6 +261,7 @@ impl World<'_> {
             self.kill(*process);
         }
         self.store.restore(commits_back, with_floor);
+        self.forgotten.clear();
         self.observe(&Observation::Restored);
         for process in processes {
             self.push_in(NS_PER_MS, Event::Start(process));

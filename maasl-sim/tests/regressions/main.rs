@@ -4,7 +4,7 @@
 //! shrink` writes them. Promises: no file of the folder is left out. Leaves to
 //! others: what each plan shows (the file itself).
 
-mod stale_refactor;
+mod stale_write;
 
 use maasl_sim::plan::Plan;
 use maasl_sim::world::World;

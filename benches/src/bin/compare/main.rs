@@ -14,6 +14,7 @@ mod output;
 mod processes;
 mod redis;
 mod report;
+mod simulators;
 mod times;
 mod worker;
 mod writes;
@@ -60,10 +61,11 @@ struct Arguments {
     /// How often what is timed one by one is timed.
     #[arg(long, default_value_t = 500)]
     rounds: usize,
-    /// How often contending processes run, each time beside their peers.
+    /// How often contending processes and simulators run, each time beside their
+    /// peers.
     #[arg(long, default_value_t = 2)]
     runs: u64,
-    /// How long contending processes run.
+    /// How long contending processes and simulators run.
     #[arg(long, default_value_t = 3_000)]
     run_ms: u64,
     /// How long a Redis client sleeps before it asks again.
@@ -75,6 +77,12 @@ struct Arguments {
     /// `dist/index.js` of `@modelcontextprotocol/server-filesystem`.
     #[arg(long, value_name = "FILE")]
     filesystem_server: Option<PathBuf>,
+    /// `maasl-ping`, built with turmoil.
+    #[arg(long, value_name = "FILE")]
+    ping_turmoil: Option<PathBuf>,
+    /// `maasl-ping`, built with madsim.
+    #[arg(long, value_name = "FILE")]
+    ping_madsim: Option<PathBuf>,
     /// The program to measure; default: beside this one.
     #[arg(long, value_name = "FILE")]
     maasl: Option<PathBuf>,
@@ -90,6 +98,7 @@ enum Measure {
     Startup,
     HandOver,
     Documents,
+    Simulators,
 }
 
 impl Measure {
@@ -103,6 +112,7 @@ impl Measure {
             Self::Startup => processes::startup(bench),
             Self::HandOver => processes::hand_over(bench),
             Self::Documents => documents::measure(bench),
+            Self::Simulators => simulators::measure(bench),
         }
     }
 
@@ -116,6 +126,8 @@ impl Measure {
 pub(crate) struct Bench {
     pub(crate) maasl: PathBuf,
     pub(crate) filesystem_server: Option<PathBuf>,
+    pub(crate) ping_turmoil: Option<PathBuf>,
+    pub(crate) ping_madsim: Option<PathBuf>,
     pub(crate) rounds: usize,
     pub(crate) runs: u64,
     pub(crate) run_ms: u64,
@@ -137,6 +149,8 @@ impl Bench {
         Ok(Self {
             maasl,
             filesystem_server: arguments.filesystem_server.clone(),
+            ping_turmoil: arguments.ping_turmoil.clone(),
+            ping_madsim: arguments.ping_madsim.clone(),
             rounds: arguments.rounds,
             runs: arguments.runs,
             run_ms: arguments.run_ms,

@@ -27,11 +27,17 @@ impl Figure {
     pub(crate) fn per_second(value: f64) -> Self {
         Self { value, unit: "/s" }
     }
+
+    pub(crate) fn millions_per_second(value: f64) -> Self {
+        let unit = "M/s";
+        Self { value, unit }
+    }
 }
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = usize::from(self.value < 100.0) + usize::from(self.value < 10.0);
+        let digits = [100.0, 10.0, 1.0].map(|limit| usize::from(self.value < limit));
+        let digits: usize = digits.iter().sum();
         write!(f, "{:.digits$} {}", self.value, self.unit)
     }
 }
@@ -193,6 +199,12 @@ mod tests {
         let row = row(Target::RatioAtMost(1.5)).alone("not installed");
         assert_eq!((row.is_met(), row.verdict()), (None, "NOT MEASURED"));
         assert_eq!(row.cells()[2], "none: not installed");
+    }
+
+    #[test]
+    fn a_small_figure_has_more_digits() {
+        let shown = [123.4, 12.34, 1.234, 0.1234].map(|value| Figure::us(value).to_string());
+        assert_eq!(shown, ["123 us", "12.3 us", "1.23 us", "0.123 us"]);
     }
 
     #[test]

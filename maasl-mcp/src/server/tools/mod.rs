@@ -5,11 +5,13 @@
 //! all tools share (`invoke`) and every decision (the backend).
 
 mod changed;
+mod db_write;
 mod docs;
 mod edit;
 mod history;
 mod lease;
 mod locks;
+mod rag;
 mod read;
 mod refactor;
 mod relocate;
@@ -82,6 +84,9 @@ pub(crate) fn all<B: Backend>() -> Vec<Entry<B>> {
         entry::<B, lease::Acquire>(),
         entry::<B, lease::Renew>(),
         entry::<B, lease::Release>(),
+        entry::<B, db_write::DbWrite>(),
+        entry::<B, rag::Enrich>(),
+        entry::<B, rag::Search>(),
         entry::<B, docs::DocgenFile>(),
         entry::<B, docs::DocgenCheck>(),
         entry::<B, locks::Locks>(),

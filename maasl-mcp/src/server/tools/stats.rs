@@ -144,7 +144,10 @@ fn body(counters: BTreeMap<(String, String), u64>, uptime_seconds: f64) -> Body 
     let classes = classes.iter();
     Body {
         total: CountsBody::from(&total),
-        db_writes: OutcomeBody::default(),
+        db_writes: OutcomeBody {
+            success: count(&total, Counter::DbWritten),
+            failed: count(&total, Counter::DbFailed),
+        },
         graph_merges: 0,
         docgen_operations,
         uptime_seconds,
@@ -154,9 +157,13 @@ fn body(counters: BTreeMap<(String, String), u64>, uptime_seconds: f64) -> Body 
     }
 }
 
+fn count(counts: &Counts, counter: Counter) -> u64 {
+    counts.get(&counter.name()).copied().unwrap_or(0)
+}
+
 impl From<&Counts> for CountsBody {
     fn from(counts: &Counts) -> Self {
-        let of = |counter: Counter| counts.get(&counter.name()).copied().unwrap_or(0);
+        let of = |counter| count(counts, counter);
         // A conflict met at the swap is counted as refused, too.
         let (refused, merged) = (of(Counter::StaleRefused), of(Counter::Merged));
         let rebased = of(Counter::Rebased);

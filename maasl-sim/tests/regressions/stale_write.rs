@@ -5,7 +5,7 @@
 
 // contended, seed 7: some agent is told stale_version.
 // ann, served by east, means to write a.txt.
-// bob, served by east, means to refactor a.txt.
+// bob, served by east, means to write a.txt.
 
 #[test]
 fn the_promises_hold() {
@@ -15,7 +15,7 @@ fn the_promises_hold() {
 const PLAN: &str = r#"
 # contended, seed 7: some agent is told stale_version.
 # ann, served by east, means to write a.txt.
-# bob, served by east, means to refactor a.txt.
+# bob, served by east, means to write a.txt.
 
 plan_version = 1
 scenario = "contended"
@@ -69,6 +69,6 @@ manner = "sensible"
 [[agents.calls]]
 
 [agents.calls.action]
-do = "refactor"
-paths = ["a.txt"]
+do = "write"
+path = "a.txt"
 "#;

@@ -1,0 +1,409 @@
+//! One database and many writers: real processes, real SQLite.
+//!
+//! Every acknowledged row is there once, whoever was killed when; what is refused
+//! has changed nothing; databases of others are not damaged.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::harness::{PATIENCE, Server, repository};
+
+/// A database called `main`.
+pub(crate) const MAIN: &str = "[maasl.db.main]\npath = \"main.db\"\n";
+
+/// A repository with a table to write to.
+pub(crate) fn prepared(config: &str) -> tempfile::TempDir {
+    // With leases as usual: making the table is not what is tested.
+    let dir = repository(MAIN);
+    let mut server = Server::start(dir.path(), "maker");
+    server.ok("db_write", sql(&["CREATE TABLE t (who TEXT, n INTEGER)"]));
+    server.close();
+    let config = format!("{config}{MAIN}");
+    std::fs::write(dir.path().join("maasl.toml"), config).unwrap();
+    dir
+}
+
+/// A write of these statements.
+pub(crate) fn sql(statements: &[&str]) -> Value {
+    let statements = statements.iter().map(|sql| json!({ "sql": sql }));
+    json!({ "db": "main", "statements": statements.collect::<Vec<_>>() })
+}
+
+/// A write of one row under a key of its own.
+pub(crate) fn row(who: &str, n: u64) -> Value {
+    json!({
+        "db": "main",
+        "statements": [{ "sql": "INSERT INTO t VALUES (?1, ?2)", "params": [who, n] }],
+        "idempotency_key": format!("{who}-{n}"),
+        "max_wait_ms": 10_000,
+    })
+}
+
+/// The rows of the table, in order.
+pub(crate) fn rows(root: &Path) -> Vec<(String, u64)> {
+    let db = Connection::open(root.join("main.db")).unwrap();
+    let ok: String = db
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(ok, "ok");
+    let mut read = db
+        .prepare("SELECT who, n FROM t ORDER BY who, n, rowid")
+        .unwrap();
+    let rows = read.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn values_of_every_kind_come_back_as_they_were() {
+    let dir = prepared("");
+    let mut server = Server::start(dir.path(), "a");
+    let written = server.ok(
+        "db_write",
+        json!({ "db": "main", "statements": [
+            { "sql": "CREATE TABLE v (a, b, c, d, e)" },
+            { "sql": "INSERT INTO v VALUES (?1, ?2, ?3, ?4, ?5)",
+              "params": [null, i64::MIN, 0.1, "é", { "base64": "AP8=" }] },
+            { "sql": "INSERT INTO v (a) VALUES (:x), (:y)", "params": { ":x": 1, "y": 2 } },
+            { "sql": "UPDATE v SET b = 0 WHERE a > 0" },
+        ]}),
+    );
+    assert_eq!(written["rows_affected"], 5);
+    assert_eq!(written["last_insert_rowid"], 3);
+    assert!(written["fencing_token"].as_u64() > Some(0));
+    let db = Connection::open(dir.path().join("main.db")).unwrap();
+    let kinds: String = db
+        .query_row(
+            "SELECT typeof(a) || typeof(b) || typeof(c) || typeof(d) || typeof(e) FROM v",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(kinds, "nullintegerrealtextblob");
+    let stats = server.ok("llmc_stomp_stats", json!({}));
+    assert_eq!(stats["db_writes"], json!({ "success": 2, "failed": 0 }));
+}
+
+#[test]
+fn what_a_caller_may_not_do_is_refused_and_changes_nothing() {
+    let dir = prepared("");
+    let mut server = Server::start(dir.path(), "a");
+    for (statement, part) in [
+        ("BEGIN", "transaction"),
+        ("COMMIT", "transaction"),
+        ("END", "transaction"),
+        ("ROLLBACK", "transaction"),
+        ("SAVEPOINT x", "transaction"),
+        ("ATTACH 'other.db' AS other", "another database"),
+        ("VACUUM INTO 'copy.db'", ""),
+        ("VACUUM", ""),
+        ("DETACH main", "another database"),
+        ("PRAGMA journal_mode = OFF", "safety"),
+        ("PRAGMA synchronous = OFF", "safety"),
+        ("PRAGMA writable_schema = ON", "safety"),
+        ("PRAGMA foreign_keys = OFF", "safety"),
+        ("INSERT INTO t VALUES ('x', 1); DELETE FROM t", "Multiple"),
+        ("UPDATE maasl_fence SET token = 0", "MAASL's own"),
+        ("DROP TABLE maasl_answer", "MAASL's own"),
+        ("DELETE FROM \"MAASL_ANSWER\"", "MAASL's own"),
+        (
+            "CREATE TRIGGER x AFTER INSERT ON maasl_fence BEGIN SELECT 1; END",
+            "MAASL's own",
+        ),
+        (
+            "CREATE TRIGGER x AFTER INSERT ON t BEGIN DELETE FROM maasl_fence; END; INSERT INTO t VALUES ('x', 1)",
+            "",
+        ),
+        ("SELECT load_extension('x')", ""),
+        ("INSERT INTO t VALUES (?1, ?2)", "parameter"),
+        ("INSERT INTO nowhere VALUES (1)", "nowhere"),
+        ("", ""),
+        ("not sql", "syntax"),
+    ] {
+        // A good statement before it is rolled back with it.
+        let write = sql(&["INSERT INTO t VALUES ('good', 1)", statement]);
+        let error = server.refused("db_write", write, "invalid_request");
+        assert_eq!(error["field"], "statements[1]", "{statement}: {error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(part), "{statement}: {message}");
+    }
+    assert_eq!(rows(dir.path()), []);
+    assert!(!dir.path().join("copy.db").exists());
+    let unknown = json!({ "db": "other", "statements": [{ "sql": "SELECT 1" }] });
+    let error = server.refused("db_write", unknown, "invalid_request");
+    assert!(
+        error["hint"].as_str().unwrap().contains("main, rag"),
+        "{error}"
+    );
+    server.ok("db_write", sql(&["INSERT INTO t VALUES ('good', 1)"]));
+}
+
+#[test]
+fn a_trigger_that_was_there_before_may_not_touch_the_guards_tables() {
+    let dir = prepared("");
+    let db = Connection::open(dir.path().join("main.db")).unwrap();
+    db.execute_batch(
+        "CREATE TRIGGER x AFTER INSERT ON t BEGIN UPDATE maasl_fence SET token = 0; END",
+    )
+    .unwrap();
+    let mut server = Server::start(dir.path(), "a");
+    let write = sql(&["INSERT INTO t VALUES ('x', 1)"]);
+    server.refused("db_write", write, "invalid_request");
+    assert_eq!(rows(dir.path()), []);
+}
+
+#[test]
+fn a_key_gives_the_same_answer_and_one_effect() {
+    let dir = prepared("");
+    let (mut a, mut b) = (
+        Server::start(dir.path(), "a"),
+        Server::start(dir.path(), "b"),
+    );
+    let first = a.ok("db_write", row("x", 1));
+    assert_eq!(b.ok("db_write", row("x", 1)), first);
+    let other = json!({ "db": "main", "statements": [{ "sql": "DELETE FROM t" }],
+        "idempotency_key": "x-1" });
+    b.refused("db_write", other, "idempotency_mismatch");
+    assert_eq!(rows(dir.path()), [("x".to_owned(), 1)]);
+}
+
+#[test]
+fn a_foreign_writer_is_waited_for_and_then_told_as_such() {
+    let dir = prepared("");
+    let foreign = Connection::open(dir.path().join("main.db")).unwrap();
+    foreign.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut server = Server::start(dir.path(), "a");
+    let mut write = row("x", 1);
+    write["max_wait_ms"] = json!(200);
+    let error = server.refused("db_write", write, "db_busy");
+    assert_eq!(error["foreign_writer"], true, "{error}");
+    assert!(error["waited_ms"].as_u64() >= Some(150), "{error}");
+    // It is waited for within the budget.
+    let id = server.send("db_write", row("x", 1));
+    foreign.execute_batch("COMMIT").unwrap();
+    assert_eq!(server.result(id)["ok"], true);
+    assert_eq!(rows(dir.path()), [("x".to_owned(), 1)]);
+}
+
+#[test]
+fn a_holder_is_named_when_the_budget_is_spent() {
+    let dir = prepared("");
+    let (mut a, mut b) = (
+        Server::start(dir.path(), "a"),
+        Server::start(dir.path(), "b"),
+    );
+    let want = json!({ "resources": [{ "id": "main", "class": "CRIT_DB" }], "intent": "moving" });
+    let lease = a.ok("lease_acquire", want);
+    let mut write = row("x", 1);
+    write["max_wait_ms"] = json!(100);
+    let error = b.refused("db_write", write.clone(), "db_busy");
+    assert_eq!(error["holder"]["agent"], "a", "{error}");
+    assert_eq!(error["db"], "main");
+    write["lease"] = lease["lease"].clone();
+    a.ok("db_write", write);
+    assert_eq!(rows(dir.path()), [("x".to_owned(), 1)]);
+}
+
+#[test]
+fn files_that_are_no_usable_database_are_refused_and_stay_as_they_are() {
+    let dir = prepared("");
+    let path = dir.path().join("main.db");
+    let write = || sql(&["INSERT INTO t VALUES ('x', 1)"]);
+    let mut server = Server::start(dir.path(), "a");
+    std::fs::remove_file(&path).unwrap();
+    for length in [1, 511, 512, 10_000] {
+        let text = "x".repeat(length);
+        std::fs::write(&path, &text).unwrap();
+        let error = server.refused("db_write", write(), "internal");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("no SQLite database"), "{message}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("elsewhere.db", &path).unwrap();
+    let error = server.refused("db_write", write(), "invalid_request");
+    assert!(error["message"].as_str().unwrap().contains("symbolic link"));
+    assert!(!dir.path().join("elsewhere.db").exists());
+    std::fs::remove_file(&path).unwrap();
+    let foreign = Connection::open(&path).unwrap();
+    foreign
+        .execute_batch("CREATE TABLE maasl_fence (x TEXT); CREATE TABLE maasl_answer (y)")
+        .unwrap();
+    let error = server.refused("db_write", write(), "internal");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("maasl_fence"), "{message}");
+}
+
+#[test]
+fn a_database_of_llmc_keeps_its_tables_and_its_journal_mode() {
+    let dir = repository("");
+    std::fs::create_dir(dir.path().join(".llmc")).unwrap();
+    let path = dir.path().join(".llmc/index_v2.db");
+    let llmc = Connection::open(&path).unwrap();
+    llmc.execute_batch(
+        "CREATE TABLE files (id INTEGER PRIMARY KEY, path TEXT UNIQUE NOT NULL);
+         CREATE TABLE llmc_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+         INSERT INTO files (path) VALUES ('a.py');
+         PRAGMA user_version = 8;",
+    )
+    .unwrap();
+    let mut server = Server::start(dir.path(), "a");
+    let write = json!({ "db": "rag", "statements": [
+        { "sql": "INSERT INTO files (path) VALUES ('b.py')" }] });
+    server.ok("db_write", write);
+    let count: u64 = llmc
+        .query_row("SELECT count(*) FROM files", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(count, 2);
+    let mode: String = llmc
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(mode, "delete");
+    let version: u32 = llmc
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 8);
+    // The file tools leave it alone.
+    let read = json!({ "path": ".llmc/index_v2.db" });
+    server.refused("read_file", read, "invalid_request");
+}
+
+#[test]
+fn descriptions_are_found_and_told_apart_from_old_ones() {
+    let dir = repository("");
+    let source = dir.path().join("a.rs");
+    std::fs::write(&source, "fn one() {}\nfn two() {}\n").unwrap();
+    let mut server = Server::start(dir.path(), "a");
+    let none = server.ok("rag_search", json!({ "query": "anything" }));
+    assert_eq!(none["matches"], json!([]));
+    let span = |line: u64, summary: &str| {
+        json!({ "path": "./a.rs", "start_line": line,
+        "end_line": line, "summary": summary, "tags": ["leases", "x"] })
+    };
+    let mut stale = span(1, "describes something else");
+    stale["span_sha256"] = json!("0".repeat(64));
+    let spans = json!([span(1, "takes a lease"), span(2, "returns it"), stale]);
+    let told = server.ok("rag_enrich", json!({ "spans": spans }));
+    assert_eq!(told["enriched"], 2);
+    assert_eq!(told["skipped"][0]["reason"], "changed");
+    let found = server.ok("rag_search", json!({ "query": "TAK lease" }));
+    assert_eq!(found["matches"][0]["path"], "a.rs");
+    assert_eq!(found["matches"][0]["is_current"], true);
+    assert_eq!(found["matches"].as_array().unwrap().len(), 1, "{found}");
+    // Described anew, it is found by the new words alone.
+    let again = json!({ "spans": [span(1, "acquires one")] });
+    server.ok("rag_enrich", again);
+    let old = server.ok("rag_search", json!({ "query": "takes" }));
+    assert_eq!(old["matches"], json!([]));
+    std::fs::write(&source, "fn uno() {}\nfn two() {}\n").unwrap();
+    let both = server.ok("rag_search", json!({ "query": "leases" }));
+    let current = both["matches"].as_array().unwrap().iter();
+    let current: Vec<_> = current
+        .map(|one| (&one["start_line"], &one["is_current"]))
+        .collect();
+    assert!(current.contains(&(&json!(1), &json!(false))), "{both}");
+    assert!(current.contains(&(&json!(2), &json!(true))), "{both}");
+}
+
+#[test]
+fn statements_that_run_for_too_long_are_ended() {
+    let dir = prepared("[maasl.limits]\nstatement_ms = 100\n");
+    let mut server = Server::start(dir.path(), "a");
+    let endless = "INSERT INTO t WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) \
+                   SELECT 'x', n FROM c WHERE n < 0";
+    let error = server.refused("db_write", sql(&[endless]), "invalid_request");
+    assert!(
+        error["hint"].as_str().unwrap().contains("statement_ms"),
+        "{error}"
+    );
+    server.ok("db_write", row("x", 1));
+    assert_eq!(rows(dir.path()), [("x".to_owned(), 1)]);
+}
+
+/// How long the agents write; `MAASL_SECONDS` makes it longer.
+fn seconds() -> u64 {
+    let set = std::env::var("MAASL_SECONDS").ok();
+    set.and_then(|text| text.parse().ok()).unwrap_or(4)
+}
+
+#[test]
+fn every_acknowledged_row_is_there_once_whoever_is_killed() {
+    let dir = prepared("");
+    let stop = AtomicBool::new(false);
+    let told: Vec<(Rows, u64, u64)> = std::thread::scope(|scope| {
+        let agents: Vec<_> = (0..5)
+            .map(|no| {
+                scope.spawn({
+                    let (root, stop) = (dir.path(), &stop);
+                    move || write_on(root, no, stop)
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_secs(seconds())); // tidy: how long the agents write
+        stop.store(true, Ordering::Relaxed);
+        agents
+            .into_iter()
+            .map(|agent| agent.join().unwrap())
+            .collect()
+    });
+    let acknowledged: Rows = told.iter().flat_map(|(rows, ..)| rows.clone()).collect();
+    let kills: u64 = told.iter().map(|(_, kills, _)| kills).sum();
+    let busy: u64 = told.iter().map(|(_, _, busy)| busy).sum();
+    let found = rows(dir.path());
+    let distinct: Rows = found.iter().cloned().collect();
+    eprintln!("{} rows, {kills} kills, {busy} busy", found.len());
+    assert_eq!(found.len(), distinct.len(), "a row is there twice");
+    let lost: Vec<_> = acknowledged.difference(&distinct).collect();
+    assert_eq!(
+        lost,
+        [] as [&(String, u64); 0],
+        "acknowledged and not there"
+    );
+    assert!(
+        kills > 0 && acknowledged.len() > 50,
+        "{kills} {}",
+        acknowledged.len()
+    );
+    assert_eq!(busy, 0, "nobody is refused within a budget of 10 s");
+}
+
+/// Rows as they were written: by whom, and which.
+type Rows = BTreeSet<(String, u64)>;
+
+/// One agent: writes rows, is killed now and then, and asks again under the same
+/// key. Returns what it was told, its deaths, and how often it was refused.
+fn write_on(root: &Path, no: u64, stop: &AtomicBool) -> (Rows, u64, u64) {
+    let who = format!("a{no}");
+    let mut server = Server::start(root, &who);
+    let (mut told, mut kills, mut busy) = (BTreeSet::new(), 0, 0);
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        n += 1;
+        let id = server.send("db_write", row(&who, n));
+        if n % 37 == no {
+            // Somewhere inside the write, a little later each time.
+            let until = Instant::now() + Duration::from_micros(150 * (kills % 20));
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
+            server.kill();
+            kills += 1;
+            server = Server::start(root, &who);
+            let again = server.call("db_write", row(&who, n));
+            assert_eq!(again["ok"], true, "{again}");
+            told.insert((who.clone(), n));
+            continue;
+        }
+        let answer = server.result_within(id, PATIENCE).expect("it lives");
+        match answer["error"]["code"].as_str() {
+            None => drop(told.insert((who.clone(), n))),
+            Some("db_busy") => busy += 1,
+            Some(_) => panic!("{answer}"),
+        }
+    }
+    (told, kills, busy)
+}

@@ -1,0 +1,93 @@
+//! A disk that is full: clear errors, nothing half done, and work goes on when
+//! there is room again.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::databases::{MAIN, row, rows, sql};
+use crate::harness::{Server, repository};
+
+/// A small file system of its own, taken down with its last use.
+struct SmallDisk {
+    dir: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    fn new(mebibytes: u32) -> Self {
+        let dir = repository(MAIN);
+        let size = format!("size={mebibytes}m");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(dir.path())
+            .status()
+            .unwrap();
+        assert!(
+            mounted.success(),
+            "a small disk can be mounted by root alone: run this test as root"
+        );
+        std::fs::write(dir.path().join("maasl.toml"), MAIN).unwrap();
+        Self { dir }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Takes all the room but so much.
+    fn fill_but(&self, left_bytes: u64) {
+        let mut filler = File::create(self.path().join("filler")).unwrap();
+        let block = vec![0_u8; 4096];
+        while filler.write_all(&block).is_ok() {}
+        let length = filler.metadata().unwrap().len();
+        filler.set_len(length - left_bytes).unwrap();
+    }
+
+    fn empty(&self) {
+        std::fs::remove_file(self.path().join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // What still runs there is ended with its test.
+        let _ = Command::new("umount")
+            .arg("-l")
+            .arg(self.dir.path())
+            .status();
+    }
+}
+
+#[test]
+fn a_database_on_a_full_disk_is_written_whole_or_not_at_all() {
+    let disk = SmallDisk::new(8);
+    let mut server = Server::start(disk.path(), "a");
+    server.ok("db_write", sql(&["CREATE TABLE t (who TEXT, n INTEGER)"]));
+    server.ok("db_write", row("before", 1));
+    // Room for the store, so that it is the database that finds none.
+    disk.fill_but(1 << 20);
+    let large = json!({ "db": "main", "statements": [
+        { "sql": "INSERT INTO t VALUES ('small', 1)" },
+        { "sql": "INSERT INTO t VALUES (hex(zeroblob(2000000)), 2)" },
+    ]});
+    let error = server.refused("db_write", large, "internal");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("full"), "{message}");
+    let found = rows(disk.path());
+    assert_eq!(found, [("before".to_owned(), 1)]);
+    disk.empty();
+    disk.fill_but(0);
+    let error = server.refused("db_write", row("never", 1), "internal");
+    let message = error["message"].as_str().unwrap();
+    assert!(
+        message.contains("room") || message.contains("full"),
+        "{message}"
+    );
+    disk.empty();
+    server.ok("db_write", row("after", 1));
+    let found = rows(disk.path());
+    assert_eq!(found, [("after".to_owned(), 1), ("before".to_owned(), 1)]);
+}

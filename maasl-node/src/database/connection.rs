@@ -1,0 +1,100 @@
+//! Connections to guarded databases.
+//!
+//! Owns: how a database is opened, and whether a connection may serve again.
+//! Promises: an existing database keeps its journal mode; a new one writes ahead;
+//! a commit is on the disk before it is answered, where the configuration says
+//! so. Leaves to others: transactions (`transaction`), what may run (`rules`).
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::rules::{Denial, Rules};
+use super::{DatabaseError, Place};
+
+/// Statements kept prepared per connection.
+const STATEMENTS: usize = 64;
+
+/// A connection that one call at a time writes through.
+pub struct Guarded {
+    pub(super) db: Connection,
+    pub(super) rules: Arc<Mutex<Rules>>,
+    place: Place,
+    is_spoilt: bool,
+}
+
+impl Guarded {
+    /// Opens the file, which must be there.
+    pub(super) fn open(path: &Path, place: Place, durable: bool) -> Result<Self, DatabaseError> {
+        let mut db = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+        db.set_prepared_statement_cache_capacity(STATEMENTS);
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        db.busy_timeout(Duration::ZERO)?;
+        let synchronous = if durable { "FULL" } else { "NORMAL" };
+        db.execute_batch(&format!(
+            "PRAGMA synchronous = {synchronous};
+             PRAGMA foreign_keys = ON;
+             PRAGMA trusted_schema = OFF;"
+        ))?;
+        let rules = Arc::new(Mutex::new(Rules::default()));
+        let judge = rules.clone();
+        db.authorizer(Some(move |asked: rusqlite::hooks::AuthContext<'_>| {
+            judge.lock().judge(&asked)
+        }))?;
+        Ok(Self {
+            db,
+            rules,
+            place,
+            is_spoilt: false,
+        })
+    }
+
+    /// Lets a database that is still empty write ahead of itself, so that readers
+    /// are not held up. Others keep the mode that they have.
+    pub(super) fn write_ahead_if_new(&self) -> rusqlite::Result<()> {
+        let pages: i64 = self
+            .db
+            .query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        if pages == 0 {
+            self.db
+                .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+        }
+        Ok(())
+    }
+
+    /// What was denied since this was last asked.
+    pub(super) fn denial(&self) -> Option<Denial> {
+        self.rules.lock().take_denial()
+    }
+
+    /// Whether it is open on this very file.
+    pub(super) fn is_of(&self, place: Place) -> bool {
+        self.place == place
+    }
+
+    /// Whether nothing of a former call is left in it.
+    pub(super) fn is_reusable(&self) -> bool {
+        !self.is_spoilt && self.db.is_autocommit()
+    }
+
+    /// Keeps it from serving again.
+    pub(super) fn spoil(&mut self) {
+        self.is_spoilt = true;
+    }
+}
+
+/// Opens a database for reading alone.
+pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+    db.busy_timeout(Duration::from_secs(1))?;
+    db.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;")?;
+    Ok(db)
+}
+
+fn flags(access: OpenFlags) -> OpenFlags {
+    access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW
+}

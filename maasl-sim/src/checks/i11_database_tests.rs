@@ -1,0 +1,183 @@
+//! Tests of the judge of databases.
+
+use maasl_core::coordinator::io::{Reply, Response};
+use maasl_core::database::Seal;
+use maasl_core::id::Token;
+use maasl_core::lease::Lease;
+use maasl_core::reply::Receipt;
+use maasl_core::resource::{ResourceKey, Want};
+use maasl_core::time::Timestamp;
+
+use super::super::scene::{ANN, CALL, P, Scene, lease, token as token_of};
+use super::*;
+
+const DB: &str = "rag";
+
+fn key() -> ResourceKey {
+    ResourceKey::new("db", DB)
+}
+
+fn lease_of(token: u64) -> Lease {
+    Lease {
+        wants: [Want::exclusive(key(), "CRIT_DB")].into(),
+        kind: LeaseKind::Call,
+        ..lease(token, "f")
+    }
+}
+
+fn latched(scene: &Scene, judge: &mut Databases) {
+    let keys = [key()];
+    let seen = Observation::Latched {
+        process: P,
+        call: CALL,
+        keys: &keys,
+    };
+    scene.show(judge, &seen).unwrap();
+}
+
+fn commit(scene: &Scene, judge: &mut Databases, token: u64, rows: &[String]) -> Result<(), Breach> {
+    let seal = Seal {
+        token: token_of(token),
+        answered: None,
+        forget_before_wall_ms: 0,
+    };
+    let seen = Observation::DatabaseCommitted {
+        process: P,
+        call: CALL,
+        db: DB,
+        seal: &seal,
+        rows,
+    };
+    scene.show(judge, &seen)
+}
+
+fn ask(scene: &Scene, judge: &mut Databases, key: Option<&str>) {
+    let action = Action::DbWrite {
+        db: DB.into(),
+        rows: 1,
+    };
+    let asked = Asked {
+        agent: ANN,
+        request: RequestNo(1),
+        attempt: 1,
+        process: P,
+        action: &action,
+        key,
+        bases: &[],
+        wait_ms: 0,
+    };
+    scene.show(judge, &Observation::Asked(&asked)).unwrap();
+}
+
+fn site(result: Result<(), Breach>) -> &'static str {
+    let breach = result.unwrap_err();
+    assert_eq!(breach.promise, Promise::I11);
+    breach.site
+}
+
+fn scene() -> (Scene, Databases) {
+    (Scene::new(&[]), Databases::default())
+}
+
+#[test]
+fn commits_in_the_order_of_tokens_under_their_latch_are_right() {
+    let (mut scene, mut judge) = scene();
+    for token in [1, 2, 3] {
+        scene.grant(&mut judge, 0, &lease_of(token)).unwrap();
+        latched(&scene, &mut judge);
+        commit(&scene, &mut judge, token, &[]).unwrap();
+    }
+}
+
+#[test]
+fn a_commit_outside_its_latch_is_reported() {
+    let (mut scene, mut judge) = scene();
+    scene.grant(&mut judge, 0, &lease_of(1)).unwrap();
+    let result = commit(&scene, &mut judge, 1, &[]);
+    assert_eq!(site(result), "commit-without-latch");
+}
+
+#[test]
+fn a_commit_after_a_newer_grant_is_reported() {
+    let (mut scene, mut judge) = scene();
+    scene.grant(&mut judge, 0, &lease_of(1)).unwrap();
+    scene.grant(&mut judge, 0, &lease_of(2)).unwrap();
+    latched(&scene, &mut judge);
+    assert_eq!(site(commit(&scene, &mut judge, 1, &[])), "stale-commit");
+}
+
+#[test]
+fn a_commit_below_an_earlier_one_is_reported() {
+    let (scene, mut judge) = scene();
+    latched(&scene, &mut judge);
+    commit(&scene, &mut judge, 2, &[]).unwrap();
+    assert_eq!(site(commit(&scene, &mut judge, 1, &[])), "out-of-order");
+}
+
+#[test]
+fn two_writers_that_meet_are_reported() {
+    let (scene, mut judge) = scene();
+    let met = scene.show(&mut judge, &Observation::DatabaseMet { db: DB });
+    assert_eq!(site(met), "two-writers");
+}
+
+#[test]
+fn work_that_outlived_its_lease_must_not_be_committed() {
+    let (mut scene, mut judge) = scene();
+    let lease = lease_of(1);
+    scene.grant(&mut judge, 0, &lease).unwrap();
+    latched(&scene, &mut judge);
+    let worked = |now: Timestamp| Observation::DatabaseWorked {
+        process: P,
+        call: CALL,
+        db: DB,
+        now,
+    };
+    scene.show(&mut judge, &worked(Timestamp::ZERO)).unwrap();
+    commit(&scene, &mut judge, 1, &[]).unwrap();
+    scene.show(&mut judge, &worked(lease.expires_at)).unwrap();
+    let result = commit(&scene, &mut judge, 1, &[]);
+    assert_eq!(site(result), "commit-after-expiry");
+}
+
+#[test]
+fn a_row_that_is_written_twice_under_one_key_is_reported() {
+    let (scene, mut judge) = scene();
+    latched(&scene, &mut judge);
+    let rows = [row_of("ann", RequestNo(1), 0)];
+    ask(&scene, &mut judge, None);
+    commit(&scene, &mut judge, 1, &rows).unwrap();
+    commit(&scene, &mut judge, 1, &rows).unwrap();
+    let (scene, mut judge) = super::tests::scene();
+    latched(&scene, &mut judge);
+    ask(&scene, &mut judge, Some("k"));
+    commit(&scene, &mut judge, 1, &rows).unwrap();
+    let result = commit(&scene, &mut judge, 1, &rows);
+    assert_eq!(site(result), "written-twice");
+}
+
+#[test]
+fn a_row_that_was_acknowledged_must_be_there() {
+    let (scene, mut judge) = scene();
+    ask(&scene, &mut judge, None);
+    let response = Response {
+        result: Ok(Reply::Receipt(Receipt::Written {
+            db: DB.into(),
+            rows_affected: 1,
+            last_insert_rowid: None,
+            token: Token::from_number(1),
+            waited_ms: 0,
+        })),
+        lost: Vec::new(),
+    };
+    let answered = Observation::Answered {
+        agent: ANN,
+        request: RequestNo(1),
+        response: &response,
+    };
+    let result = scene.show(&mut judge, &answered);
+    assert_eq!(site(result), "acknowledged-and-not-there");
+    latched(&scene, &mut judge);
+    commit(&scene, &mut judge, 1, &[row_of("ann", RequestNo(1), 0)]).unwrap();
+    scene.show(&mut judge, &answered).unwrap();
+}
