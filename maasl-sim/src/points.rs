@@ -68,6 +68,9 @@ points! {
     DatabaseWritten "database written" "A guarded transaction was committed.",
     DatabaseReplayed "database answered from the record" "A database answered a request that it had carried out before.",
     DatabaseGivenUp "database given up" "A guarded transaction did its work and was not committed.",
+    DocumentMade "document made" "A document was written.",
+    DocumentFresh "document left alone" "A document had been made from its source already.",
+    DocumentStale "stale document refused" "A text made from what its source no longer holds was refused.",
     DeadForgotten "the dead forgotten by who ran on" "A process forgot one that had died while it ran.",
     PowerCutSettled "commit settled after a power cut" "A commit that a power cut interrupted was settled.",
 }
@@ -290,6 +293,9 @@ impl Points {
         }
         match &response.result {
             Ok(Reply::Receipt(Receipt::Changed { files, .. })) => {
+                if files.iter().any(|file| file.document.is_some()) {
+                    self.reach(P::DocumentMade);
+                }
                 if files.iter().any(|file| file.merged) {
                     self.reach(P::Merged);
                 }
@@ -297,6 +303,8 @@ impl Points {
                     self.reach(P::Rebased);
                 }
             }
+            Ok(Reply::Receipt(Receipt::Fresh { .. })) => self.reach(P::DocumentFresh),
+            Err(Refusal::DocgenStale(_)) => self.reach(P::DocumentStale),
             Err(Refusal::LeaseLost(_)) => self.reach(P::LeaseLostTold),
             Err(Refusal::StaleVersion(stale)) if stale.reason == StaleReason::SwapConflict => {
                 self.reach(P::ConflictTold);

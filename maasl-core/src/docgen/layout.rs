@@ -13,6 +13,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::mutant::{Mutant, is_active};
 use crate::path::{COMPONENT_BYTES_MAX, PATH_BYTES_MAX, fold};
 use crate::policy::Named;
 use crate::refusal::Refusal;
@@ -132,7 +133,7 @@ fn flat(source: &str) -> String {
     for character in source.chars() {
         match character {
             '/' => name.push('_'),
-            '_' => name.push_str("~1"),
+            '_' if !is_active(Mutant::DocgenFlatNamesCollide) => name.push_str("~1"),
             '~' => name.push_str("~0"),
             other => name.push(other),
         }

@@ -133,7 +133,8 @@ pub(super) fn finish(
     let lease = rows.lease(&intent.lease)?;
     let class = lease.map_or_else(Arc::default, |lease| class_of(&lease.wants));
     changes.extend(asked.counts.iter().cloned().map(Change::Add));
-    if !is_undone(asked) {
+    let uncounted = asked.recovered_by.is_some() && is_active(Mutant::DocgenRecoveryUncounted);
+    if !is_undone(asked) && !uncounted {
         changes.extend(document::made(intent, clock));
     }
     if asked.recovered_by.is_some() {

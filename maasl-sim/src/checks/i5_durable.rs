@@ -41,6 +41,9 @@ pub(super) struct Durable {
     /// Contents that acknowledged changes displaced: a power cut may take them
     /// where they have not yet come to the device.
     displaced: BTreeSet<ContentHash>,
+    /// Contents that a power cut took before the change that displaced them was
+    /// acknowledged.
+    taken: BTreeSet<ContentHash>,
     destroyed: BTreeSet<ContentHash>,
     /// Versions that were acknowledged; nothing once an old copy of the store
     /// was put back.
@@ -88,6 +91,9 @@ impl Judge for Durable {
                 ..
             } => {
                 self.chain(&item.path).contents.push(*now);
+                if let Some(now) = now {
+                    self.taken.remove(now);
+                }
                 if *back {
                     return self.judge_back(item);
                 }
@@ -271,7 +277,9 @@ impl Durable {
     }
 
     fn acknowledge(&mut self, file: &FileChanged) {
-        self.displaced.extend(file.previous_sha256);
+        let displaced = file.previous_sha256;
+        self.displaced
+            .extend(displaced.filter(|content| !self.taken.contains(content)));
         if let Some(versions) = &mut self.versions
             && file.version > 0
         {
@@ -329,6 +337,9 @@ impl Durable {
         self.judge_lost_intents(ground)?;
         self.displaced
             .retain(|content| ground.disk.object(*content).is_some());
+        let stood = self.files.values().flat_map(|chain| &chain.contents);
+        let taken = stood.flatten().filter(|one| !ground.disk.holds(**one));
+        self.taken.extend(taken);
         self.judge_owed(ground)
     }
 

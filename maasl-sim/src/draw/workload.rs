@@ -24,6 +24,7 @@ pub(crate) enum About {
     Refactor,
     Restore,
     DbWrite,
+    Docgen,
     Reserve,
     Renew,
     Release,
@@ -32,7 +33,7 @@ pub(crate) enum About {
 }
 
 /// The weights of a mix.
-pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 14] {
+pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 15] {
     [
         (mix.read, About::Read),
         (mix.write, About::Write),
@@ -43,6 +44,7 @@ pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 14] {
         (mix.refactor, About::Refactor),
         (mix.restore, About::Restore),
         (mix.db_write, About::DbWrite),
+        (mix.docgen, About::Docgen),
         (mix.reserve, About::Reserve),
         (mix.renew, About::Renew),
         (mix.release, About::Release),
@@ -141,6 +143,7 @@ fn action(work: &Workload, names: &Names, what: &mut Stream) -> Action {
             db: RAG.to_owned(),
             rows: work.db_rows.draw(what),
         },
+        About::Docgen => Action::Docgen { path },
         About::Reserve => reserve(work, names, what),
         About::Renew => Action::Renew,
         About::Release => Action::Release,

@@ -55,6 +55,12 @@ trials! {
     "a-database-writer-stands-still",
     "a-database-answer-is-lost",
     "a-database-writer-dies",
+    "two-ask-for-one-document",
+    "a-source-moves-while-it-is-described",
+    "a-source-moves-before-the-commit",
+    "two-sources-with-one-flat-name",
+    "a-document-that-two-may-claim",
+    "a-document-maker-dies",
 }
 
 static PLANS: LazyLock<Vec<(&'static str, Plan)>> = LazyLock::new(|| {
