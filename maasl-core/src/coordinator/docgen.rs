@@ -218,6 +218,9 @@ impl<'a> Work<'a> {
         let made = self.cx.generate(run).await?;
         self.cx.still_wanted()?;
         let made = made.map_err(|failure| Refusal::Generator(Box::new(failure)))?;
+        if let Some(fault) = GeneratorFault::declined(&made) {
+            return Err(at_fault(fault));
+        }
         let source = self.cx.hash(&self.source).await?;
         let offer = Offer {
             content: Some(&made),
@@ -379,10 +382,15 @@ fn repository_key(cx: &Cx) -> ResourceKey {
 /// What is wrong with a generator's content is the generator's fault.
 fn unusable(refusal: Refusal) -> Refusal {
     match refusal {
-        Refusal::InvalidRequest { message, .. } => Refusal::Generator(Box::new(GeneratorFailure {
-            fault: GeneratorFault::Unusable { message },
-            stderr: String::new(),
-        })),
+        Refusal::InvalidRequest { message, .. } => at_fault(GeneratorFault::Unusable { message }),
         other => other,
     }
+}
+
+/// A generator that ended well and wrote no document.
+fn at_fault(fault: GeneratorFault) -> Refusal {
+    Refusal::Generator(Box::new(GeneratorFailure {
+        fault,
+        stderr: String::new(),
+    }))
 }

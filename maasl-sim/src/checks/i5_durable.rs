@@ -337,10 +337,23 @@ impl Durable {
         self.judge_lost_intents(ground)?;
         self.displaced
             .retain(|content| ground.disk.object(*content).is_some());
-        let stood = self.files.values().flat_map(|chain| &chain.contents);
-        let taken = stood.flatten().filter(|one| !ground.disk.holds(**one));
-        self.taken.extend(taken);
+        self.note_taken(ground);
         self.judge_owed(ground)
+    }
+
+    /// What a power cut took that nobody had been promised yet: what is neither
+    /// kept nor in a file, nor still to be kept by whoever settles a commit. It may
+    /// stand under a staged name, which goes with its dead process.
+    fn note_taken(&mut self, ground: &Ground<'_>) {
+        let current = ground.disk.files().map(|(_, content)| content);
+        let open = ground.rows.intents().flat_map(|intent| &intent.items);
+        let open = open.filter_map(|item| item.old);
+        let remains: BTreeSet<ContentHash> = current.chain(open).collect();
+        let stood = self.files.values().flat_map(|chain| &chain.contents);
+        let taken = stood.flatten().filter(|content| {
+            !remains.contains(*content) && ground.disk.object(**content).is_none()
+        });
+        self.taken.extend(taken);
     }
 
     /// Every version that was acknowledged is in the history, or `to_come`.
