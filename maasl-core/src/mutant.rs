@@ -77,6 +77,22 @@ mutants! {
     /// A database that was written is answered for before it is committed.
     DbAnsweredBeforeCommit = "db-answered-before-commit",
 
+    /// Whether a document has to be made is decided by what was read before the
+    /// lease.
+    DocgenGateBeforeLease = "docgen-gate-before-lease",
+    /// A document that was made from this source is made again.
+    DocgenNoopRewrites = "docgen-noop-rewrites",
+    /// A text made from what the source no longer holds is taken.
+    DocgenStaleTextTaken = "docgen-stale-text-taken",
+    /// The source is not looked at again before its document is committed.
+    DocgenSourceLookedAtOnce = "docgen-source-looked-at-once",
+    /// Flat names of documents are as ambiguous as those of other tools.
+    DocgenFlatNamesCollide = "docgen-flat-names-collide",
+    /// A document that another source may claim is taken for one's own.
+    DocgenClaimsIgnored = "docgen-claims-ignored",
+    /// A document is counted only where its own process ends the commit.
+    DocgenRecoveryUncounted = "docgen-recovery-uncounted",
+
     /// Expiry is judged by the clock of the process that asks, not the store's.
     ExpiryOnHoldersClock = "expiry-on-holders-clock",
     /// Returning a lease ends every lease of the same process.

@@ -6,7 +6,10 @@
 //! (`docs/invariants.md`).
 
 mod contents;
+mod documents;
 mod grants;
+mod held;
+mod i10_documents;
 mod i11_database;
 mod i1_fencing;
 mod i2_tokens;
@@ -30,6 +33,7 @@ use crate::observe::{Ground, Observation};
 use crate::plan::Plan;
 use crate::promise::Promise;
 
+pub(crate) use self::documents::text_of;
 pub(crate) use self::i11_database::row_of;
 
 /// A promise that was broken.
@@ -142,6 +146,7 @@ fn judges_of(promise: Promise, plan: &Plan) -> Vec<Box<dyn Judge>> {
             Box::new(i7_served::Served::of(plan)),
         ],
         Promise::I8 => vec![Box::new(i8_belief::Belief::of(plan))],
+        Promise::I10 => vec![Box::<i10_documents::Documents>::default()],
         Promise::I11 => vec![Box::<i11_database::Databases>::default()],
     }
 }

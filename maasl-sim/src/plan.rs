@@ -78,7 +78,8 @@ impl Plan {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Lease of calls, in the classes of files and of databases, milliseconds.
+    /// Lease of calls, in the classes of files, databases and documents,
+    /// milliseconds.
     pub lease_ttl_ms: Option<u64>,
     /// Its lock-delay, milliseconds.
     pub lock_delay_ms: Option<u64>,
@@ -97,6 +98,10 @@ pub struct Settings {
     /// How long a process rests before it looks after the dead again,
     /// milliseconds.
     pub housekeeping_ms: Option<u64>,
+    /// Whether documents are written by a generator and not by those who ask.
+    pub generator: Option<bool>,
+    /// Whether documents are in one folder and not as their sources are.
+    pub flat_documents: Option<bool>,
 }
 
 /// How long things take, in microseconds. Each table is used by identity: a

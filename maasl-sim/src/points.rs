@@ -70,6 +70,9 @@ points! {
     DatabaseGivenUp "database given up" "A guarded transaction did its work and was not committed.",
     TransactionWhole "transaction committed" "Files and rows took effect together.",
     TransactionUndone "transaction undone by its database" "Recovery undid files because their rows were not there.",
+    DocumentMade "document made" "A document was written.",
+    DocumentFresh "document left alone" "A document had been made from its source already.",
+    DocumentStale "stale document refused" "A text made from what its source no longer holds was refused.",
     DeadForgotten "the dead forgotten by who ran on" "A process forgot one that had died while it ran.",
     PowerCutSettled "commit settled after a power cut" "A commit that a power cut interrupted was settled.",
 }
@@ -313,6 +316,9 @@ impl Points {
         }
         match &response.result {
             Ok(Reply::Receipt(Receipt::Changed { files, .. })) => {
+                if files.iter().any(|file| file.document.is_some()) {
+                    self.reach(P::DocumentMade);
+                }
                 if files.iter().any(|file| file.merged) {
                     self.reach(P::Merged);
                 }
@@ -320,6 +326,8 @@ impl Points {
                     self.reach(P::Rebased);
                 }
             }
+            Ok(Reply::Receipt(Receipt::Fresh { .. })) => self.reach(P::DocumentFresh),
+            Err(Refusal::DocgenStale(_)) => self.reach(P::DocumentStale),
             Err(Refusal::LeaseLost(_)) => self.reach(P::LeaseLostTold),
             Err(Refusal::StaleVersion(stale)) if stale.reason == StaleReason::SwapConflict => {
                 self.reach(P::ConflictTold);

@@ -27,6 +27,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use maasl_core::config::Config;
+use maasl_core::coordinator::io::CallId;
 use maasl_core::id::SessionId;
 
 use self::client::Client;
@@ -92,6 +93,8 @@ pub struct World<'p> {
     latches: Latches,
     disk: Disk,
     databases: Databases,
+    /// Who holds the lock that makers of documents share with other tools.
+    docgen_lock: Option<(ProcessNo, CallId)>,
     dead: BTreeSet<SessionId>,
     /// Those of the dead whose files are gone.
     forgotten: BTreeSet<SessionId>,
@@ -149,6 +152,7 @@ impl<'p> World<'p> {
             latches: Latches::default(),
             disk: Disk::new(can_lose),
             databases: Databases::default(),
+            docgen_lock: None,
             dead: BTreeSet::new(),
             forgotten: BTreeSet::new(),
             process_names: plan.processes.iter().map(|one| one.name.clone()).collect(),

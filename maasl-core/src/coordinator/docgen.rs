@@ -28,6 +28,7 @@ use crate::docgen::{
 use crate::id::ContentHash;
 use crate::lease::command::{NoteDocument, Remember};
 use crate::lease::{Command, Count, Counter, Outcome};
+use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
 use crate::policy::{CRIT_CODE, IDEMP_DOCS};
 use crate::refusal::Refusal;
@@ -113,18 +114,23 @@ impl<'a> Work<'a> {
     }
 
     async fn run(&self) -> Result<Reply, Refusal> {
+        let early = if is_active(Mutant::DocgenGateBeforeLease) {
+            Some(self.look().await?)
+        } else {
+            None
+        };
         let right = self.right().await?;
         if let Err(refusal) = lock::enter(self.cx, self.call, self.started).await {
             return Err(change::give_up(self.cx, &right, refusal, IDEMP_DOCS).await);
         }
-        let result = self.locked(&right).await;
+        let result = self.locked(&right, early).await;
         // What is held is dropped with the call in any case.
         let _ = self.cx.perform(Effect::DocgenUnlock).await;
         result
     }
 
-    async fn locked(&self, right: &Right) -> Result<Reply, Refusal> {
-        match self.next(right).await {
+    async fn locked(&self, right: &Right, early: Option<Found>) -> Result<Reply, Refusal> {
+        match self.next(right, early).await {
             Ok(Next::Write(op)) => self.write(right, op).await.map(Reply::Receipt),
             Ok(Next::Fresh(receipt)) => self.fresh(right, receipt).await.map(Reply::Receipt),
             Ok(Next::Ask(needs)) => {
@@ -155,9 +161,10 @@ impl<'a> Work<'a> {
     }
 
     /// Reads both files, asks the gate, and generates if that is what it takes.
-    async fn next(&self, right: &Right) -> Result<Next, Refusal> {
+    async fn next(&self, right: &Right, early: Option<Found>) -> Result<Next, Refusal> {
         self.cx.still_wanted()?;
         let found = self.look().await?;
+        let gated = early.as_ref().unwrap_or(&found);
         if found.document.is_none()
             && let Some(place) = elsewhere::fresh(self.cx, &self.source, found.hash).await?
         {
@@ -174,7 +181,7 @@ impl<'a> Work<'a> {
             made_from: self.asked.made_from,
             replaces: self.asked.replaces,
         };
-        match self.gate(&found, Some(found.hash), offer)? {
+        match self.gate(gated, Some(gated.hash), offer)? {
             Gate::Fresh => Ok(self.is_fresh(&found, right)),
             Gate::Write(content) => Ok(Next::Write(self.op(found.base(), found.hash, content))),
             Gate::NeedsContent if self.cx.config().docgen.command.is_empty() => {
@@ -228,6 +235,9 @@ impl<'a> Work<'a> {
         let made = self.cx.generate(run).await?;
         self.cx.still_wanted()?;
         let made = made.map_err(|failure| Refusal::Generator(Box::new(failure)))?;
+        if let Some(fault) = GeneratorFault::declined(&made) {
+            return Err(at_fault(fault));
+        }
         let source = self.cx.hash(&self.source).await?;
         let offer = Offer {
             content: Some(&made),
@@ -395,10 +405,15 @@ fn repository_key(cx: &Cx) -> ResourceKey {
 /// What is wrong with a generator's content is the generator's fault.
 fn unusable(refusal: Refusal) -> Refusal {
     match refusal {
-        Refusal::InvalidRequest { message, .. } => Refusal::Generator(Box::new(GeneratorFailure {
-            fault: GeneratorFault::Unusable { message },
-            stderr: String::new(),
-        })),
+        Refusal::InvalidRequest { message, .. } => at_fault(GeneratorFault::Unusable { message }),
         other => other,
     }
+}
+
+/// A generator that ended well and wrote no document.
+fn at_fault(fault: GeneratorFault) -> Refusal {
+    Refusal::Generator(Box::new(GeneratorFailure {
+        fault,
+        stderr: String::new(),
+    }))
 }

@@ -13,12 +13,13 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::mutant::{Mutant, is_active};
 use crate::path::{COMPONENT_BYTES_MAX, PATH_BYTES_MAX, fold};
 use crate::policy::Named;
 use crate::refusal::Refusal;
 
 /// What every document's name ends in.
-const SUFFIX: &str = ".md";
+pub const SUFFIX: &str = ".md";
 
 /// How documents are laid out below the document root.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,8 +48,8 @@ impl Layout {
     #[must_use]
     pub fn place(self, root: &str, source: &str) -> String {
         match self {
-            Self::Tree => format!("{root}/{source}{SUFFIX}"),
-            Self::Flat => format!("{root}/{}{SUFFIX}", flat(source)),
+            Self::Tree => [root, "/", source, SUFFIX].concat(),
+            Self::Flat => [root, "/", &flat(source), SUFFIX].concat(),
         }
     }
 
@@ -132,7 +133,7 @@ fn flat(source: &str) -> String {
     for character in source.chars() {
         match character {
             '/' => name.push('_'),
-            '_' => name.push_str("~1"),
+            '_' if !is_active(Mutant::DocgenFlatNamesCollide) => name.push_str("~1"),
             '~' => name.push_str("~0"),
             other => name.push(other),
         }

@@ -116,6 +116,11 @@ pub enum GeneratorFault {
     },
     /// Its caller cancelled, and it was killed.
     Cancelled,
+    /// It said that there is nothing to be written, as generators of LLMC may.
+    Declined {
+        /// Its reason, as it gave it.
+        message: String,
+    },
     /// What it wrote is no document.
     Unusable {
         /// Why.
@@ -123,7 +128,21 @@ pub enum GeneratorFault {
     },
 }
 
+/// How a generator begins that has nothing to write.
+const NOTHING_TO_WRITE: &str = "NO-OP:";
+
 impl GeneratorFault {
+    /// What a generator came to that wrote this instead of a document; nothing
+    /// where it may be one.
+    #[must_use]
+    pub fn declined(written: &[u8]) -> Option<Self> {
+        let text = core::str::from_utf8(written).ok()?;
+        let reason = text.trim().strip_prefix(NOTHING_TO_WRITE)?;
+        Some(Self::Declined {
+            message: reason.trim().into(),
+        })
+    }
+
     /// The stable word for it.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -133,6 +152,7 @@ impl GeneratorFault {
             Self::TooMuchOutput { .. } => "too_much_output",
             Self::Exited { .. } => "exited",
             Self::Cancelled => "cancelled",
+            Self::Declined { .. } => "declined",
             Self::Unusable { .. } => "unusable",
         }
     }
@@ -157,6 +177,10 @@ impl fmt::Display for GeneratorFault {
             } => write!(f, "was ended by signal {signal}"),
             Self::Exited { .. } => f.write_str("ended badly"),
             Self::Cancelled => f.write_str("was killed because its caller cancelled"),
+            Self::Declined { message } if message.is_empty() => {
+                f.write_str("found nothing to write")
+            }
+            Self::Declined { message } => write!(f, "found nothing to write: {message}"),
             Self::Unusable { message } => write!(f, "wrote no document: {message}"),
         }
     }
@@ -179,5 +203,28 @@ impl fmt::Display for GeneratorFailure {
             return Ok(());
         }
         write!(f, "; it said: {said}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generator_declines_in_so_many_words_only() {
+        for (written, reason) in [
+            ("NO-OP: it is up to date\n", Some("it is up to date")),
+            ("\n NO-OP:\n", Some("")),
+            ("# NO-OP: a title\n", None),
+            ("text\nNO-OP: later\n", None),
+            ("no-op: small\n", None),
+        ] {
+            let declined = GeneratorFault::declined(written.as_bytes());
+            let expected = reason.map(|reason| GeneratorFault::Declined {
+                message: reason.into(),
+            });
+            assert_eq!(declined, expected, "{written:?}");
+        }
+        assert_eq!(GeneratorFault::declined(b"NO-OP: \xff"), None);
     }
 }

@@ -116,7 +116,8 @@ pub(super) fn finish(
     let lease = rows.lease(&intent.lease)?;
     let class = lease.map_or_else(Arc::default, |lease| class_of(&lease.wants));
     changes.extend(asked.counts.iter().cloned().map(Change::Add));
-    if !is_undone(intent, asked) {
+    let uncounted = asked.recovered_by.is_some() && is_active(Mutant::DocgenRecoveryUncounted);
+    if !is_undone(intent, asked) && !uncounted {
         changes.extend(document::made(intent, clock));
     }
     if asked.recovered_by.is_some() {

@@ -113,6 +113,11 @@ fn a_generator_that_floods_or_fails_is_told_and_writes_nothing() {
             "exited",
             "broken",
         ),
+        (
+            "cat >/dev/null; echo NO-OP: too small",
+            "declined",
+            "too small",
+        ),
         ("cat >/dev/null", "unusable", "is empty"),
         ("cat >/dev/null; printf '\\377'", "unusable", "UTF-8"),
     ] {

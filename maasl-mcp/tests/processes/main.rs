@@ -25,6 +25,7 @@ mod generator;
 mod harness;
 mod increments;
 mod killed;
+mod llmc;
 mod observe;
 mod outside;
 mod outside_race;

@@ -20,6 +20,10 @@ use crate::docgen::sources::Patterns;
 /// The one top-level table that is ours.
 pub(super) const OUR_TABLE: &str = "maasl";
 
+/// How a key begins that names a table of `[maasl.resource]` by itself: LLMC reads
+/// `[maasl."resource.<CLASS>"]`, one key with a dot in it.
+const QUOTED_CLASS: &str = "resource.";
+
 /// A key of a table with its value.
 pub(super) type Entry<'d, 't> = (&'d Spanned<DeString<'t>>, &'d Spanned<DeValue<'t>>);
 
@@ -76,11 +80,26 @@ impl Reader<'_> {
                 "docgen" => self.docgen(entry)?,
                 "history" => self.history(entry)?,
                 "limits" => self.limits(entry)?,
-                "resource" => classes = self.entries("[maasl.resource]", entry)?,
-                _ => section.set(&mut self.config, entry, self.source, &mut self.places)?,
+                "resource" => classes.extend(self.classes(entry)?),
+                name => match name.strip_prefix(QUOTED_CLASS) {
+                    Some(class) => classes.push((class, entry)),
+                    None => section.set(&mut self.config, entry, self.source, &mut self.places)?,
+                },
             }
         }
-        classes.into_iter().try_for_each(|class| self.class(class))
+        classes
+            .into_iter()
+            .try_for_each(|(class, table)| self.class(class, table))
+    }
+
+    /// The tables in `[maasl.resource]`, each with the class it is for.
+    fn classes<'d, 't>(
+        &self,
+        table: Entry<'d, 't>,
+    ) -> Result<Vec<(&'d str, Entry<'d, 't>)>, Diagnostic> {
+        let tables = self.entries("[maasl.resource]", table)?;
+        let classes = tables.into_iter();
+        Ok(classes.map(|one| (&**one.0.get_ref(), one)).collect())
     }
 
     fn docgen(&mut self, table: Entry<'_, '_>) -> Result<(), Diagnostic> {
@@ -129,9 +148,8 @@ impl Reader<'_> {
     }
 
     /// `[maasl.resource.<CLASS>]`: tunes a built-in class or makes a new one.
-    fn class(&mut self, table: Entry<'_, '_>) -> Result<(), Diagnostic> {
+    fn class(&mut self, class: &str, table: Entry<'_, '_>) -> Result<(), Diagnostic> {
         let key = table.0;
-        let class = &**key.get_ref();
         let header = format!("[maasl.resource.{class}]");
         let path = format!("policies.{class}.");
         let section = Section::new(&header, &path, keys::RESOURCE, &[]);
@@ -306,6 +324,16 @@ mod tests {
                 assert_eq!(config(&format!("{header}\n{line}\n")), changed, "{line}");
             }
         }
+    }
+
+    #[test]
+    fn a_class_may_be_named_as_llmc_names_it() {
+        let quoted = config("[maasl.\"resource.CRIT_DB\"]\nlease_ttl_sec = 7\n");
+        let plain = config("[maasl.resource.CRIT_DB]\nlease_ttl_sec = 7\n");
+        assert_ne!(quoted, Config::default());
+        assert_eq!(quoted, plain);
+        let text = "[maasl.\"resource.CRIT_DB\"]\nlease_ttl_secs = 7\n";
+        assert_eq!(refused(text).line(), 2);
     }
 
     #[test]

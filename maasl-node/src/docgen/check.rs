@@ -15,7 +15,7 @@ use maasl_core::path::PathRefusal;
 use maasl_core::refusal::Refusal;
 use rustix::fs::FileType;
 
-use super::look::{Look, Looker, list, stamp};
+use super::look::{Listing, Look, Looker, stamp};
 use super::manifest::{Manifest, ManifestFile, Source};
 use super::sources::{Patterns, walk};
 use crate::root::Root;
@@ -47,16 +47,19 @@ pub enum CheckError {
     Io(#[from] io::Error),
 }
 
-/// Checks the documents of a repository.
-pub(crate) struct Check<'a> {
-    pub(crate) root: &'a Root,
-    pub(crate) settings: &'a DocgenSettings,
-    pub(crate) max_bytes: u64,
+/// Checks the documents of a repository that has a state directory.
+pub struct Check<'a> {
+    /// The repository.
+    pub root: &'a Root,
+    /// How documents are made.
+    pub settings: &'a DocgenSettings,
+    /// The longest source that is read, in bytes.
+    pub max_bytes: u64,
 }
 
 impl Check<'_> {
     /// Every source there is, in the order of their paths.
-    pub(crate) fn all(&self) -> Result<Vec<Checked>, CheckError> {
+    pub fn all(&self) -> Result<Vec<Checked>, CheckError> {
         let file = ManifestFile::open(self.root.dir())?;
         let tick_ns = file.tick_ns()?;
         let known = file.load(fingerprint(self.settings))?;
@@ -65,9 +68,9 @@ impl Check<'_> {
             Some(known) if stands => known,
             known => self.walk(known, tick_ns)?,
         };
-        let listed = list(self.root.dir(), &self.settings.root)?;
+        let listing = Listing::of(self.root.dir(), &self.settings.root)?;
         let looker = Looker {
-            listed: Some(&listed),
+            listing: Some(&listing),
             ..self.looker(tick_ns)
         };
         let (looks, learnt) = looker.all(&mut manifest.sources);
@@ -82,7 +85,7 @@ impl Check<'_> {
 
     /// The sources that these paths name, each once: files, and folders for all
     /// that is in them.
-    pub(crate) fn some(&self, paths: &[String]) -> Result<Vec<Checked>, CheckError> {
+    pub fn some(&self, paths: &[String]) -> Result<Vec<Checked>, CheckError> {
         let mut found = BTreeMap::new();
         let mut everything = None;
         for (at, path) in paths.iter().enumerate() {
@@ -128,7 +131,7 @@ impl Check<'_> {
             settings: self.settings,
             max_bytes: self.max_bytes,
             tick_ns,
-            listed: None,
+            listing: None,
         }
     }
 

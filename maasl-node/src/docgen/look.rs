@@ -10,6 +10,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use maasl_core::docgen::header::HEAD_BYTES_MAX;
+use maasl_core::docgen::layout::SUFFIX;
 use maasl_core::docgen::{Belief, DocgenSettings, Freshness, Marked, Stamp};
 use maasl_core::id::ContentHash;
 use parking_lot::Mutex;
@@ -34,9 +35,16 @@ pub(crate) struct Looker<'a> {
     pub(crate) max_bytes: u64,
     /// The file system's time when the look began.
     pub(crate) tick_ns: i64,
-    /// What is in the document root, in order, where that was listed: most sources
-    /// without a document are then known to have none.
-    pub(crate) listed: Option<&'a [String]>,
+    /// What is in the document root, where that was listed: most sources without a
+    /// document are then known to have none.
+    pub(crate) listing: Option<&'a Listing>,
+}
+
+/// The names in a folder.
+pub(crate) struct Listing {
+    names: Vec<String>,
+    /// Whether one of them may be that of a document.
+    has_documents: bool,
 }
 
 /// What a look came to.
@@ -99,6 +107,10 @@ impl Looker<'_> {
         let Some(content) = self.content(source, buffer)? else {
             return Ok(Look::Gone);
         };
+        if self.has_none(&source.path) {
+            source.document = None;
+            return Ok(Look::Known(Freshness::Missing));
+        }
         let settings = self.settings;
         let place = settings.layout.place(&settings.root, &source.path);
         let marked = self.marked(&place, &mut source.document, buffer)?;
@@ -163,17 +175,21 @@ impl Looker<'_> {
         Ok(found)
     }
 
+    /// Whether a source can have no document, wherever tools put them: in a folder
+    /// named as its own, or flat.
+    fn has_none(&self, source: &str) -> bool {
+        let first = source.split('/').next().unwrap_or_default();
+        self.listing
+            .is_some_and(|listing| !listing.has_documents && !listing.has(first))
+    }
+
     /// Whether there may be anything at a place below the document root.
     fn may_exist(&self, place: &str) -> bool {
-        let Some(listed) = self.listed else {
-            return true;
-        };
         let below = place
             .get(self.settings.root.len() + 1..)
             .unwrap_or_default();
         let first = below.split('/').next().unwrap_or_default();
-        let at = listed.binary_search_by(|name| name.as_str().cmp(first));
-        at.is_ok()
+        self.listing.is_none_or(|listing| listing.has(first))
     }
 
     /// Whether the source has a document in another place that was made from this
@@ -202,21 +218,34 @@ impl Looker<'_> {
     }
 }
 
-/// The names in a folder, in order; none where there is no folder.
-pub(crate) fn list(root: BorrowedFd<'_>, folder: &str) -> io::Result<Vec<String>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = match openat(root, folder, flags, Mode::empty()) {
-        Ok(folder) => folder,
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Vec::new()),
-        Err(errno) => return Err(errno.into()),
-    };
-    let mut names = Vec::new();
-    for entry in Dir::new(folder)? {
-        // No path that anybody can name leads to a name that is not UTF-8.
-        names.extend(entry?.file_name().to_str().ok().map(str::to_owned));
+impl Listing {
+    /// The names in `folder`; none where there is no such folder.
+    pub(crate) fn of(root: BorrowedFd<'_>, folder: &str) -> io::Result<Self> {
+        let mut names = Vec::new();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match openat(root, folder, flags, Mode::empty()) {
+            Ok(folder) => {
+                for entry in Dir::new(folder)? {
+                    // No path that anybody can name leads to what is not UTF-8.
+                    let name = entry?.file_name().to_str().ok().map(str::to_owned);
+                    names.extend(name);
+                }
+            }
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        names.sort_unstable();
+        let has_documents = names.iter().any(|name| name.ends_with(SUFFIX));
+        Ok(Self {
+            names,
+            has_documents,
+        })
     }
-    names.sort_unstable();
-    Ok(names)
+
+    fn has(&self, name: &str) -> bool {
+        let at = self.names.binary_search_by(|one| one.as_str().cmp(name));
+        at.is_ok()
+    }
 }
 
 /// What a regular file looks like; nothing where there is none.

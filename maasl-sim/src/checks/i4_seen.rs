@@ -9,7 +9,8 @@
 //! Not judged: what an agent replaces whole without saying what it had seen
 //! (`Create`, a write from memory) against the lines of others; contents that
 //! are no text; an edit's base, because an edit replaces no more than the text it
-//! names, which the lines show.
+//! names, which the lines show; the base of a document, which replaces what was made
+//! from an earlier source (I10).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -330,7 +331,8 @@ impl Seen {
         request: RequestNo,
         file: &FileChanged,
     ) -> Result<(), Breach> {
-        if file.merged || file.rebased || file.conflict.is_some() || file.op == "edit" {
+        let is_of_text = file.op == "edit" || file.document.is_some();
+        if file.merged || file.rebased || file.conflict.is_some() || is_of_text {
             return Ok(());
         }
         let Some(bases) = self.asked.get(&request) else {

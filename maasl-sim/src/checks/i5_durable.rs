@@ -41,6 +41,9 @@ pub(super) struct Durable {
     /// Contents that acknowledged changes displaced: a power cut may take them
     /// where they have not yet come to the device.
     displaced: BTreeSet<ContentHash>,
+    /// Contents that a power cut took before the change that displaced them was
+    /// acknowledged.
+    taken: BTreeSet<ContentHash>,
     destroyed: BTreeSet<ContentHash>,
     /// Versions that were acknowledged; nothing once an old copy of the store
     /// was put back.
@@ -88,6 +91,9 @@ impl Judge for Durable {
                 ..
             } => {
                 self.chain(&item.path).contents.push(*now);
+                if let Some(now) = now {
+                    self.taken.remove(now);
+                }
                 if *back {
                     return self.judge_back(item);
                 }
@@ -271,7 +277,9 @@ impl Durable {
     }
 
     fn acknowledge(&mut self, file: &FileChanged) {
-        self.displaced.extend(file.previous_sha256);
+        let displaced = file.previous_sha256;
+        self.displaced
+            .extend(displaced.filter(|content| !self.taken.contains(content)));
         if let Some(versions) = &mut self.versions
             && file.version > 0
         {
@@ -329,7 +337,23 @@ impl Durable {
         self.judge_lost_intents(ground)?;
         self.displaced
             .retain(|content| ground.disk.object(*content).is_some());
+        self.note_taken(ground);
         self.judge_owed(ground)
+    }
+
+    /// What a power cut took that nobody had been promised yet: what is neither
+    /// kept nor in a file, nor still to be kept by whoever settles a commit. It may
+    /// stand under a staged name, which goes with its dead process.
+    fn note_taken(&mut self, ground: &Ground<'_>) {
+        let current = ground.disk.files().map(|(_, content)| content);
+        let open = ground.rows.intents().flat_map(|intent| &intent.items);
+        let open = open.filter_map(|item| item.old);
+        let remains: BTreeSet<ContentHash> = current.chain(open).collect();
+        let stood = self.files.values().flat_map(|chain| &chain.contents);
+        let taken = stood.flatten().filter(|content| {
+            !remains.contains(*content) && ground.disk.object(**content).is_none()
+        });
+        self.taken.extend(taken);
     }
 
     /// Every version that was acknowledged is in the history, or `to_come`.

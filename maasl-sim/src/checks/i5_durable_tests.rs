@@ -41,6 +41,13 @@ fn staged(scene: &mut Scene, items: &[CommitItem]) {
 
 /// `ann` makes `two` of `one`, is told so, and the displaced content is kept.
 fn acknowledged() -> (Scene, Durable) {
+    let (scene, mut judge, receipt) = changed();
+    scene.answer(&mut judge, 1, &receipt).unwrap();
+    (scene, judge)
+}
+
+/// The same, and she is not told yet.
+fn changed() -> (Scene, Durable, Receipt) {
     let (mut scene, mut judge) = begun(&[("a", "one")]);
     let item = item("a", Some("one"), Some("two"));
     let items = core::slice::from_ref(&item);
@@ -51,8 +58,7 @@ fn acknowledged() -> (Scene, Durable) {
     scene.rows.apply(version("a", 1, "two"));
     let receipt = receipt(items, 1);
     scene.finish(&mut judge, finish(), &receipt).unwrap();
-    scene.answer(&mut judge, 1, &receipt).unwrap();
-    (scene, judge)
+    (scene, judge, receipt)
 }
 
 fn cut(scene: &Scene, judge: &mut Durable) -> Option<&'static str> {
@@ -117,6 +123,23 @@ fn displaced_contents_are_kept() {
     assert_eq!(cut(&scene, &mut judge), None);
     scene.disk = never_kept();
     assert_eq!(end(&scene, &mut judge), Some("kept-lost"));
+}
+
+#[test]
+fn what_a_power_cut_took_before_the_answer_was_not_promised() {
+    let told_after_a_cut = |lost: bool| {
+        let (mut scene, mut judge, receipt) = changed();
+        let kept = std::mem::replace(&mut scene.disk, Scene::new(&[("a", "two")]).disk);
+        if !lost {
+            scene.disk = kept;
+        }
+        assert_eq!(cut(&scene, &mut judge), None);
+        scene.answer(&mut judge, 1, &receipt).unwrap();
+        scene.disk = Scene::new(&[("a", "two")]).disk;
+        end(&scene, &mut judge)
+    };
+    assert_eq!(told_after_a_cut(true), None);
+    assert_eq!(told_after_a_cut(false), Some("kept-lost"));
 }
 
 #[test]

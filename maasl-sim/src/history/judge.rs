@@ -229,7 +229,7 @@ fn requests(history: &[Entry]) -> BTreeMap<(&str, &str), Asked<'_>> {
 fn is_change(operation: &str) -> bool {
     matches!(
         operation,
-        "write" | "edit" | "move" | "delete" | "refactor" | "restore"
+        "write" | "edit" | "move" | "delete" | "refactor" | "restore" | "docgen"
     )
 }
 

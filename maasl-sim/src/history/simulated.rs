@@ -7,8 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::coordinator::io::{Reply, Response};
+use maasl_core::docgen::Layout;
+use maasl_core::docgen::settings::ROOT;
 use maasl_core::id::{ContentHash, LeaseId, Token};
 use maasl_core::lease::{Command, Lease, Outcome};
+use maasl_core::policy::Named as _;
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::{FileChanged, Receipt};
 use maasl_core::resource::{Mode, Scope};
@@ -243,6 +246,7 @@ fn operation(action: &Action) -> &'static str {
         Action::Restore { .. } => "restore",
         Action::DbWrite { .. } => "db_write",
         Action::Transact { .. } => "transaction",
+        Action::Docgen { .. } => "docgen",
         Action::Reserve { .. } => "acquire",
         Action::Renew => "renew",
         Action::Release => "release",
@@ -252,14 +256,19 @@ fn operation(action: &Action) -> &'static str {
 }
 
 fn named(asked: &Asked<'_>) -> Vec<Named> {
-    let mut paths: Vec<&String> = match asked.action {
+    let mut paths: Vec<String> = match asked.action {
         Action::Write { path, .. }
         | Action::Create { path }
         | Action::Edit { path }
         | Action::Delete { path }
-        | Action::Restore { path } => vec![path],
-        Action::Move { path, to } => vec![path, to],
-        Action::Refactor { paths } | Action::Transact { paths, .. } => paths.iter().collect(),
+        | Action::Restore { path } => vec![path.clone()],
+        Action::Move { path, to } => vec![path.clone(), to.clone()],
+        Action::Refactor { paths } | Action::Transact { paths, .. } => paths.clone(),
+        // Which of them is written the settings say.
+        Action::Docgen { path } => {
+            let places = Layout::ALL.iter();
+            places.map(|layout| layout.place(ROOT, path)).collect()
+        }
         _ => Vec::new(),
     };
     paths.dedup();
@@ -268,8 +277,8 @@ fn named(asked: &Asked<'_>) -> Vec<Named> {
         bases.find(|(of, _)| of == path).map(|(_, base)| *base)
     };
     let named = paths.into_iter().map(|path| Named {
-        path: path.clone(),
-        base: base(path),
+        base: base(&path),
+        path,
     });
     named.collect()
 }

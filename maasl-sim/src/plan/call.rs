@@ -169,6 +169,11 @@ pub enum Action {
         /// How many rows.
         rows: u32,
     },
+    /// Has the document of a file made, and writes its text when asked for it.
+    Docgen {
+        /// Which file.
+        path: String,
+    },
     /// Takes a lease over several calls.
     Reserve {
         /// Of which files or folders.

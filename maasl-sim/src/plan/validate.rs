@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use maasl_core::config::Config;
-use maasl_core::policy::{CRIT_CODE, CRIT_DB};
+use maasl_core::docgen::Layout;
+use maasl_core::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS};
 use serde_json::Value;
 
 use super::fault::{FaultKind, When};
@@ -86,7 +87,13 @@ impl Plan {
         if let Some(ms) = settings.gate_wait_ms {
             config.limits.gate_wait_ms = ms;
         }
-        for class in [CRIT_CODE, CRIT_DB] {
+        if settings.generator == Some(true) {
+            config.docgen.command = vec!["generator".into()];
+        }
+        if settings.flat_documents == Some(true) {
+            config.docgen.layout = Layout::Flat;
+        }
+        for class in [CRIT_CODE, CRIT_DB, IDEMP_DOCS] {
             self.set_policy(&mut config, class);
         }
         config

@@ -28,6 +28,7 @@ impl fmt::Display for Action {
             Self::Transact { paths, db, rows } => {
                 write!(f, "edit {} and add {rows} rows to {db}", paths.join(", "))
             }
+            Self::Docgen { path } => write!(f, "document {path}"),
             Self::Reserve {
                 paths,
                 subtree,

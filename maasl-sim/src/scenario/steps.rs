@@ -4,7 +4,7 @@
 //! Leaves to others: what the steps do (`maasl-core`).
 
 /// Commands to the store.
-pub const COMMANDS: [&str; 19] = [
+pub const COMMANDS: [&str; 20] = [
     "open",
     "close_session",
     "reserve",
@@ -22,12 +22,13 @@ pub const COMMANDS: [&str; 19] = [
     "recall",
     "remember",
     "tally",
+    "note_document",
     "expire",
     "snapshot",
 ];
 
-/// Effects on files, databases, latches and other processes.
-pub const EFFECTS: [&str; 24] = [
+/// Effects on files, databases, documents, latches and other processes.
+pub const EFFECTS: [&str; 28] = [
     "locate",
     "read",
     "hash",
@@ -50,6 +51,10 @@ pub const EFFECTS: [&str; 24] = [
     "db_commit",
     "db_rollback",
     "db_outcome",
+    "docgen_lock",
+    "docgen_unlock",
+    "find_sources",
+    "generate",
     "probe",
     "ring",
 ];

@@ -273,6 +273,7 @@ fn paths(action: &Action) -> Vec<&str> {
         | Action::Create { path }
         | Action::Delete { path }
         | Action::Restore { path }
+        | Action::Docgen { path }
         | Action::Revoke { path } => vec![path],
         Action::Move { path, to } => vec![path, to],
         Action::Refactor { paths }

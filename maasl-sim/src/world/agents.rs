@@ -7,11 +7,11 @@
 use maasl_core::coordinator::io::{Call as CoreCall, FileOp, Reply, Request, Response};
 use maasl_core::id::{AgentId, ContentHash};
 use maasl_core::lease::RequestKey;
-use maasl_core::policy::{CRIT_CODE, Urgency};
+use maasl_core::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS, Urgency};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::Receipt;
 
-use super::client::{Client, Outstanding, Seen};
+use super::client::{Client, Material, Outstanding, Seen};
 use super::processes::entropy;
 use super::queue::{Arrival, Event};
 use super::{NS_PER_MS, NS_PER_US, World, pick};
@@ -98,7 +98,9 @@ impl World<'_> {
         };
         let action = outstanding.reading.clone();
         let action = action.map_or(call.action.clone(), |path| Action::Read { path });
-        let wait_ms = call.max_wait_ms.unwrap_or_else(|| self.wait_ms(urgency));
+        let wait_ms = call
+            .max_wait_ms
+            .unwrap_or_else(|| self.wait_ms(&action, urgency));
         self.observe(&Observation::Asked(&Asked {
             agent,
             request: outstanding.request,
@@ -174,8 +176,13 @@ impl World<'_> {
         }
     }
 
-    fn wait_ms(&self, urgency: Urgency) -> u64 {
-        let policy = self.config.policies.get(CRIT_CODE);
+    fn wait_ms(&self, action: &Action, urgency: Urgency) -> u64 {
+        let class = match action {
+            Action::DbWrite { .. } => CRIT_DB,
+            Action::Docgen { .. } => IDEMP_DOCS,
+            _ => CRIT_CODE,
+        };
+        let policy = self.config.policies.get(class);
         let policy = policy.expect("a built-in class is always there");
         match urgency {
             Urgency::Interactive => policy.interactive_max_wait_ms,
@@ -243,10 +250,13 @@ impl World<'_> {
         match &response.result {
             Ok(reply) => {
                 let reading = outstanding.reading.is_some();
+                let writes = matches!(reply, Reply::NeedsContent(_));
                 client.take_in(reply, outstanding);
                 self.successful_calls += u64::from(!reading);
                 if reading {
                     self.queue.push(self.now_ns, Event::Turn(agent));
+                } else if writes {
+                    self.write_document(agent);
                 } else {
                     self.go_on(agent);
                 }
@@ -293,7 +303,15 @@ impl World<'_> {
             return;
         }
         client.seen.clear();
+        client.material = None;
         self.push_in(RETRY_NS, Event::Turn(agent));
+    }
+
+    /// Writing the text of a document takes as long as thinking before a call.
+    fn write_document(&mut self, agent: AgentNo) {
+        let client = &self.clients[usize::from(agent.0)];
+        let think_us = client.call().map_or(0, |call| call.think_us);
+        self.push_in(think_us * NS_PER_US, Event::Turn(agent));
     }
 
     /// On to the next call.
@@ -337,6 +355,13 @@ impl Client {
                     }
                 }
             }
+            Reply::NeedsContent(needs) => {
+                self.material = Some(Material {
+                    path: needs.source.clone(),
+                    hash: needs.source_sha256,
+                    content: needs.content.clone(),
+                });
+            }
             Reply::Released { .. } => self.reservation = None,
             Reply::Receipt(
                 Receipt::Written { .. } | Receipt::Enriched { .. } | Receipt::Fresh { .. },
@@ -345,7 +370,6 @@ impl Client {
             | Reply::Revoked(_)
             | Reply::Recovered(_)
             | Reply::Buried(_)
-            | Reply::NeedsContent(_)
             | Reply::Preview(_) => {}
         }
     }

@@ -12,7 +12,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use maasl_core::coordinator::database::DatabaseWrite;
-use maasl_core::coordinator::io::{FileOp, OnStale, Request, Reservation, ResourceWanted};
+use maasl_core::coordinator::io::{
+    DocumentWanted, FileOp, OnStale, Request, Reservation, ResourceWanted,
+};
 use maasl_core::coordinator::transaction::TransactionWanted;
 use maasl_core::database::{Parameters, Statement, Work};
 use maasl_core::id::{ContentHash, LeaseId};
@@ -21,7 +23,7 @@ use maasl_core::policy::CRIT_CODE;
 use maasl_core::resource::{Extent, Mode, ResourceKey, Scope};
 use maasl_core::text::edit::Edit;
 
-use crate::checks::row_of;
+use crate::checks::{row_of, text_of};
 use crate::observe::{ProcessNo, RequestNo};
 use crate::plan::{self, Action, Call, Plan};
 
@@ -47,6 +49,14 @@ pub(super) struct Outstanding {
     pub(super) reading: Option<String>,
 }
 
+/// A source whose document the agent is to write.
+#[derive(Clone, Debug)]
+pub(super) struct Material {
+    pub(super) path: String,
+    pub(super) hash: ContentHash,
+    pub(super) content: Arc<[u8]>,
+}
+
 /// An agent.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -56,6 +66,7 @@ pub(super) struct Client {
     calls: VecDeque<Call>,
     pub(super) seen: BTreeMap<String, Seen>,
     pub(super) reservation: Option<LeaseId>,
+    pub(super) material: Option<Material>,
     pub(super) outstanding: Option<Outstanding>,
     /// When its patience ends, in nanoseconds.
     pub(super) patient_until_ns: u64,
@@ -81,6 +92,7 @@ impl Client {
             calls: calls.cloned().collect(),
             seen: BTreeMap::new(),
             reservation: None,
+            material: None,
             outstanding: None,
             patient_until_ns: 0,
             patience_armed: false,
@@ -105,6 +117,7 @@ impl Client {
 
     pub(super) fn next_call(&mut self) {
         self.calls.pop_front();
+        self.material = None;
         self.tried = 0;
     }
 
@@ -170,6 +183,7 @@ impl Client {
                     documents: Vec::new(),
                 })
             }
+            Action::Docgen { path } => Request::Document(self.document(path, request)),
             Action::Reserve {
                 paths,
                 subtree,
@@ -245,6 +259,19 @@ impl Client {
             } else {
                 OnStale::Refuse
             },
+        }
+    }
+
+    /// Asks for a document; offers its text where the agent was given the source.
+    fn document(&self, path: &str, request: RequestNo) -> DocumentWanted {
+        let material = self.material.as_ref().filter(|one| one.path == path);
+        let author = format!("{} {}", self.name, request.0);
+        let text = |one: &Material| text_of(path, &one.content, &author).into_bytes();
+        DocumentWanted {
+            path: path.into(),
+            content: material.map(text),
+            made_from: material.map(|one| one.hash),
+            replaces: None,
         }
     }
 

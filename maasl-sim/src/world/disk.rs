@@ -105,6 +105,11 @@ impl Disk {
         self.blob(&Name::Stage(stage.into())).map(|blob| blob.hash)
     }
 
+    pub(crate) fn read_staged(&self, stage: &str) -> Option<Arc<[u8]>> {
+        let blob = self.blob(&Name::Stage(stage.into()))?;
+        Some(blob.bytes.clone())
+    }
+
     pub(crate) fn object(&self, content: ContentHash) -> Option<Arc<[u8]>> {
         let blob = self.blob(&Name::Object(content))?;
         (blob.hash == content).then(|| blob.bytes.clone())

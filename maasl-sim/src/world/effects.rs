@@ -21,6 +21,7 @@ use super::server::Doom;
 use super::steps::Struck;
 use super::weight;
 use super::{NS_PER_MS, NS_PER_US, World, pick};
+use crate::checks::text_of;
 use crate::observe::{Observation, ProcessNo};
 use crate::plan::fault::{Route, Side};
 use crate::record::Kind;
@@ -163,10 +164,18 @@ impl World<'_> {
                 let claimants = files.filter(|path| may_be_named(path, &name));
                 Done::Sources(claimants.map(String::from).collect())
             }
-            Effect::DocgenLock => Done::DocgenLock(true),
-            Effect::DocgenUnlock => Done::Ok,
+            Effect::DocgenLock => {
+                let taken = self.docgen_lock.is_none();
+                self.docgen_lock.get_or_insert((process, step.call));
+                Done::DocgenLock(taken)
+            }
+            Effect::DocgenUnlock => {
+                self.docgen_lock
+                    .take_if(|holder| *holder == (process, step.call));
+                Done::Ok
+            }
             Effect::Generate(run) => {
-                let text = format!("made from {}\n", run.source_sha256);
+                let text = text_of(&run.source, &run.content, "the generator");
                 Done::Generated(Ok(text.into_bytes().into()))
             }
         })

@@ -68,6 +68,7 @@ impl World<'_> {
         self.gate.drop_all_of(process);
         self.latches.drop_all_of(process);
         self.databases.forget(process);
+        self.docgen_lock.take_if(|(holder, _)| *holder == process);
         for (agent, request) in served {
             self.disconnect(agent, request);
         }
@@ -237,6 +238,8 @@ impl World<'_> {
 
     fn reply(&mut self, process: ProcessNo, call: CallId, response: &Response) {
         self.databases.forget_call((process, call));
+        self.docgen_lock
+            .take_if(|holder| *holder == (process, call));
         let server = self.server(process);
         let incarnation = server.incarnation;
         let Some((agent, request)) = server.calls.remove(&call) else {

@@ -7,6 +7,7 @@
 
 mod client;
 mod contention;
+mod documents;
 mod leases;
 mod local;
 mod output;
@@ -41,6 +42,12 @@ enum Job {
     /// One of the processes of a measure; started by the measure itself.
     #[command(hide = true)]
     Worker(worker::Orders),
+    /// Checks the documents of a repository; started by the measure itself.
+    #[command(hide = true)]
+    Check {
+        /// The repository.
+        root: PathBuf,
+    },
 }
 
 #[derive(clap::Args)]
@@ -90,6 +97,7 @@ enum Measure {
     Unrelated,
     Startup,
     HandOver,
+    Documents,
     Simulators,
 }
 
@@ -103,6 +111,7 @@ impl Measure {
             Self::Unrelated => leases::unrelated(bench),
             Self::Startup => processes::startup(bench),
             Self::HandOver => processes::hand_over(bench),
+            Self::Documents => documents::measure(bench),
             Self::Simulators => simulators::measure(bench),
         }
     }
@@ -162,6 +171,7 @@ fn main() -> Result<()> {
     let cli = Cli::parse();
     match cli.job {
         Some(Job::Worker(orders)) => worker::run(orders),
+        Some(Job::Check { root }) => documents::check(&root),
         None => compare(&cli.arguments),
     }
 }
