@@ -227,6 +227,16 @@ impl Entropy {
         let digest: [u8; 32] = digest.finalize().into();
         hex(&digest[..16])
     }
+
+    /// Other identifiers, for a call that is made again.
+    #[must_use]
+    pub fn again(&self, n: u64) -> Self {
+        let mut digest = Sha256::new();
+        digest.update(self.0);
+        digest.update(b"again");
+        digest.update(n.to_be_bytes());
+        Self(digest.finalize().into())
+    }
 }
 
 /// Lower-case hexadecimal digits of `bytes`.

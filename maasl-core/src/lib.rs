@@ -16,6 +16,7 @@ pub mod graph;
 pub mod id;
 pub mod lease;
 pub mod mutant;
+pub mod observed;
 pub mod path;
 pub mod policy;
 pub mod refusal;

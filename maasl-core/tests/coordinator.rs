@@ -21,6 +21,7 @@ mod coordinator {
     mod docgen_struck;
     mod fault;
     mod lease;
+    mod observe;
     mod outside;
     mod pause;
     mod power;

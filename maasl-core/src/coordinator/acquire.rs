@@ -111,11 +111,13 @@ impl Attempt<'_> {
                 .as_micros()
                 .try_into()
                 .unwrap_or(u64::MAX);
-            match self
-                .cx
-                .store(Command::Acquire(self.command.clone()))
-                .await?
-            {
+            let command = self.command.clone();
+            let command = if self.cx.observes() {
+                Command::Watch(command)
+            } else {
+                Command::Acquire(command)
+            };
+            match self.cx.store(command).await? {
                 Outcome::Granted {
                     lease,
                     taken_over,
@@ -125,6 +127,10 @@ impl Attempt<'_> {
                     let got = self.granted(lease, taken_over.len() as u64);
                     self.cx.ring(wake).await;
                     return Ok(got);
+                }
+                Outcome::Watched { lease, blockers } => {
+                    self.cx.would_block(self.busy(blockers, 0));
+                    return Ok(self.granted(lease, 0));
                 }
                 Outcome::Queued {
                     ticket,
@@ -142,7 +148,7 @@ impl Attempt<'_> {
                 } => {
                     self.command.ticket = None;
                     self.cx.ring(wake).await;
-                    return Err(self.busy(blockers, place));
+                    return Err(Refusal::ResourceBusy(self.busy(blockers, place)));
                 }
                 Outcome::Deadlock { circle, wake } => {
                     self.command.ticket = None;
@@ -220,7 +226,7 @@ impl Attempt<'_> {
         let now = self.cx.now();
         let deadline = self.deadline();
         if now >= deadline {
-            return Err(self.busy(blockers, place));
+            return Err(Refusal::ResourceBusy(self.busy(blockers, place)));
         }
         self.cx.event(Event::Waiting {
             call: self.cx.seed.call,
@@ -251,12 +257,12 @@ impl Attempt<'_> {
         unknown.cloned().collect()
     }
 
-    fn busy(&self, blockers: Vec<Blocker>, place: u32) -> Refusal {
+    fn busy(&self, blockers: Vec<Blocker>, place: u32) -> Box<Busy> {
         let resource = blockers.first().map(|blocker| blocker.key.to_string());
         let own = blockers
             .first()
             .is_some_and(|blocker| blocker.token.is_some() && blocker.owner == self.cx.owner());
-        Refusal::ResourceBusy(Box::new(Busy {
+        Box::new(Busy {
             resource: resource.unwrap_or_else(|| self.keys().join(", ")),
             blockers,
             place,
@@ -264,7 +270,7 @@ impl Attempt<'_> {
             allowed_ms: self.wanted.max_wait_ms,
             process: None,
             own,
-        }))
+        })
     }
 
     async fn latch(&mut self, keys: Vec<ResourceKey>) -> Result<(), Refusal> {

@@ -24,6 +24,7 @@ use crate::docgen::GeneratorFailure;
 use crate::id::{AgentId, ContentHash, Entropy, Owner, SessionId, TicketNo};
 use crate::lease::{Command, Outcome, Wake};
 use crate::mutant::{Mutant, is_active};
+use crate::observed::Observed;
 use crate::refusal::{Busy, Process, Refusal};
 use crate::time::Timestamp;
 
@@ -39,6 +40,8 @@ pub(super) struct Port {
     wait: Option<Wait>,
     rung: bool,
     cancelled: bool,
+    /// What enforce mode would have done to the call.
+    observed: Vec<Observed>,
 }
 
 struct Wait {
@@ -73,6 +76,7 @@ impl<T> Task<T> {
             wait: None,
             rung: false,
             cancelled: false,
+            observed: Vec::new(),
         }));
         let cx = Cx {
             seed,
@@ -178,6 +182,20 @@ impl Cx {
             return Err(Refusal::Cancelled);
         }
         Ok(())
+    }
+
+    /// Adds to what was observed; whether it is new.
+    pub(super) fn add_observed(&self, what: &Observed) -> bool {
+        let mut port = self.port.borrow_mut();
+        let is_new = !port.observed.contains(what);
+        if is_new {
+            port.observed.push(what.clone());
+        }
+        is_new
+    }
+
+    pub(super) fn observed(&self) -> Vec<Observed> {
+        self.port.borrow().observed.clone()
     }
 
     pub(super) fn event(&self, event: Event) {

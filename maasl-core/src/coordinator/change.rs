@@ -336,7 +336,7 @@ impl Change<'_> {
         if !is_active(Mutant::CommitWithoutLatch)
             && let Err(process) = cx.latch(keys.clone()).await?
         {
-            return Err(acquire::latch_busy(cx, &keys, process, started, 0));
+            cx.unless_observed(acquire::latch_busy(cx, &keys, process, started, 0))?;
         }
         let mut begun = false;
         let result = self.under_latch(plan, files, &keys, &mut begun).await;
@@ -422,11 +422,12 @@ impl Change<'_> {
                 None => self.cx.hash(&made.source).await?,
             };
             if current != Some(made.source_sha256) {
-                return Err(Refusal::DocgenStale(Box::new(DocgenStale {
+                let stale = Refusal::DocgenStale(Box::new(DocgenStale {
                     path: made.source.clone(),
                     expected: Some(made.source_sha256),
                     current,
-                })));
+                }));
+                self.cx.unless_observed(stale)?;
             }
         }
         Ok(())

@@ -190,7 +190,8 @@ impl Write<'_> {
             && let Err(process) = cx.latch(keys.clone()).await?
         {
             let busy = acquire::latch_busy(cx, &keys, process, budget.started, budget.allowed_ms);
-            return Err(busy_database(&self.guarded.asked.db, busy));
+            cx.unless_observed(busy)
+                .map_err(|busy| busy_database(&self.guarded.asked.db, busy))?;
         }
         let result = match self.guarded.settle_earlier(&keys).await {
             Ok(true) => self.transact().await.map(Some),

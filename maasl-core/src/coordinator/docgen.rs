@@ -215,7 +215,21 @@ impl<'a> Work<'a> {
             document_path: &self.document,
             document: found.document.as_deref(),
         };
-        gate(known, offer, self.cx.config().docgen.header)
+        self.gate_of(known, offer)
+    }
+
+    /// In observe mode what the gate refuses is written all the same.
+    fn gate_of(&self, known: Known<'_>, offer: Offer<'_>) -> Result<Gate, Refusal> {
+        let form = self.cx.config().docgen.header;
+        gate(known, offer, form).or_else(|refusal| {
+            self.cx.unless_observed(refusal)?;
+            let unopposed = Offer {
+                made_from: offer.made_from.and(known.source),
+                replaces: known.document.map(ContentHash::of),
+                ..offer
+            };
+            gate(known, unopposed, form)
+        })
     }
 
     /// Runs the generator. What it made is let through the gate like anybody

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 use super::call::Cx;
 use super::io::FileOp;
+use super::observe;
 use super::plan::{Content, Facts, NoPlan, Plan, plan};
 use crate::refusal::Refusal;
 
@@ -50,7 +51,8 @@ pub(super) async fn located(cx: &Cx, ops: Vec<FileOp>) -> Result<Vec<FileOp>, Re
     Ok(ops)
 }
 
-fn paths_of(op: &mut FileOp) -> Vec<&mut String> {
+/// The files that an operation is about, what it is called by first.
+pub(super) fn paths_of(op: &mut FileOp) -> Vec<&mut String> {
     match op {
         FileOp::Write { path, .. }
         | FileOp::Edit { path, .. }
@@ -85,10 +87,15 @@ pub(super) async fn planned(cx: &Cx, ops: &[FileOp]) -> Result<Plan, Refusal> {
         }
         facts.files.insert(path, content);
     }
+    let mut unopposed = None;
     loop {
-        match plan(ops, &facts) {
+        match plan(unopposed.as_deref().unwrap_or(ops), &facts) {
             Ok(plan) => return within_limits(cx, plan),
-            Err(NoPlan::Refused(refusal)) => return Err(refusal),
+            Err(NoPlan::Refused(refusal)) if unopposed.is_some() => return Err(refusal),
+            Err(NoPlan::Refused(refusal)) => {
+                cx.unless_observed(refusal)?;
+                unopposed = Some(observe::unopposed(ops, &facts));
+            }
             Err(NoPlan::NeedsObject(hash)) => {
                 let object = cx.object(hash).await?;
                 facts.objects.insert(hash, object);

@@ -20,6 +20,7 @@ use crate::docgen::{DocgenStatus, Made};
 use crate::id::{AgentId, ContentHash, Entropy, LeaseId, SessionId, TicketNo, Token};
 use crate::lease::row::Target;
 use crate::lease::{Blocker, Command, Outcome, RequestKey};
+use crate::observed::Observed;
 use crate::policy::Urgency;
 use crate::refusal::{LostLease, Process, Refusal};
 use crate::reply::{FileChanged, Receipt};
@@ -274,6 +275,8 @@ pub struct Response {
     pub result: Result<Reply, Refusal>,
     /// Leases of this agent that were found lost since its last call.
     pub lost: Vec<LostLease>,
+    /// What enforce mode would have done to the call, in observe mode.
+    pub observed: Vec<Observed>,
 }
 
 /// What a call asked for.
@@ -379,6 +382,15 @@ pub enum Event {
         source: String,
         /// After how long.
         duration_ms: u64,
+    },
+    /// Observe mode let something pass.
+    Observed {
+        /// Whose.
+        agent: AgentId,
+        /// `would_block` or `would_refuse`.
+        what: &'static str,
+        /// The stable code of the refusal.
+        code: &'static str,
     },
     /// A call was refused.
     Refused {

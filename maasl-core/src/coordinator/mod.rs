@@ -25,6 +25,7 @@ pub mod enrich;
 mod facts;
 mod housekeeping;
 pub mod io;
+mod observe;
 mod plan;
 mod reservation;
 mod right;
@@ -44,12 +45,16 @@ use self::shared::Shared;
 use crate::config::Config;
 use crate::id::{AgentId, Entropy, SessionId};
 use crate::lease::Lease;
+use crate::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 
 /// Calls the coordinator makes for itself are numbered from here; those of the
 /// node must stay below.
 const OWN_CALLS_FROM: u64 = 1 << 63;
+
+/// How often observe mode makes a call again.
+const AGAIN_MAX: u64 = 3;
 
 /// Why the coordinator wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -212,6 +217,7 @@ impl Coordinator {
                 Response {
                     result: Ok(Reply::Recovered(0)),
                     lost: alloc::vec::Vec::new(),
+                    observed: alloc::vec::Vec::new(),
                 }
             });
             self.calls.insert(id, task);
@@ -234,11 +240,14 @@ async fn run(cx: Cx, call: Call) -> Response {
     let using = call.lease.clone();
     use_lease(&cx, using.as_ref(), 1);
     acquire::return_stranded(&cx).await;
+    let class = class_of(&call.request_body);
     let checked = reservation::check_doubtful(&cx).await;
     let result = match checked {
-        Ok(()) => dispatch(&cx, call).await,
+        Ok(()) => attempts(&cx, call).await,
         Err(refusal) => Err(refusal),
     };
+    let observed = cx.observed();
+    observe::count(&cx, &observed, class).await;
     use_lease(&cx, using.as_ref(), -1);
     if let Err(refusal) = &result {
         cx.event(Event::Refused {
@@ -253,7 +262,39 @@ async fn run(cx: Cx, call: Call) -> Response {
         shared.told(&cx.seed.agent, token);
     }
     let lost = shared.take_losses(&cx.seed.agent);
-    Response { result, lost }
+    Response {
+        result,
+        lost,
+        observed,
+    }
+}
+
+/// Makes a call, in observe mode again where its lease or its content was taken
+/// from it on the way.
+async fn attempts(cx: &Cx, call: Call) -> Result<Reply, Refusal> {
+    if !cx.observes() {
+        return dispatch(cx, call).await;
+    }
+    let mut cx = cx.clone();
+    for again in 1..=AGAIN_MAX {
+        match dispatch(&cx, call.clone()).await {
+            Err(refusal) if observe::is_made_again(&cx, &refusal) => {
+                cx.unless_observed(refusal)?;
+                cx.seed.entropy = cx.seed.entropy.again(again);
+            }
+            result => return result,
+        }
+    }
+    dispatch(&cx, call).await
+}
+
+/// The class in which it is counted what was observed of a call.
+fn class_of(request: &Request) -> &'static str {
+    match request {
+        Request::Database(_) | Request::Enrich(_) => CRIT_DB,
+        Request::Document(_) => IDEMP_DOCS,
+        _ => CRIT_CODE,
+    }
 }
 
 /// Counts a call among the users of the lease it presents, so that the lease is

@@ -36,7 +36,13 @@ pub(super) struct Needs {
 /// The lease the caller presents, or one for this call over all that it wants.
 pub(super) async fn for_call(cx: &Cx, call: &Call, asked: Needs) -> Result<Right, Refusal> {
     match &call.lease {
-        Some(id) => present(cx, id, &asked.wants).await,
+        Some(id) => match present(cx, id, &asked.wants).await {
+            Err(refusal) => {
+                cx.unless_observed(refusal)?;
+                take(cx, call, asked).await
+            }
+            right => right,
+        },
         None => take(cx, call, asked).await,
     }
 }

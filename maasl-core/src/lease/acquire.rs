@@ -113,7 +113,7 @@ pub(super) fn end_refused<'a>(
     })
 }
 
-fn answered_before(
+pub(super) fn answered_before(
     rows: &RowSet,
     asked: &Acquire,
     now: Timestamp,
@@ -148,23 +148,23 @@ fn answered_before(
 
 /// Everything between a request and its grant.
 #[derive(Clone)]
-struct Front<'a> {
+pub(super) struct Front<'a> {
     /// Live leases in the way, and the contested key of each.
-    held: Vec<(&'a Lease, &'a ResourceKey)>,
+    pub(super) held: Vec<(&'a Lease, &'a ResourceKey)>,
     /// Leases that may be ended for this request.
-    claimable: Vec<&'a Lease>,
+    pub(super) claimable: Vec<&'a Lease>,
     /// Dead sessions' leases whose lock-delay begins now.
-    died: Vec<Lease>,
+    pub(super) died: Vec<Lease>,
     /// Live waiters in front, and the contested key of each.
-    waiting: Vec<(&'a Ticket, &'a ResourceKey)>,
+    pub(super) waiting: Vec<(&'a Ticket, &'a ResourceKey)>,
     /// Batch waiters this request passes.
-    passed: Vec<&'a Ticket>,
+    pub(super) passed: Vec<&'a Ticket>,
     /// Waiters whose time is over; those behind them knew when.
-    gone: BTreeSet<TicketNo>,
+    pub(super) gone: BTreeSet<TicketNo>,
 }
 
 impl<'a> Front<'a> {
-    fn of(
+    pub(super) fn of(
         rows: &'a RowSet,
         asked: &'a Acquire,
         own: Option<TicketNo>,
@@ -213,7 +213,7 @@ impl<'a> Front<'a> {
         Ok(front)
     }
 
-    fn is_clear(&self) -> bool {
+    pub(super) fn is_clear(&self) -> bool {
         self.held.is_empty() && self.died.is_empty() && self.waiting.is_empty()
     }
 
@@ -275,7 +275,7 @@ impl<'a> Front<'a> {
         (self.blockers(now), place)
     }
 
-    fn blockers(&self, now: Timestamp) -> Vec<Blocker> {
+    pub(super) fn blockers(&self, now: Timestamp) -> Vec<Blocker> {
         let held = self.held.iter().map(|(lease, key)| holder(lease, key, now));
         let died = self.died.iter().filter_map(|lease| {
             let key = lease.keys().next()?;
@@ -429,7 +429,7 @@ fn enqueue(
     Ok(no)
 }
 
-fn grant(
+pub(super) fn grant(
     rows: &RowSet,
     asked: &Acquire,
     queued: Option<&Ticket>,

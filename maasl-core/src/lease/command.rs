@@ -31,6 +31,8 @@ pub enum Command {
     Reserve(Token),
     /// Asks for a set of resources, all or nothing.
     Acquire(Acquire),
+    /// The same in observe mode: grants whatever is in the way, and says what was.
+    Watch(Acquire),
     /// Stops waiting.
     Cancel(TicketNo),
     /// Extends a lease by its TTL.
@@ -78,6 +80,7 @@ impl Command {
             Self::CloseSession(_) => "close_session",
             Self::Reserve(_) => "reserve",
             Self::Acquire(_) => "acquire",
+            Self::Watch(_) => "watch",
             Self::Cancel(_) => "cancel",
             Self::Renew(_) => "renew",
             Self::Release(_) => "release",
@@ -126,10 +129,11 @@ impl Command {
             Self::BeginCommit(_) | Self::TurnBack(_) | Self::FinishCommit(_) | Self::Revoke(_) => {
                 SyncNeed::First
             }
-            Self::Acquire(acquire) if acquire.request.is_some() => SyncNeed::First,
+            Self::Acquire(asked) | Self::Watch(asked) if asked.request.is_some() => SyncNeed::First,
             Self::Remember(_) => SyncNeed::First,
             Self::NoteDocument(note) if note.remember.is_some() => SyncNeed::First,
             Self::Acquire(_)
+            | Self::Watch(_)
             | Self::Open(_)
             | Self::CloseSession(_)
             | Self::Reserve(_)

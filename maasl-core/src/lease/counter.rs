@@ -55,6 +55,10 @@ pub enum Counter {
     DocgenNoop,
     /// Requests for a document that were refused or failed.
     DocgenError,
+    /// Waits that observe mode spared.
+    WouldBlock,
+    /// Refusals that observe mode spared.
+    WouldRefuse,
     /// Waits for a grant that took this long: bucket of `wait_bucket`.
     Wait(u8),
 }
@@ -87,6 +91,8 @@ impl Counter {
             Self::DocgenGenerated => "docgen_generated".into(),
             Self::DocgenNoop => "docgen_noop".into(),
             Self::DocgenError => "docgen_error".into(),
+            Self::WouldBlock => "would_block".into(),
+            Self::WouldRefuse => "would_refuse".into(),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::command::{Command, Inspect, Remember};
 use super::outcome::{Change, Decision, Inspected, Outcome, Snapshot};
 use super::query::{Need, Query, RowSet, Rows};
 use super::row::{Answered, RequestKey};
-use super::{acquire, commit, document, ending, open};
+use super::{acquire, commit, document, ending, open, watch};
 use crate::id::{LeaseId, TicketNo};
 use crate::lease::counter::Count;
 use crate::time::Timestamp;
@@ -33,6 +33,7 @@ pub fn decide(rows: &RowSet, command: &Command, clock: StoreClock) -> Result<Dec
         Command::CloseSession(session) => open::close(rows, session, clock),
         Command::Reserve(through) => open::reserve(rows, *through),
         Command::Acquire(arguments) => acquire::acquire(rows, arguments, clock),
+        Command::Watch(arguments) => watch::watch(rows, arguments, clock),
         Command::Cancel(ticket) => cancel(rows, *ticket, clock),
         Command::Renew(lease) => ending::renew(rows, lease, clock),
         Command::Release(arguments) => ending::release(rows, arguments, clock),

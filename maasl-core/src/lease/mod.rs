@@ -15,6 +15,7 @@ mod document;
 mod ending;
 mod open;
 mod planted;
+mod watch;
 
 pub mod command;
 pub mod counter;

@@ -98,6 +98,13 @@ pub enum Outcome {
         /// Waiters that its leaving the queue may serve.
         wake: Vec<Wake>,
     },
+    /// The lease is granted beside others that it conflicts with.
+    Watched {
+        /// The lease.
+        lease: Lease,
+        /// What would have been waited for.
+        blockers: Vec<Blocker>,
+    },
     /// A published limit is reached.
     LimitReached {
         /// Which.
@@ -189,6 +196,7 @@ impl Outcome {
             Self::Opened(_)
             | Self::Done { .. }
             | Self::Granted { .. }
+            | Self::Watched { .. }
             | Self::Held { .. }
             | Self::Begun
             | Self::Finished { .. }

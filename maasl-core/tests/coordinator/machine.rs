@@ -35,6 +35,7 @@ fn command_label(command: &Command) -> &'static str {
         Command::CloseSession(_) => "CloseSession",
         Command::Reserve(_) => "Reserve",
         Command::Acquire(_) => "Acquire",
+        Command::Watch(_) => "Watch",
         Command::Cancel(_) => "Cancel",
         Command::Renew(_) => "Renew",
         Command::Release(_) => "Release",

@@ -82,6 +82,7 @@ impl<B: Backend> Cx<B> {
         Told {
             result: response.result.map_err(|refusal| Box::new(refusal.into())),
             lost: response.lost,
+            observed: response.observed,
         }
     }
 

@@ -6,7 +6,8 @@
 
 use maasl_core::id::Token;
 use maasl_core::lease::{Blocker, LeaseEnd};
-use maasl_core::refusal::{ChangedBy, LostLease, Process};
+use maasl_core::observed::Observed;
+use maasl_core::refusal::{ChangedBy, LostLease, Process, Refusal};
 use maasl_core::text::hunk::{Excerpt, Hunk};
 use maasl_core::text::merge::ConflictHunk;
 use schemars::JsonSchema;
@@ -185,6 +186,32 @@ impl From<ConflictHunk> for ConflictBody {
             base: hunk.base.into(),
             ours: hunk.ours.into(),
             theirs: hunk.theirs.into(),
+        }
+    }
+}
+
+/// What enforce mode would have done.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ObservedBody {
+    /// The code of the refusal, or the one that the wait could have ended with.
+    code: &'static str,
+    /// What was in the way.
+    message: String,
+    /// What enforce mode would have told you to do.
+    hint: String,
+}
+
+impl From<Observed> for ObservedBody {
+    fn from(observed: Observed) -> Self {
+        let code = observed.code();
+        let refusal = match observed {
+            Observed::WouldBlock(busy) => Refusal::ResourceBusy(busy),
+            Observed::WouldRefuse(refusal) => *refusal,
+        };
+        Self {
+            code,
+            message: refusal.to_string(),
+            hint: refusal.hint(),
         }
     }
 }

@@ -1,15 +1,17 @@
 //! The one shape of every tool result.
 //!
-//! Owns: `{"ok": true, …}` and `{"ok": false, "error": {…}}`. Promises: both fit
+//! Owns: `{"ok": true, …}` and `{"ok": false, "error": {…}}`, and what observe mode
+//! adds to either. Promises: both fit
 //! the tool's `outputSchema`, and the text is a copy of the structured content.
 //! Leaves to others: the fields inside.
 
+use maasl_core::observed::Observed;
 use maasl_core::refusal::{LostLease, Refusal};
 use rmcp::model::{CallToolResult, JsonObject};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::details::LostBody;
+use super::details::{LostBody, ObservedBody};
 use super::error::ErrorBody;
 
 /// What a tool answers, and what its agent must be told besides.
@@ -17,6 +19,7 @@ use super::error::ErrorBody;
 pub(crate) struct Told<T> {
     pub(crate) result: Result<T, Box<ErrorBody>>,
     pub(crate) lost: Vec<LostLease>,
+    pub(crate) observed: Vec<Observed>,
 }
 
 impl<T> Told<T> {
@@ -25,14 +28,18 @@ impl<T> Told<T> {
         Told {
             result: self.result.and_then(then),
             lost: self.lost,
+            observed: self.observed,
         }
     }
 }
 
 impl<T> From<Result<T, Box<ErrorBody>>> for Told<T> {
     fn from(result: Result<T, Box<ErrorBody>>) -> Self {
-        let lost = Vec::new();
-        Self { result, lost }
+        Self {
+            result,
+            lost: Vec::new(),
+            observed: Vec::new(),
+        }
     }
 }
 
@@ -56,6 +63,11 @@ impl<T: Serialize> Told<T> {
         if !self.lost.is_empty() {
             let lost: Vec<LostBody> = self.lost.into_iter().map(LostBody::from).collect();
             envelope.insert("lost_leases".to_owned(), value_of(&lost));
+        }
+        for what in self.observed {
+            let told = envelope.entry(what.name()).or_insert_with(|| json!([]));
+            let told = told.as_array_mut().expect("put here as an array");
+            told.push(value_of(&ObservedBody::from(what)));
         }
         let envelope = Value::Object(envelope);
         if is_ok {

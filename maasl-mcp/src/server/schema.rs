@@ -13,7 +13,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
 use super::arguments::Common;
-use super::details::LostBody;
+use super::details::{LostBody, ObservedBody};
 use super::error::ErrorBody;
 
 /// The schema of a tool's arguments: its own, and those of [`Common`] that it
@@ -41,6 +41,8 @@ pub(crate) fn output<B: JsonSchema>(told: bool) -> JsonObject {
     fields.insert("error".to_owned(), error_schema());
     if told {
         fields.insert("lost_leases".to_owned(), lost_schema());
+        fields.insert("would_block".to_owned(), observed_schema("waited for"));
+        fields.insert("would_refuse".to_owned(), observed_schema("refused for"));
     }
     fields.extend(properties(&mut body));
     body.insert("properties".to_owned(), Value::Object(fields));
@@ -67,6 +69,14 @@ fn lost_schema() -> Value {
         "type": "array",
         "description": "Leases of yours that were found lost since your last call.",
         "items": object::<LostBody>(terse()),
+    })
+}
+
+fn observed_schema(what: &str) -> Value {
+    json!({
+        "type": "array",
+        "description": format!("In observe mode: what this would have {what} in enforce mode."),
+        "items": object::<ObservedBody>(terse()),
     })
 }
 

@@ -209,6 +209,7 @@ impl Scripted {
         Response {
             result: Err(Refusal::Cancelled),
             lost: Vec::new(),
+            observed: Vec::new(),
         }
     }
 }
@@ -217,5 +218,6 @@ fn done(reply: Reply) -> Response {
     Response {
         result: Ok(reply),
         lost: Vec::new(),
+        observed: Vec::new(),
     }
 }

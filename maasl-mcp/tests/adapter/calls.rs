@@ -247,6 +247,7 @@ async fn a_lost_lease_is_told_with_whatever_is_answered() {
         Step::Answer(Response {
             result,
             lost: vec![lost()],
+            observed: Vec::new(),
         })
     })
     .await;

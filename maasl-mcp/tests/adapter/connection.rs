@@ -20,6 +20,7 @@ async fn who_waits_is_told_how_it_goes() {
         then: Response {
             result: Ok(reply_to(call)),
             lost: Vec::new(),
+            observed: Vec::new(),
         },
     })
     .await;

@@ -133,6 +133,7 @@ pub(crate) fn answers(call: &Call) -> Step {
     Step::Answer(Response {
         result: Ok(reply_to(call)),
         lost: Vec::new(),
+        observed: Vec::new(),
     })
 }
 
@@ -141,6 +142,7 @@ pub(crate) fn refuses(refusal: Refusal) -> impl Fn(&Call) -> Step + Send + Sync 
         Step::Answer(Response {
             result: Err(refusal.clone()),
             lost: Vec::new(),
+            observed: Vec::new(),
         })
     }
 }

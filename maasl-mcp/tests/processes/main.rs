@@ -27,6 +27,7 @@ mod increments;
 mod killed;
 mod llmc;
 mod observe;
+mod observing;
 mod outside;
 mod outside_race;
 mod paths;

@@ -71,7 +71,7 @@ pub(super) fn make_tables(db: &Connection) -> rusqlite::Result<()> {
 pub(super) fn seal(db: &Connection, seal: &Seal) -> Result<(), DatabaseError> {
     db.prepare_cached(
         "INSERT INTO maasl_fence (id, token) VALUES (1, ?1)
-         ON CONFLICT (id) DO UPDATE SET token = excluded.token",
+         ON CONFLICT (id) DO UPDATE SET token = max(token, excluded.token)",
     )?
     .execute([seal.token.number()])?;
     if let Some(op) = &seal.part_of {

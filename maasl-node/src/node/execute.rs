@@ -249,6 +249,7 @@ pub(super) fn log(event: &Event) {
             tracing::info!(%agent, ?keys, %token, waited_ms, taken_over, "lock_acquired");
         }
         Event::LockRenewed { agent, token } => tracing::debug!(%agent, %token, "lock_renewed"),
+        Event::Observed { agent, what, code } => tracing::info!(%agent, code, "{what}"),
         Event::Refused { agent, code } => tracing::info!(%agent, code, "refused"),
         Event::Docgen {
             agent,

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use maasl_core::config::{Config, GuardMode};
+use maasl_core::config::Config;
 use maasl_core::coordinator::Coordinator;
 use maasl_core::id::{SessionId, hex};
 use maasl_core::time::Timestamp;
@@ -102,10 +102,7 @@ fn refuse_unsupported(config: &Config) -> Result<(), OpenError> {
 /// The setting that keeps a process from starting in this version.
 #[must_use]
 pub fn unsupported(config: &Config) -> Option<&'static str> {
-    if !config.enabled {
-        return Some("`enabled = false`");
-    }
-    (config.mode == GuardMode::Observe).then_some("`mode = \"observe\"`")
+    (!config.enabled).then_some("`enabled = false`")
 }
 
 fn new_session() -> SessionId {

@@ -273,6 +273,7 @@ fn a_refusal_as_stale_of_what_has_not_moved_is_reported() {
         let response = Response {
             result: Err(Refusal::DocgenStale(Box::new(stale))),
             lost: Vec::new(),
+            observed: Vec::new(),
         };
         let seen = Observation::Answered {
             agent: ANN,

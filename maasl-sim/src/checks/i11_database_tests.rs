@@ -171,6 +171,7 @@ fn a_row_that_was_acknowledged_must_be_there() {
             waited_ms: 0,
         })),
         lost: Vec::new(),
+        observed: Vec::new(),
     };
     let answered = Observation::Answered {
         agent: ANN,

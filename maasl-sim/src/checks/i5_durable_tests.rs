@@ -156,6 +156,7 @@ fn what_a_conflict_promised_to_keep_survives_a_power_cut() {
         response: &Response {
             result: Err(Refusal::StaleVersion(Box::new(stale))),
             lost: Vec::new(),
+            observed: Vec::new(),
         },
     };
     scene.show(&mut judge, &seen).unwrap();

@@ -110,6 +110,7 @@ fn a_key_is_not_mistaken_for_another_request() {
     let response = Response {
         result: Err(Refusal::IdempotencyMismatch { key: "k".into() }),
         lost: Vec::new(),
+        observed: Vec::new(),
     };
     let seen = Observation::Answered {
         agent: ANN,

@@ -214,6 +214,7 @@ impl Scene {
         let response = Response {
             result: Ok(Reply::Receipt(receipt.clone())),
             lost: Vec::new(),
+            observed: Vec::new(),
         };
         let seen = Observation::Answered {
             agent: ANN,

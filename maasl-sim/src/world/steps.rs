@@ -321,6 +321,7 @@ impl World<'_> {
             CoreEvent::LockAcquired { .. } => "acquired",
             CoreEvent::LockRenewed { .. } => "renewed",
             CoreEvent::Docgen { status, .. } => status.name(),
+            CoreEvent::Observed { what, .. } => what,
             CoreEvent::Refused { code, .. } => code,
             CoreEvent::Recovered { .. } => "recovered",
         };

@@ -12,6 +12,7 @@ pub(super) fn of_outcome(outcome: &Outcome) -> u64 {
     let count = |length: usize| length as u64;
     let (kind, more) = match outcome {
         Outcome::Opened(meta) => (0, meta.generation),
+        Outcome::Watched { lease, .. } => (31, lease.token.number()),
         Outcome::Done { wake } => (1, count(wake.len())),
         Outcome::NeedReserve(token) => (2, token.number()),
         Outcome::Granted {

@@ -99,11 +99,12 @@ impl Guarded<'_> {
         if fence <= self.right.lease.token {
             return Ok(());
         }
-        Err(Refusal::LeaseLost(Box::new(LostLease {
-            resources: [self.key.to_string()].into(),
-            token: Some(self.right.lease.token),
-            ..LostLease::default()
-        })))
+        self.cx
+            .unless_observed(Refusal::LeaseLost(Box::new(LostLease {
+                resources: [self.key.to_string()].into(),
+                token: Some(self.right.lease.token),
+                ..LostLease::default()
+            })))
     }
 
     pub(in crate::coordinator) async fn work(&self) -> Result<Written, Refusal> {

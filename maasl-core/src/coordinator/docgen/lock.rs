@@ -34,8 +34,8 @@ pub(in crate::coordinator) async fn enter(
     while !cx.docgen_lock().await? {
         let now = cx.now();
         let waited_ms = now.ms_since(started);
-        if now >= deadline {
-            return Err(Refusal::ResourceBusy(Box::new(Busy {
+        if now >= deadline || cx.observes() {
+            return cx.unless_observed(Refusal::ResourceBusy(Box::new(Busy {
                 resource: LOCK.to_string(),
                 waited_ms,
                 allowed_ms,

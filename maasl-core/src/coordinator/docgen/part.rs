@@ -10,7 +10,7 @@ use alloc::string::String;
 use super::{Work, elsewhere};
 use crate::coordinator::io::FileOp;
 use crate::coordinator::plan::Planned;
-use crate::docgen::{Gate, Known, Offer, gate, header};
+use crate::docgen::{Gate, Known, Offer, header};
 use crate::id::ContentHash;
 use crate::refusal::Refusal;
 use crate::reply::FreshDocument;
@@ -49,7 +49,7 @@ impl Work<'_> {
             made_from: self.asked.made_from.or(changed.and(source)),
             replaces: self.asked.replaces,
         };
-        match gate(known, offer, self.cx.config().docgen.header)? {
+        match self.gate_of(known, offer)? {
             Gate::NeedsContent => Err(Refusal::invalid("content", "is needed in a transaction")),
             Gate::Fresh => {
                 let document = document.unwrap_or_default();

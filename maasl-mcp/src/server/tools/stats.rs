@@ -77,8 +77,17 @@ pub(crate) struct CountsBody {
     replayed: u64,
     /// Changes of dead processes that were finished or undone.
     recovered: u64,
+    /// Waits and refusals that observe mode spared; none of them is in the other
+    /// counts.
+    observed: SparedBody,
     /// How long grants were waited for.
     wait_ms: WaitBody,
+}
+
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct SparedBody {
+    would_block: u64,
+    would_refuse: u64,
 }
 
 #[derive(Debug, Default, Serialize, JsonSchema)]
@@ -187,6 +196,10 @@ impl From<&Counts> for CountsBody {
             revoked: of(Counter::Revoked),
             replayed: of(Counter::Replayed),
             recovered: of(Counter::Recovered),
+            observed: SparedBody {
+                would_block: of(Counter::WouldBlock),
+                would_refuse: of(Counter::WouldRefuse),
+            },
             wait_ms: WaitBody::from(counts),
         }
     }
