@@ -93,10 +93,10 @@ impl Reader<'_> {
     }
 
     /// The tables in `[maasl.resource]`, each with the class it is for.
-    fn classes<'d>(
+    fn classes<'d, 't>(
         &self,
-        table: Entry<'d, '_>,
-    ) -> Result<Vec<(&'d str, Entry<'d, '_>)>, Diagnostic> {
+        table: Entry<'d, 't>,
+    ) -> Result<Vec<(&'d str, Entry<'d, 't>)>, Diagnostic> {
         let tables = self.entries("[maasl.resource]", table)?;
         let classes = tables.into_iter();
         Ok(classes.map(|one| (&**one.0.get_ref(), one)).collect())
