@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::coordinator::io::{CallId, Reply, Response, Swapped};
-use maasl_core::id::{LeaseId, SessionId, Token};
+use maasl_core::id::{LeaseId, OpId, SessionId, Token};
 use maasl_core::lease::command::{Acquire, FinishCommit, ItemEnd};
 use maasl_core::lease::{Command, CommitItem, Outcome, Query, Rows};
 use maasl_core::policy::Urgency;
@@ -71,6 +71,8 @@ points! {
     DocumentMade "document made" "A document was written.",
     DocumentFresh "document left alone" "A document had been made from its source already.",
     DocumentStale "stale document refused" "A text made from what its source no longer holds was refused.",
+    TransactionWhole "transaction committed" "Files and rows took effect together.",
+    TransactionUndone "transaction undone by its database" "Recovery undid files because their rows were not there.",
     DeadForgotten "the dead forgotten by who ran on" "A process forgot one that had died while it ran.",
     PowerCutSettled "commit settled after a power cut" "A commit that a power cut interrupted was settled.",
 }
@@ -90,6 +92,8 @@ pub struct Points {
     reserved: Option<Token>,
     generation: Option<u64>,
     power_was_cut: bool,
+    /// Commits that have a part in a database.
+    transactions: BTreeSet<OpId>,
     /// Transactions whose work is done and which are open still.
     worked: BTreeSet<(ProcessNo, CallId)>,
 }
@@ -179,7 +183,13 @@ impl Points {
                 self.note_grant(asked, outcome, ground);
             }
             (Command::BeginCommit(_), Outcome::Lost { .. }) => self.reach(P::StaleWriteRejected),
-            (Command::FinishCommit(finish), Outcome::Finished { .. }) => self.note_finish(finish),
+            (Command::FinishCommit(finish), Outcome::Finished { .. }) => {
+                self.note_transaction(finish);
+                self.note_finish(finish);
+            }
+            (Command::BeginCommit(intent), Outcome::Begun) if intent.database.is_some() => {
+                self.transactions.insert(intent.op.clone());
+            }
             (Command::TurnBack(_), Outcome::Done { .. }) => self.reach(P::CommitTurnedBack),
             (Command::Renew(_), Outcome::Held { .. }) => self.reach(P::LeaseRenewed),
             (Command::Revoke(_), Outcome::Revoked { leases, .. }) if !leases.is_empty() => {
@@ -260,6 +270,19 @@ impl Points {
         let before = core::mem::replace(&mut self.reserved, reserved);
         if before.is_some() && reserved > before {
             self.reach(PointName::FloorRaised);
+        }
+    }
+
+    fn note_transaction(&mut self, finish: &FinishCommit) {
+        use PointName as P;
+        if !self.transactions.contains(&finish.op) {
+            return;
+        }
+        let mut ends = finish.exceptions.values();
+        if finish.exceptions.is_empty() {
+            self.reach(P::TransactionWhole);
+        } else if finish.recovered_by.is_some() && ends.all(|end| *end == ItemEnd::Undone) {
+            self.reach(P::TransactionUndone);
         }
     }
 

@@ -238,6 +238,8 @@ pub struct Mix {
     pub db_write: u32,
     /// Has the document of a file made.
     pub docgen: u32,
+    /// Edits several files and adds rows to the retrieval database, all or nothing.
+    pub transact: u32,
     /// Takes a lease over several calls.
     pub reserve: u32,
     /// Extends it.
@@ -263,6 +265,7 @@ impl Default for Mix {
             restore: 0,
             db_write: 0,
             docgen: 0,
+            transact: 0,
             reserve: 0,
             renew: 0,
             release: 0,

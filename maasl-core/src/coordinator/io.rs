@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::coordinator::database::DatabaseWrite;
 use crate::coordinator::enrich::Span;
+use crate::coordinator::transaction::TransactionWanted;
 use crate::docgen::{DocgenStatus, Made};
 use crate::id::{AgentId, ContentHash, Entropy, LeaseId, SessionId, TicketNo, Token};
 use crate::lease::row::Target;
@@ -110,6 +111,8 @@ pub enum Request {
     Change(Vec<FileOp>),
     /// Write a database, all or nothing.
     Database(DatabaseWrite),
+    /// Change files, documents and a database, all or nothing.
+    Transact(TransactionWanted),
     /// Describe pieces of source in the retrieval database.
     Enrich(Vec<Span>),
     /// Show what changes would do.

@@ -25,6 +25,7 @@ pub(crate) enum About {
     Restore,
     DbWrite,
     Docgen,
+    Transact,
     Reserve,
     Renew,
     Release,
@@ -33,7 +34,7 @@ pub(crate) enum About {
 }
 
 /// The weights of a mix.
-pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 15] {
+pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 16] {
     [
         (mix.read, About::Read),
         (mix.write, About::Write),
@@ -45,6 +46,7 @@ pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 15] {
         (mix.restore, About::Restore),
         (mix.db_write, About::DbWrite),
         (mix.docgen, About::Docgen),
+        (mix.transact, About::Transact),
         (mix.reserve, About::Reserve),
         (mix.renew, About::Renew),
         (mix.release, About::Release),
@@ -144,6 +146,11 @@ fn action(work: &Workload, names: &Names, what: &mut Stream) -> Action {
             rows: work.db_rows.draw(what),
         },
         About::Docgen => Action::Docgen { path },
+        About::Transact => Action::Transact {
+            paths: several(&names.files, work.refactor_files.draw(what), what),
+            db: RAG.to_owned(),
+            rows: work.db_rows.draw(what),
+        },
         About::Reserve => reserve(work, names, what),
         About::Renew => Action::Renew,
         About::Release => Action::Release,

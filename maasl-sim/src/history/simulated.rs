@@ -246,6 +246,7 @@ fn operation(action: &Action) -> &'static str {
         Action::Restore { .. } => "restore",
         Action::DbWrite { .. } => "db_write",
         Action::Docgen { .. } => "docgen",
+        Action::Transact { .. } => "transaction",
         Action::Reserve { .. } => "acquire",
         Action::Renew => "renew",
         Action::Release => "release",
@@ -262,7 +263,7 @@ fn named(asked: &Asked<'_>) -> Vec<Named> {
         | Action::Delete { path }
         | Action::Restore { path } => vec![path.clone()],
         Action::Move { path, to } => vec![path.clone(), to.clone()],
-        Action::Refactor { paths } => paths.clone(),
+        Action::Refactor { paths } | Action::Transact { paths, .. } => paths.clone(),
         // Which of them is written the settings say.
         Action::Docgen { path } => {
             let places = Layout::ALL.iter();

@@ -61,6 +61,9 @@ trials! {
     "two-sources-with-one-flat-name",
     "a-document-that-two-may-claim",
     "a-document-maker-dies",
+    "a-transaction-dies-before-its-rows",
+    "a-transaction-dies-after-its-rows",
+    "a-transaction-cannot-commit",
 }
 
 static PLANS: LazyLock<Vec<(&'static str, Plan)>> = LazyLock::new(|| {

@@ -165,6 +165,15 @@ pub enum Action {
         /// Which file.
         path: String,
     },
+    /// Edits files and adds rows to a database, all or nothing.
+    Transact {
+        /// Which files.
+        paths: Vec<String>,
+        /// Which database: a name of the product's configuration.
+        db: String,
+        /// How many rows.
+        rows: u32,
+    },
     /// Takes a lease over several calls.
     Reserve {
         /// Of which files or folders.

@@ -26,6 +26,9 @@ impl fmt::Display for Action {
             Self::Restore { path } => write!(f, "restore {path}"),
             Self::DbWrite { db, rows } => write!(f, "add {rows} rows to {db}"),
             Self::Docgen { path } => write!(f, "document {path}"),
+            Self::Transact { paths, db, rows } => {
+                write!(f, "edit {} and add {rows} rows to {db}", paths.join(", "))
+            }
             Self::Reserve {
                 paths,
                 subtree,

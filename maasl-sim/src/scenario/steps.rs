@@ -28,7 +28,7 @@ pub const COMMANDS: [&str; 20] = [
 ];
 
 /// Effects on files, databases, documents, latches and other processes.
-pub const EFFECTS: [&str; 27] = [
+pub const EFFECTS: [&str; 28] = [
     "locate",
     "read",
     "hash",
@@ -50,6 +50,7 @@ pub const EFFECTS: [&str; 27] = [
     "db_fence",
     "db_commit",
     "db_rollback",
+    "db_outcome",
     "docgen_lock",
     "docgen_unlock",
     "find_sources",

@@ -276,9 +276,9 @@ fn paths(action: &Action) -> Vec<&str> {
         | Action::Docgen { path }
         | Action::Revoke { path } => vec![path],
         Action::Move { path, to } => vec![path, to],
-        Action::Refactor { paths } | Action::Reserve { paths, .. } => {
-            paths.iter().map(String::as_str).collect()
-        }
+        Action::Refactor { paths }
+        | Action::Transact { paths, .. }
+        | Action::Reserve { paths, .. } => paths.iter().map(String::as_str).collect(),
         Action::DbWrite { .. } | Action::Renew | Action::Release | Action::Recover => Vec::new(),
     }
 }

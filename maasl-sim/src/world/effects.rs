@@ -155,7 +155,8 @@ impl World<'_> {
             | Effect::DbExecute(_)
             | Effect::DbFence
             | Effect::DbCommit(_)
-            | Effect::DbRollback) => self.database(process, step, effect),
+            | Effect::DbRollback
+            | Effect::DbOutcome { .. }) => self.database(process, step, effect),
             Effect::Probe(sessions) => Done::Dead(&sessions & &self.dead),
             Effect::Ring(wakes) => Done::Dead(self.ring(&wakes)),
             Effect::FindSources(name) => {

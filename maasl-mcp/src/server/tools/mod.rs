@@ -16,6 +16,7 @@ mod read;
 mod refactor;
 mod relocate;
 mod stats;
+mod transaction;
 mod write;
 
 pub(crate) use locks::locks_json;
@@ -89,6 +90,7 @@ pub(crate) fn all<B: Backend>() -> Vec<Entry<B>> {
         entry::<B, rag::Search>(),
         entry::<B, docs::DocgenFile>(),
         entry::<B, docs::DocgenCheck>(),
+        entry::<B, transaction::Transaction>(),
         entry::<B, locks::Locks>(),
         entry::<B, stats::Stats>(),
         entry::<B, docs::DocgenStatus>(),
