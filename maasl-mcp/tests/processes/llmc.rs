@@ -234,8 +234,11 @@ fn keys_are_written_as_its() {
     }
 }
 
+/// A field and what it has to be.
+type Field<'a> = (&'a str, fn(&Value) -> bool);
+
 /// Fails unless every one of these fields is there and of this kind.
-fn has(value: &Value, fields: &[(&str, fn(&Value) -> bool)]) {
+fn has(value: &Value, fields: &[Field]) {
     for (name, is_right) in fields {
         let field = value.get(name);
         assert!(field.is_some_and(is_right), "{name}: {value}");
@@ -255,7 +258,7 @@ fn locks_are_shown_as_its() {
     let shown = a.ok("llmc.locks", json!({}));
     assert_eq!(shown["count"], 1);
     has(&shown, &[("timestamp", is_instant)]);
-    let fields: [(&str, fn(&Value) -> bool); 7] = [
+    let fields: [Field; 7] = [
         ("resource_key", Value::is_string),
         ("holder_agent_id", Value::is_string),
         ("holder_session_id", Value::is_string),
@@ -298,7 +301,7 @@ fn operations_are_shown_as_its() {
         &shown,
         &[("buffer_size", Value::is_u64), ("timestamp", is_instant)],
     );
-    let fields: [(&str, fn(&Value) -> bool); 9] = [
+    let fields: [Field; 9] = [
         ("status", |status| status == "generated"),
         ("source_file", |file| file == "pkg/a.py"),
         ("doc_path", Value::is_string),

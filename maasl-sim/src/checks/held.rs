@@ -52,7 +52,7 @@ impl Held {
             return vec![None];
         };
         let later = contents.partition_point(|(at, _)| *at <= from);
-        let first = contents[..later].last().map_or(None, |(_, one)| *one);
+        let first = contents[..later].last().and_then(|(_, one)| *one);
         let later = contents[later..].iter().map(|(_, content)| *content);
         [first].into_iter().chain(later).collect()
     }
