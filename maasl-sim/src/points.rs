@@ -68,11 +68,11 @@ points! {
     DatabaseWritten "database written" "A guarded transaction was committed.",
     DatabaseReplayed "database answered from the record" "A database answered a request that it had carried out before.",
     DatabaseGivenUp "database given up" "A guarded transaction did its work and was not committed.",
-    TransactionWhole "transaction committed" "Files and rows took effect together.",
-    TransactionUndone "transaction undone by its database" "Recovery undid files because their rows were not there.",
     DocumentMade "document made" "A document was written.",
     DocumentFresh "document left alone" "A document had been made from its source already.",
     DocumentStale "stale document refused" "A text made from what its source no longer holds was refused.",
+    TransactionWhole "transaction committed" "Files and rows took effect together.",
+    TransactionUndone "transaction undone by its database" "Recovery undid files because their rows were not there.",
     DeadForgotten "the dead forgotten by who ran on" "A process forgot one that had died while it ran.",
     PowerCutSettled "commit settled after a power cut" "A commit that a power cut interrupted was settled.",
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::databases::{MAIN, row, rows, sql};
 use crate::harness::{Server, repository};
+use crate::observe::{leased, sha256, staged};
 
 /// A small file system of its own, taken down with its last use.
 struct SmallDisk {
@@ -90,4 +91,39 @@ fn a_database_on_a_full_disk_is_written_whole_or_not_at_all() {
     server.ok("db_write", row("after", 1));
     let found = rows(disk.path());
     assert_eq!(found, [("after".to_owned(), 1), ("before".to_owned(), 1)]);
+}
+
+#[test]
+fn a_document_on_a_full_disk_is_written_whole_or_not_at_all() {
+    let disk = SmallDisk::new(8);
+    let source = "def f():\n    return 1\n";
+    std::fs::write(disk.path().join("a.py"), source).unwrap();
+    let document = disk.path().join("DOCS/REPODOCS/a.py.md");
+    let offer = |text: String, source: &str| json!({ "path": "a.py", "content": text, "source_sha256": sha256(source) });
+    let mut server = Server::start(disk.path(), "a");
+    let made = server.ok("docgen_file", offer("# before".into(), source));
+    assert_eq!(made["status"], "generated");
+    let before = std::fs::read(&document).unwrap();
+    let moved = "def f():\n    return 2\n";
+    std::fs::write(disk.path().join("a.py"), moved).unwrap();
+    // Room for the store, so that it is the document that finds none.
+    disk.fill_but(1 << 20);
+    let large = offer("# ".repeat(1 << 20), moved);
+    let error = server.refused("docgen_file", large, "internal");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("No space"), "{message}");
+    assert_eq!(std::fs::read(&document).unwrap(), before);
+    assert_eq!(staged(disk.path()).1, 0, "nothing half done is left");
+    assert!(leased(&mut server).is_empty());
+    disk.empty();
+    disk.fill_but(0);
+    server.refused("docgen_file", offer("# never".into(), moved), "internal");
+    assert_eq!(std::fs::read(&document).unwrap(), before);
+    disk.empty();
+    let made = server.ok("docgen_file", offer("# after".into(), moved));
+    assert_eq!(made["status"], "generated");
+    let after = std::fs::read_to_string(&document).unwrap();
+    assert!(after.ends_with("# after\n"), "{after}");
+    let stats = server.ok("llmc_stomp_stats", json!({}));
+    assert_eq!(stats["docgen_operations"]["generated"], 2, "{stats}");
 }

@@ -189,7 +189,7 @@ impl Made {
             let staged = staged.filter(|bytes| Some(ContentHash::of(bytes)) == item.new);
             let text = staged.as_deref().map(String::from_utf8_lossy);
             if let Some(text) = text {
-                self.judge_text(process, item, &text)?;
+                self.judge_text(process, intent, item, &text)?;
             }
         }
         let documents = documents.count() as u64;
@@ -202,6 +202,7 @@ impl Made {
     fn judge_text(
         &mut self,
         process: ProcessNo,
+        intent: &CommitIntent,
         item: &CommitItem,
         text: &str,
     ) -> Result<(), Breach> {
@@ -221,7 +222,10 @@ impl Made {
         let inside = inside.find(|((of, _), (_, keys))| *of == process && keys.contains(&item.key));
         if let Some((_, (since, _))) = inside {
             let held = self.held.since(said.source, *since);
-            let mut held = held.into_iter().flatten();
+            // A source may become that in the same commit.
+            let along = intent.items.iter().filter(|one| one.path == said.source);
+            let held = held.into_iter().chain(along.map(|one| one.new));
+            let mut held = held.flatten();
             if !held.any(|content| content.to_string() == said.header) {
                 let message = format!("{path} is about what {} no longer held", said.source);
                 return Err(breach("stale-document", message));

@@ -201,6 +201,22 @@ fn a_document_of_what_the_source_no_longer_held_is_reported() {
 }
 
 #[test]
+fn a_source_may_become_what_its_document_says_in_one_commit() {
+    let (mut scene, mut judge) = scene();
+    let text = document("f", "two", "two");
+    let making = making(None, &text);
+    let bytes = text.as_bytes().into();
+    scene.disk.stage(&making.stage, bytes, true);
+    latched(&scene, &mut judge);
+    let alone = intent(core::slice::from_ref(&making));
+    let begun = scene.begin(&mut judge, &alone);
+    assert_eq!(site(begun), Some("stale-document"));
+    let source = item("f", Some("one"), Some("two"));
+    let together = intent(&[source, making]);
+    assert_eq!(site(scene.begin(&mut judge, &together)), None);
+}
+
+#[test]
 fn two_sources_with_one_document_are_reported() {
     let (mut scene, mut judge) = scene();
     let item = made(&mut scene, &mut judge);

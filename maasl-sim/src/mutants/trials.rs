@@ -55,15 +55,15 @@ trials! {
     "a-database-writer-stands-still",
     "a-database-answer-is-lost",
     "a-database-writer-dies",
-    "a-transaction-dies-before-its-rows",
-    "a-transaction-dies-after-its-rows",
-    "a-transaction-cannot-commit",
     "two-ask-for-one-document",
     "a-source-moves-while-it-is-described",
     "a-source-moves-before-the-commit",
     "two-sources-with-one-flat-name",
     "a-document-that-two-may-claim",
     "a-document-maker-dies",
+    "a-transaction-dies-before-its-rows",
+    "a-transaction-dies-after-its-rows",
+    "a-transaction-cannot-commit",
 }
 
 static PLANS: LazyLock<Vec<(&'static str, Plan)>> = LazyLock::new(|| {

@@ -160,6 +160,11 @@ pub enum Action {
         /// How many rows.
         rows: u32,
     },
+    /// Has the document of a file made, and writes its text when asked for it.
+    Docgen {
+        /// Which file.
+        path: String,
+    },
     /// Edits files and adds rows to a database, all or nothing.
     Transact {
         /// Which files.
@@ -168,11 +173,6 @@ pub enum Action {
         db: String,
         /// How many rows.
         rows: u32,
-    },
-    /// Has the document of a file made, and writes its text when asked for it.
-    Docgen {
-        /// Which file.
-        path: String,
     },
     /// Takes a lease over several calls.
     Reserve {

@@ -25,10 +25,10 @@ impl fmt::Display for Action {
             Self::Refactor { paths } => write!(f, "refactor {}", paths.join(", ")),
             Self::Restore { path } => write!(f, "restore {path}"),
             Self::DbWrite { db, rows } => write!(f, "add {rows} rows to {db}"),
+            Self::Docgen { path } => write!(f, "document {path}"),
             Self::Transact { paths, db, rows } => {
                 write!(f, "edit {} and add {rows} rows to {db}", paths.join(", "))
             }
-            Self::Docgen { path } => write!(f, "document {path}"),
             Self::Reserve {
                 paths,
                 subtree,
