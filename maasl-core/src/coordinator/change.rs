@@ -24,7 +24,7 @@ use crate::lease::outcome::Inspected;
 use crate::lease::{Command, Count, Counter, Outcome, RequestKey, Wake};
 use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
-use crate::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS};
+use crate::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS, MERGE_META};
 use crate::refusal::{ChangedBy, Refusal, Stale, StaleReason};
 use crate::reply::{FileChanged, Receipt};
 use crate::resource::{Extent, ResourceKey, Scope, Want};
@@ -219,6 +219,7 @@ pub(super) fn class_of(receipt: &Receipt) -> &'static str {
         }
         Receipt::Fresh { .. } => IDEMP_DOCS,
         Receipt::Written { .. } | Receipt::Enriched { .. } => CRIT_DB,
+        Receipt::Patched { .. } => MERGE_META,
         Receipt::Changed { .. } | Receipt::Leased { .. } => CRIT_CODE,
     }
 }

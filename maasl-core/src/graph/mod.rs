@@ -31,6 +31,8 @@ mod codec;
 mod compact;
 pub mod conflict;
 mod digest;
+pub mod foresee;
+pub mod journal;
 mod key;
 mod node;
 pub mod patch;
