@@ -44,6 +44,7 @@ pub mod stamp;
 pub mod state;
 mod take;
 mod texts;
+mod tree;
 pub mod value;
 
 /// A small number as a place in memory.
