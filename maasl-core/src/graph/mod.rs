@@ -32,6 +32,7 @@ mod compact;
 pub mod conflict;
 mod digest;
 mod key;
+pub mod llmc;
 mod node;
 pub mod patch;
 pub mod patches;
