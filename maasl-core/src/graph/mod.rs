@@ -34,6 +34,7 @@ mod digest;
 pub mod foresee;
 pub mod journal;
 mod key;
+pub mod llmc;
 mod node;
 pub mod patch;
 pub mod patches;
@@ -46,6 +47,7 @@ pub mod stamp;
 pub mod state;
 mod take;
 mod texts;
+mod tree;
 pub mod value;
 
 /// A small number as a place in memory.

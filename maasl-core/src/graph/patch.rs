@@ -6,6 +6,7 @@
 //! others: where patches are kept, and what they make of a graph (`state`).
 
 pub(super) mod form;
+mod operation;
 mod seal;
 
 use core::fmt;
@@ -20,6 +21,9 @@ use super::stamp::Stamp;
 use super::texts::Texts;
 use super::value::Value;
 use crate::id::ContentHash;
+
+pub use self::operation::Operation;
+pub(super) use self::operation::{Kind, Packed};
 
 /// The identity of a patch: the SHA-256 of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -106,96 +110,6 @@ pub struct Patch {
     pub(super) operations: Vec<Packed>,
 }
 
-/// One operation of a patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation<'p> {
-    /// A node is to go.
-    RemoveNode {
-        /// Its id.
-        node: &'p str,
-    },
-    /// An edge is to go.
-    RemoveEdge {
-        /// Where it leads from.
-        source: &'p str,
-        /// What it is.
-        relation: &'p str,
-        /// Where it leads to.
-        target: &'p str,
-    },
-    /// A property is to go.
-    ClearProperty {
-        /// The node that has it.
-        node: &'p str,
-        /// Its name.
-        key: &'p str,
-    },
-    /// A node is to be there.
-    AddNode {
-        /// Its id.
-        node: &'p str,
-    },
-    /// An edge is to be there.
-    AddEdge {
-        /// Where it leads from.
-        source: &'p str,
-        /// What it is.
-        relation: &'p str,
-        /// Where it leads to.
-        target: &'p str,
-    },
-    /// A property is to have a value.
-    SetProperty {
-        /// The node that has it.
-        node: &'p str,
-        /// Its name.
-        key: &'p str,
-        /// The canonical text of its value ([`Value::parse`] reads it).
-        value: &'p str,
-    },
-}
-
-/// An operation over the numbers of texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Packed {
-    pub(super) kind: Kind,
-    /// Node, or source; then property, or relation; then value, or target.
-    /// Those a kind does not have are 0.
-    pub(super) parts: [u32; 3],
-}
-
-/// What an operation does. Removals come first in a patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(super) enum Kind {
-    RemoveNode,
-    RemoveEdge,
-    ClearProperty,
-    AddNode,
-    AddEdge,
-    SetProperty,
-}
-
-impl Kind {
-    const ALL: [Self; 6] = [
-        Self::RemoveNode,
-        Self::RemoveEdge,
-        Self::ClearProperty,
-        Self::AddNode,
-        Self::AddEdge,
-        Self::SetProperty,
-    ];
-
-    /// How many parts an operation of this kind has.
-    pub(super) const fn parts(self) -> usize {
-        match self {
-            Self::RemoveNode | Self::AddNode => 1,
-            Self::ClearProperty => 2,
-            Self::RemoveEdge | Self::AddEdge | Self::SetProperty => 3,
-        }
-    }
-}
-
 impl Patch {
     /// Makes a patch of changes, if they and the header are valid.
     pub fn seal(header: Header, changes: &Changes) -> Result<Self, Invalid> {
@@ -230,7 +144,9 @@ impl Patch {
     /// Its operations, in order: removals first.
     #[must_use]
     pub fn operations(&self) -> impl ExactSizeIterator<Item = Operation<'_>> {
-        self.operations.iter().map(|packed| self.unpacked(*packed))
+        self.operations
+            .iter()
+            .map(|packed| Operation::of(*packed, &self.texts))
     }
 
     fn with(header: Header, texts: Texts, operations: Vec<Packed>) -> Result<Self, Invalid> {
@@ -242,34 +158,6 @@ impl Patch {
             texts,
             operations,
         })
-    }
-
-    fn unpacked(&self, packed: Packed) -> Operation<'_> {
-        let [a, b, c] = packed.parts;
-        let text = |n| self.texts.text(n);
-        match packed.kind {
-            Kind::RemoveNode => Operation::RemoveNode { node: text(a) },
-            Kind::AddNode => Operation::AddNode { node: text(a) },
-            Kind::ClearProperty => Operation::ClearProperty {
-                node: text(a),
-                key: text(b),
-            },
-            Kind::SetProperty => Operation::SetProperty {
-                node: text(a),
-                key: text(b),
-                value: text(c),
-            },
-            Kind::RemoveEdge => Operation::RemoveEdge {
-                source: text(a),
-                relation: text(b),
-                target: text(c),
-            },
-            Kind::AddEdge => Operation::AddEdge {
-                source: text(a),
-                relation: text(b),
-                target: text(c),
-            },
-        }
     }
 }
 
@@ -463,6 +351,17 @@ mod tests {
                 }
             )
         );
+    }
+
+    #[test]
+    fn no_property_is_called_id() {
+        let changes = Changes {
+            nodes_to_add: vec![node("n", &[("id", "1")])],
+            ..Changes::default()
+        };
+        let node = String::from("n");
+        let reserved = InvalidReason::Reserved { node };
+        assert_eq!(refused(&changes), (Field::NodesToAdd, 0, reserved));
     }
 
     #[test]
