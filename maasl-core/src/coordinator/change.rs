@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use super::acquire;
 use super::call::{Cx, mixed_up};
 use super::commit::{self, Committed, Staged};
-use super::io::{Call, Effect, FileOp};
+use super::io::{Call, Effect, FileOp, GRAPH};
 use super::plan::{Content, Facts, NoPlan, Plan, plan};
 use super::right::{self, Right};
 use super::settle;
@@ -184,7 +184,8 @@ fn paths_of(op: &mut FileOp) -> Vec<&mut String> {
         | FileOp::Edit { path, .. }
         | FileOp::Delete { path, .. }
         | FileOp::Restore { path, .. }
-        | FileOp::Document { path, .. } => Vec::from([path]),
+        | FileOp::Document { path, .. }
+        | FileOp::Graph { path, .. } => Vec::from([path]),
         FileOp::Move {
             source,
             destination,
@@ -204,8 +205,11 @@ fn paths(ops: &[FileOp]) -> BTreeSet<String> {
 /// The class that counts what these operations come to.
 fn class_of_ops(ops: &[FileOp]) -> &'static str {
     let is_document = |op: &FileOp| matches!(op, FileOp::Document { .. });
+    let is_graph = |op: &FileOp| matches!(op, FileOp::Graph { .. });
     if ops.iter().any(is_document) {
         IDEMP_DOCS
+    } else if ops.iter().any(is_graph) {
+        MERGE_META
     } else {
         CRIT_CODE
     }
@@ -217,6 +221,7 @@ pub(super) fn class_of(receipt: &Receipt) -> &'static str {
         Receipt::Changed { files, .. } if files.iter().any(|file| file.document.is_some()) => {
             IDEMP_DOCS
         }
+        Receipt::Changed { files, .. } if files.iter().any(|file| file.op == GRAPH) => MERGE_META,
         Receipt::Fresh { .. } => IDEMP_DOCS,
         Receipt::Written { .. } | Receipt::Enriched { .. } => CRIT_DB,
         Receipt::Patched { .. } => MERGE_META,
@@ -525,8 +530,8 @@ impl Change<'_> {
                 let blind =
                     file.op == "edit" && shared.seen(agent, &file.path) != file.previous_sha256;
                 match file.sha256 {
-                    // Its header was added to it, or a generator wrote it.
-                    _ if file.document.is_some() => {}
+                    // A header was added to it, or it was not the agent who wrote it.
+                    _ if file.document.is_some() || file.op == GRAPH => {}
                     Some(_) if file.merged || file.rebased || blind => {}
                     Some(hash) => shared.see(agent, &file.path, hash),
                     None => shared.unsee(agent, &file.path),

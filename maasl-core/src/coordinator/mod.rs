@@ -22,6 +22,7 @@ mod commit;
 pub mod database;
 mod docgen;
 pub mod enrich;
+pub mod graph;
 mod housekeeping;
 pub mod io;
 mod plan;
@@ -272,6 +273,11 @@ async fn dispatch(cx: &Cx, mut call: Call) -> Result<Reply, Refusal> {
         Request::Enrich(spans) => enrich::enrich(cx, &call, spans).await.map(Reply::Receipt),
         Request::Preview(ops) => change::preview(cx, ops).await.map(Reply::Preview),
         Request::Document(asked) => docgen::document(cx, &call, asked).await,
+        Request::Patch(asked) => graph::patch(cx, &call, asked).await.map(Reply::Receipt),
+        Request::Query(asked) => graph::query(cx, asked).await,
+        Request::ExportGraph(asked) => graph::export(cx, &call, asked).await.map(Reply::Receipt),
+        Request::ImportGraph(asked) => graph::import(cx, &call, asked).await,
+        Request::CompactGraphs(graph) => graph::compact(cx, &call, graph).await,
         Request::Reserve(asked) => reservation::reserve(cx, &call, asked)
             .await
             .map(Reply::Receipt),

@@ -25,6 +25,9 @@ use super::changes::{Changes, Edge, Node};
 use super::query::Answer;
 use super::value::Value;
 
+/// Where LLMC has its graph, relative to the root.
+pub const PATH: &str = ".llmc/rag_graph.json";
+
 const NESTED: &str = "schema_graph";
 const NODE_LISTS: [&str; 3] = ["nodes", "vertices", "entities"];
 const EDGE_LISTS: [&str; 3] = ["edges", "links", "relations"];

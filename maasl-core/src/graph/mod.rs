@@ -29,6 +29,7 @@ pub mod changes;
 pub mod checkpoint;
 mod codec;
 mod compact;
+mod compare;
 pub mod conflict;
 mod digest;
 pub mod foresee;

@@ -21,6 +21,7 @@ use super::stamp::Stamp;
 use super::texts::Texts;
 use super::value::Value;
 use crate::id::ContentHash;
+use crate::mutant::{Mutant, is_active};
 
 pub use self::operation::Operation;
 pub(super) use self::operation::{Kind, Packed};
@@ -35,6 +36,13 @@ impl PatchId {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
+    }
+
+    /// The identity with these 32 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes = <[u8; 32]>::try_from(bytes).ok()?;
+        Some(Self(ContentHash::from_bytes(bytes)))
     }
 
     pub(super) const fn of_hash(hash: ContentHash) -> Self {
@@ -70,7 +78,12 @@ impl Header {
     /// stamps are used up ([`Stamp::after`]).
     #[must_use]
     pub fn new(dot: Dot, seen: Seen, wall_ms: u64) -> Option<Self> {
-        let stamp = Stamp::after(seen.newest(), wall_ms)?;
+        let after = if is_active(Mutant::GraphStampByWallClock) {
+            Stamp::ZERO
+        } else {
+            seen.newest()
+        };
+        let stamp = Stamp::after(after, wall_ms)?;
         Some(Self { dot, stamp, seen })
     }
 
@@ -88,7 +101,7 @@ impl Header {
         if self.dot.counter == 0 {
             return refuse(Field::Counter, InvalidReason::OutOfOrder);
         }
-        if self.stamp <= self.seen.newest() {
+        if self.stamp <= self.seen.newest() && !is_active(Mutant::GraphStampByWallClock) {
             return refuse(Field::Stamp, InvalidReason::OutOfOrder);
         }
         if self.seen.contains(&self.dot) {
@@ -110,12 +123,31 @@ pub struct Patch {
     pub(super) operations: Vec<Packed>,
 }
 
+/// Changes that are valid, without a header yet.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    texts: Texts,
+    operations: Vec<Packed>,
+}
+
+impl Checked {
+    /// Checks changes.
+    pub fn of(changes: &Changes) -> Result<Self, Invalid> {
+        let (texts, operations) = seal::pack(changes)?;
+        Ok(Self { texts, operations })
+    }
+}
+
 impl Patch {
     /// Makes a patch of changes, if they and the header are valid.
     pub fn seal(header: Header, changes: &Changes) -> Result<Self, Invalid> {
+        Self::of(header, Checked::of(changes)?)
+    }
+
+    /// Makes a patch of changes that were checked before, if the header is valid.
+    pub fn of(header: Header, checked: Checked) -> Result<Self, Invalid> {
         header.check()?;
-        let (texts, operations) = seal::pack(changes)?;
-        Self::with(header, texts, operations)
+        Self::with(header, checked.texts, checked.operations)
     }
 
     /// Reads a patch from its bytes.
