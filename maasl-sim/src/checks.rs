@@ -7,6 +7,7 @@
 
 mod contents;
 mod grants;
+mod graph_model;
 mod i11_database;
 mod i1_fencing;
 mod i2_tokens;
@@ -20,6 +21,7 @@ mod i7_order;
 mod i7_served;
 mod i8_belief;
 mod i8_clocks;
+mod i9_graph;
 #[cfg(test)]
 mod scene;
 
@@ -138,6 +140,7 @@ fn judges_of(promise: Promise, plan: &Plan) -> Vec<Box<dyn Judge>> {
             Box::new(i7_served::Served::of(plan)),
         ],
         Promise::I8 => vec![Box::new(i8_belief::Belief::of(plan))],
+        Promise::I9 => vec![Box::<i9_graph::Graphs>::default()],
         Promise::I11 => vec![Box::<i11_database::Databases>::default()],
     }
 }

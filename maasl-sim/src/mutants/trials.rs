@@ -55,6 +55,11 @@ trials! {
     "a-database-writer-stands-still",
     "a-database-answer-is-lost",
     "a-database-writer-dies",
+    "patches-that-cross",
+    "the-wall-clock-goes-back",
+    "a-checkpoint-of-removals",
+    "a-patch-answer-is-lost",
+    "a-power-cut-after-a-patch",
 }
 
 static PLANS: LazyLock<Vec<(&'static str, Plan)>> = LazyLock::new(|| {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use maasl_core::config::Config;
-use maasl_core::policy::{CRIT_CODE, CRIT_DB};
+use maasl_core::policy::{CRIT_CODE, CRIT_DB, MERGE_META};
 use serde_json::Value;
 
 use super::fault::{FaultKind, When};
@@ -86,7 +86,7 @@ impl Plan {
         if let Some(ms) = settings.gate_wait_ms {
             config.limits.gate_wait_ms = ms;
         }
-        for class in [CRIT_CODE, CRIT_DB] {
+        for class in [CRIT_CODE, CRIT_DB, MERGE_META] {
             self.set_policy(&mut config, class);
         }
         config

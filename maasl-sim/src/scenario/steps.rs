@@ -4,7 +4,7 @@
 //! Leaves to others: what the steps do (`maasl-core`).
 
 /// Commands to the store.
-pub const COMMANDS: [&str; 19] = [
+pub const COMMANDS: [&str; 24] = [
     "open",
     "close_session",
     "reserve",
@@ -23,6 +23,11 @@ pub const COMMANDS: [&str; 19] = [
     "remember",
     "tally",
     "expire",
+    "read_graph",
+    "draw_dot",
+    "append_patch",
+    "keep_checkpoint",
+    "list_graphs",
     "snapshot",
 ];
 

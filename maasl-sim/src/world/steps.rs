@@ -604,6 +604,7 @@ impl World<'_> {
             CoreEvent::LockAcquired { .. } => "acquired",
             CoreEvent::LockRenewed { .. } => "renewed",
             CoreEvent::Docgen { status, .. } => status.name(),
+            CoreEvent::GraphMerged { .. } => "graph_merge",
             CoreEvent::Refused { code, .. } => code,
             CoreEvent::Recovered { .. } => "recovered",
         };
