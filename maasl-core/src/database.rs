@@ -9,7 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::id::{AgentId, ContentHash, Token};
+use crate::id::{AgentId, ContentHash, OpId, Token};
 use crate::lease::row::Answered;
 
 /// The name under which the retrieval database is configured.
@@ -157,7 +157,11 @@ pub struct Seal {
     pub token: Token,
     /// The answer to remember under the request's idempotency key.
     pub answered: Option<Answered>,
-    /// Answers older than this are forgotten; milliseconds since 1970.
+    /// The commit that this is a part of: recovery asks whether it is there.
+    pub part_of: Option<OpId>,
+    /// When, in milliseconds since 1970.
+    pub wall_ms: u64,
+    /// What is older than this is forgotten; milliseconds since 1970.
     pub forget_before_wall_ms: u64,
 }
 

@@ -123,6 +123,15 @@ mutants! {
     /// A set that meets a foreign change keeps the files swapped before it.
     SetNotTakenBack = "set-not-taken-back",
 
+    /// A transaction commits its database before its intent is recorded.
+    DatabaseBeforeIntent = "database-before-intent",
+    /// Recovery rolls a transaction forward without asking its database.
+    RecoveryAsksNoDatabase = "recovery-asks-no-database",
+    /// A database does not say of which transaction its commit was a part.
+    PartNotRecorded = "part-not-recorded",
+    /// A transaction whose database could not be committed keeps its files.
+    FailedDatabaseIgnored = "failed-database-ignored",
+
     /// The answer to a change is not recorded under its idempotency key.
     AnswerNotRecorded = "answer-not-recorded",
 

@@ -29,6 +29,9 @@ pub enum Receipt {
         token: Token,
         /// How long the call waited for its lease.
         waited_ms: u64,
+        /// What took effect together with them.
+        #[serde(default, skip_serializing_if = "Beyond::is_empty")]
+        beyond: Beyond,
     },
     /// A database was written.
     Written {
@@ -96,6 +99,49 @@ pub enum Receipt {
         /// How long the call waited for its lease.
         waited_ms: u64,
     },
+}
+
+/// What a transaction did beyond files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beyond {
+    /// The database that was written, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseChanged>,
+    /// The documents that were made from their sources already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fresh: Vec<FreshDocument>,
+}
+
+impl Beyond {
+    /// Whether there was nothing but files.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.database.is_none() && self.fresh.is_empty()
+    }
+}
+
+/// What became of a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseChanged {
+    /// Which, by its name in the configuration.
+    pub db: String,
+    /// Rows inserted, updated or deleted.
+    pub rows_affected: u64,
+    /// The row id of the last insertion, if there was one.
+    pub last_insert_rowid: Option<i64>,
+}
+
+/// A document that was left as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreshDocument {
+    /// The source.
+    pub source: String,
+    /// The document.
+    pub document: String,
+    /// The hash of the source.
+    pub source_sha256: ContentHash,
+    /// The hash of the document.
+    pub sha256: ContentHash,
 }
 
 /// A piece of source that was not described.

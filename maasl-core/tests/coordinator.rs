@@ -25,5 +25,6 @@ mod coordinator {
     mod pause;
     mod power;
     mod success;
+    mod transaction;
     mod wait;
 }

@@ -14,7 +14,7 @@ use maasl_core::lease::{
     Command, CommitIntent, CommitItem, LeaseKind, MemoryRows, Outcome, Query, Rows, StoreClock,
 };
 use maasl_core::policy::Urgency;
-use maasl_core::reply::Receipt;
+use maasl_core::reply::{Beyond, Receipt};
 use maasl_core::resource::{ResourceKey, Want};
 use maasl_core::time::Timestamp;
 
@@ -304,10 +304,12 @@ impl State {
                 files: Vec::new(),
                 token: Token::from_number(agent.token),
                 waited_ms: 0,
+                beyond: Beyond::default(),
             },
             request: None,
             release: true,
             turned_back: false,
+            database: None,
         }))
     }
 

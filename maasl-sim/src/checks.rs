@@ -15,6 +15,7 @@ mod i3_exclusion;
 mod i3_terms;
 mod i4_seen;
 mod i5_durable;
+mod i5_together;
 mod i6_once;
 mod i7_circle;
 mod i7_order;
@@ -132,7 +133,10 @@ fn judges_of(promise: Promise, plan: &Plan) -> Vec<Box<dyn Judge>> {
             Box::<i3_terms::Terms>::default(),
         ],
         Promise::I4 => vec![Box::<i4_seen::Seen>::default()],
-        Promise::I5 => vec![Box::<i5_durable::Durable>::default()],
+        Promise::I5 => vec![
+            Box::<i5_durable::Durable>::default(),
+            Box::<i5_together::Together>::default(),
+        ],
         Promise::I6 => vec![Box::<i6_once::Once>::default()],
         Promise::I7 => vec![
             Box::<i7_circle::Circle>::default(),

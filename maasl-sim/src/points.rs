@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::coordinator::io::{CallId, Reply, Response, Swapped};
-use maasl_core::id::{LeaseId, SessionId, Token};
+use maasl_core::id::{LeaseId, OpId, SessionId, Token};
 use maasl_core::lease::command::{Acquire, FinishCommit, ItemEnd};
 use maasl_core::lease::{Command, CommitItem, Outcome, Query, Rows};
 use maasl_core::policy::Urgency;
@@ -68,6 +68,8 @@ points! {
     DatabaseWritten "database written" "A guarded transaction was committed.",
     DatabaseReplayed "database answered from the record" "A database answered a request that it had carried out before.",
     DatabaseGivenUp "database given up" "A guarded transaction did its work and was not committed.",
+    TransactionWhole "transaction committed" "Files and rows took effect together.",
+    TransactionUndone "transaction undone by its database" "Recovery undid files because their rows were not there.",
     GraphPatched "graph patched" "A patch was appended to the journal of a graph.",
     GraphConflictTold "graph conflict told" "An agent was told of a conflict in a graph.",
     GraphForeseenAnew "graph answer made anew" "A patch met others that were appended since its answer was made.",
@@ -92,6 +94,8 @@ pub struct Points {
     reserved: Option<Token>,
     generation: Option<u64>,
     power_was_cut: bool,
+    /// Commits that have a part in a database.
+    transactions: BTreeSet<OpId>,
     /// Transactions whose work is done and which are open still.
     worked: BTreeSet<(ProcessNo, CallId)>,
 }
@@ -181,7 +185,13 @@ impl Points {
                 self.note_grant(asked, outcome, ground);
             }
             (Command::BeginCommit(_), Outcome::Lost { .. }) => self.reach(P::StaleWriteRejected),
-            (Command::FinishCommit(finish), Outcome::Finished { .. }) => self.note_finish(finish),
+            (Command::FinishCommit(finish), Outcome::Finished { .. }) => {
+                self.note_transaction(finish);
+                self.note_finish(finish);
+            }
+            (Command::BeginCommit(intent), Outcome::Begun) if intent.database.is_some() => {
+                self.transactions.insert(intent.op.clone());
+            }
             (Command::TurnBack(_), Outcome::Done { .. }) => self.reach(P::CommitTurnedBack),
             (Command::Renew(_), Outcome::Held { .. }) => self.reach(P::LeaseRenewed),
             (Command::Revoke(_), Outcome::Revoked { leases, .. }) if !leases.is_empty() => {
@@ -272,6 +282,19 @@ impl Points {
         let before = core::mem::replace(&mut self.reserved, reserved);
         if before.is_some() && reserved > before {
             self.reach(PointName::FloorRaised);
+        }
+    }
+
+    fn note_transaction(&mut self, finish: &FinishCommit) {
+        use PointName as P;
+        if !self.transactions.contains(&finish.op) {
+            return;
+        }
+        let mut ends = finish.exceptions.values();
+        if finish.exceptions.is_empty() {
+            self.reach(P::TransactionWhole);
+        } else if finish.recovered_by.is_some() && ends.all(|end| *end == ItemEnd::Undone) {
+            self.reach(P::TransactionUndone);
         }
     }
 

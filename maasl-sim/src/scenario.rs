@@ -242,6 +242,8 @@ pub struct Mix {
     pub restore: u32,
     /// Adds rows to the retrieval database.
     pub db_write: u32,
+    /// Edits several files and adds rows to the retrieval database, all or nothing.
+    pub transact: u32,
     /// Takes a lease over several calls.
     pub reserve: u32,
     /// Extends it.
@@ -272,6 +274,7 @@ impl Default for Mix {
             refactor: 0,
             restore: 0,
             db_write: 0,
+            transact: 0,
             reserve: 0,
             renew: 0,
             release: 0,

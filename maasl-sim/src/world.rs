@@ -10,10 +10,10 @@ mod client;
 mod clock;
 mod database;
 pub mod disk;
+mod effects;
 mod gate;
 mod house;
 mod latches;
-
 mod processes;
 pub mod queue;
 mod server;

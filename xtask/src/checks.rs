@@ -109,16 +109,27 @@ fn doctests(workspace: &Workspace) -> Outcome {
     run(workspace.cargo(&["test", "--doc", "--workspace", "--no-fail-fast"]))
 }
 
+/// Builds every test, and with them every program of the workspace unoptimised.
+pub(crate) fn build_tests(workspace: &Workspace) -> Outcome {
+    let mut command = workspace.cargo(runner(workspace));
+    command.arg("--no-run");
+    run(command)
+}
+
 /// One process per test if nextest is there, so that a test that kills or stops
 /// what it should not ends alone; otherwise the same tests by cargo alone.
-fn tests(workspace: &Workspace) -> Outcome {
-    let runner: &[&str] = if workspace.has_cargo_tool("nextest") {
-        &["nextest", "run", "--workspace", "--no-fail-fast"]
+fn runner(workspace: &Workspace) -> &'static [&'static str] {
+    if workspace.has_cargo_tool("nextest") {
+        &["nextest", "run", "--workspace"]
     } else {
         // `--tests` and not the default, which would run the doctests again.
-        &["test", "--workspace", "--tests", "--no-fail-fast"]
-    };
-    let mut command = workspace.cargo(runner);
+        &["test", "--workspace", "--tests"]
+    }
+}
+
+fn tests(workspace: &Workspace) -> Outcome {
+    let mut command = workspace.cargo(runner(workspace));
+    command.arg("--no-fail-fast");
     if std::env::var_os(SEED).is_none() {
         // The same inputs on every run: a change fails for what it does, not for
         // what chance found today. Set it to explore; what is found stays in

@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::checks;
 use crate::steps::{Outcome, Step};
 use crate::workspace::{Workspace, run};
 
@@ -30,10 +31,12 @@ const SEEDS: &str = "0..250";
 /// Every seed runs in two processes, one of them not optimised.
 const TWICE: &str = "0..25";
 
+/// The unoptimised build is the one that the tests use: built by itself, cargo
+/// would choose other features of the libraries and compile everything again.
 fn build(workspace: &Workspace) -> Outcome {
     let quick = run(workspace.cargo(&["build", "--release", "-p", "maasl-sim"]));
     match quick {
-        Outcome::Passed(_) => run(workspace.cargo(&["build", "-p", "maasl-sim"])),
+        Outcome::Passed(_) => checks::build_tests(workspace),
         other => other,
     }
 }

@@ -7,15 +7,17 @@
 //! becomes (`plan`), making it visible (`commit`).
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::acquire;
 use super::call::{Cx, mixed_up};
-use super::commit::{self, Committed, Staged};
+use super::commit::{self, Commit, Committed, Open, Staged};
+use super::database::Guarded;
+use super::facts::{located, paths, planned};
 use super::io::{Call, Effect, FileOp, GRAPH};
-use super::plan::{Content, Facts, NoPlan, Plan, plan};
+use super::plan::Plan;
 use super::right::{self, Right};
 use super::settle;
 use crate::docgen::DocgenStale;
@@ -26,7 +28,7 @@ use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
 use crate::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS, MERGE_META};
 use crate::refusal::{ChangedBy, Refusal, Stale, StaleReason};
-use crate::reply::{FileChanged, Receipt};
+use crate::reply::{Beyond, DatabaseChanged, FileChanged, FreshDocument, Receipt};
 use crate::resource::{Extent, ResourceKey, Scope, Want};
 
 /// How often a plan is made anew because an outside writer changed a file
@@ -47,22 +49,40 @@ pub(super) async fn change(cx: &Cx, call: &Call, ops: Vec<FileOp>) -> Result<Rec
         purpose: ops.first().map_or("change", FileOp::name),
     };
     let right = right::for_call(cx, call, asks).await?;
-    under(cx, call.request.as_ref(), &ops, &right).await
+    let asked = Changes::of_files(call.request.as_ref(), &ops);
+    under(cx, asked, &right).await
 }
 
-/// Changes files under a lease, and returns the lease if the call took it.
-pub(super) async fn under(
-    cx: &Cx,
-    request: Option<&RequestKey>,
-    ops: &[FileOp],
-    right: &Right,
-) -> Result<Receipt, Refusal> {
-    let class = class_of_ops(ops);
+/// What takes effect together.
+pub(super) struct Changes<'a> {
+    pub(super) request: Option<&'a RequestKey>,
+    pub(super) ops: &'a [FileOp],
+    pub(super) database: Option<&'a Guarded<'a>>,
+    /// Documents for which there is nothing to do.
+    pub(super) fresh: &'a [FreshDocument],
+}
+
+impl<'a> Changes<'a> {
+    /// Files alone.
+    pub(super) fn of_files(request: Option<&'a RequestKey>, ops: &'a [FileOp]) -> Self {
+        Self {
+            request,
+            ops,
+            database: None,
+            fresh: &[],
+        }
+    }
+}
+
+/// Changes what was asked for under a lease, and returns the lease if the call
+/// took it.
+pub(super) async fn under(cx: &Cx, asked: Changes<'_>, right: &Right) -> Result<Receipt, Refusal> {
+    let class = class_of_ops(asked.ops);
+    let request = asked.request;
     let mut change = Change {
         cx,
-        ops,
+        asked,
         right,
-        request,
         staged: Vec::new(),
     };
     match change.run().await {
@@ -142,66 +162,6 @@ pub(super) fn file_key(cx: &Cx, path: &str) -> ResourceKey {
     ResourceKey::new(prefix, &fold(path))
 }
 
-/// The operations with paths relative to the root.
-async fn located(cx: &Cx, ops: Vec<FileOp>) -> Result<Vec<FileOp>, Refusal> {
-    let limits = &cx.config().limits;
-    if ops.len() as u64 > limits.max_changes {
-        let limit = "max_changes".to_string();
-        return Err(Refusal::LimitReached {
-            limit,
-            value: limits.max_changes,
-        });
-    }
-    let edits = ops.iter().map(|op| match op {
-        FileOp::Edit { edits, .. } => edits.len() as u64,
-        _ => 0,
-    });
-    if edits.max().unwrap_or(0) > limits.max_edits {
-        let limit = "max_edits".to_string();
-        return Err(Refusal::LimitReached {
-            limit,
-            value: limits.max_edits,
-        });
-    }
-    let mut ops = ops;
-    let asked: Vec<String> = ops
-        .iter_mut()
-        .flat_map(paths_of)
-        .map(|path| path.clone())
-        .collect();
-    let mut found = cx.locate(asked).await?.into_iter();
-    for path in ops.iter_mut().flat_map(paths_of) {
-        *path = found
-            .next()
-            .expect("as many were located as were asked for");
-    }
-    Ok(ops)
-}
-
-fn paths_of(op: &mut FileOp) -> Vec<&mut String> {
-    match op {
-        FileOp::Write { path, .. }
-        | FileOp::Edit { path, .. }
-        | FileOp::Delete { path, .. }
-        | FileOp::Restore { path, .. }
-        | FileOp::Document { path, .. }
-        | FileOp::Graph { path, .. } => Vec::from([path]),
-        FileOp::Move {
-            source,
-            destination,
-            ..
-        } => Vec::from([source, destination]),
-    }
-}
-
-fn paths(ops: &[FileOp]) -> BTreeSet<String> {
-    let mut ops = ops.to_vec();
-    ops.iter_mut()
-        .flat_map(paths_of)
-        .map(|path| path.clone())
-        .collect()
-}
-
 /// The class that counts what these operations come to.
 fn class_of_ops(ops: &[FileOp]) -> &'static str {
     let is_document = |op: &FileOp| matches!(op, FileOp::Document { .. });
@@ -254,9 +214,11 @@ async fn met_outside(cx: &Cx, right: &Right, refusal: Refusal, class: &'static s
     if right.own {
         cx.seed.shared.borrow_mut().drop_lease(&right.lease.id);
     }
-    let counts = [Counter::GuardedFailed, Counter::StaleRefused];
-    let counts = counts.map(|counter| Count::one(counter, class));
-    let _ = cx.store(Command::Tally(counts.into())).await;
+    let mut counts = Vec::from([Count::one(Counter::GuardedFailed, class)]);
+    if matches!(refusal, Refusal::StaleVersion(_)) {
+        counts.push(Count::one(Counter::StaleRefused, class));
+    }
+    let _ = cx.store(Command::Tally(counts)).await;
     refusal
 }
 
@@ -295,72 +257,11 @@ pub(super) async fn inspect(cx: &Cx, path: &str) -> Result<Inspected, Refusal> {
     }
 }
 
-/// Reads every file the operations name and plans, fetching what merges and
-/// restores ask for.
-async fn planned(cx: &Cx, ops: &[FileOp]) -> Result<Plan, Refusal> {
-    let mut facts = Facts::default();
-    for path in paths(ops) {
-        let content = cx.read(&path).await?.map(Content::of);
-        if let Some(seen) = cx.seed.shared.borrow().seen(&cx.seed.agent, &path) {
-            facts.seen.insert(path.clone(), seen);
-        }
-        facts.files.insert(path, content);
-    }
-    loop {
-        match plan(ops, &facts) {
-            Ok(plan) => return within_limits(cx, plan),
-            Err(NoPlan::Refused(refusal)) => return Err(refusal),
-            Err(NoPlan::NeedsObject(hash)) => {
-                let object = cx.object(hash).await?;
-                facts.objects.insert(hash, object);
-            }
-            Err(NoPlan::NeedsVersion(path, number)) => {
-                let content = earlier_content(cx, &facts, &path, number).await?;
-                facts.versions.insert((path, number), content);
-            }
-        }
-    }
-}
-
-/// The bytes of an earlier version: kept, or still in the file.
-async fn earlier_content(
-    cx: &Cx,
-    facts: &Facts,
-    path: &str,
-    number: u64,
-) -> Result<Option<alloc::sync::Arc<[u8]>>, Refusal> {
-    let version = cx.version(path, number).await?;
-    let Some(hash) = version.and_then(|version| version.content) else {
-        return Ok(None);
-    };
-    let current = facts.files.get(path).and_then(Option::as_ref);
-    if let Some(current) = current.filter(|current| current.hash == hash) {
-        return Ok(Some(current.bytes.clone()));
-    }
-    cx.object(hash).await
-}
-
-fn within_limits(cx: &Cx, plan: Plan) -> Result<Plan, Refusal> {
-    let max = cx.config().limits.max_file_bytes;
-    let sizes = plan.files.iter().filter_map(|file| file.new.as_ref());
-    if sizes
-        .into_iter()
-        .any(|content| content.bytes.len() as u64 > max)
-    {
-        return Err(Refusal::LimitReached {
-            limit: "max_file_bytes".into(),
-            value: max,
-        });
-    }
-    Ok(plan)
-}
-
 /// One change under its lease.
 struct Change<'a> {
     cx: &'a Cx,
-    ops: &'a [FileOp],
+    asked: Changes<'a>,
     right: &'a Right,
-    request: Option<&'a RequestKey>,
     staged: Vec<String>,
 }
 
@@ -377,7 +278,7 @@ impl Change<'_> {
                 None => {}
             }
         }
-        let path = paths(self.ops).into_iter().next().unwrap_or_default();
+        let path = paths(self.asked.ops).into_iter().next().unwrap_or_default();
         Err(Refusal::StaleVersion(Box::new(Stale {
             path,
             reason: StaleReason::Unsteady,
@@ -387,18 +288,18 @@ impl Change<'_> {
 
     async fn attempt(&mut self, attempt: u32) -> Result<Option<Committed>, Refusal> {
         self.cx.still_wanted()?;
-        let plan = planned(self.cx, self.ops).await?;
+        let plan = planned(self.cx, self.asked.ops).await?;
         let staged = self.stage(&plan, attempt).await?;
         self.commit(&plan, staged).await
     }
 
     /// Writes new contents under names of their own. Those of a set are on the
     /// disk, names too, before its intent is, or recovery could make half of it
-    /// visible; a
-    /// single one has time until its swap.
+    /// visible; a single one has time until its swap.
     async fn stage(&mut self, plan: &Plan, attempt: u32) -> Result<Vec<Staged>, Refusal> {
         let session = &self.cx.seed.session;
         let op = self.cx.seed.entropy.derive("op", attempt.into());
+        let is_set = plan.files.len() > 1 || self.asked.database.is_some();
         let mut staged = Vec::new();
         for (n, file) in plan.files.iter().enumerate() {
             let stage = alloc::format!("{session}/{op}-{n}");
@@ -409,7 +310,7 @@ impl Change<'_> {
                     like: file.like.clone(),
                     target: file.path.clone(),
                     content: content.bytes.clone(),
-                    at_once: plan.files.len() > 1,
+                    at_once: is_set,
                 };
                 self.cx.perform(effect).await?;
             }
@@ -419,7 +320,7 @@ impl Change<'_> {
                 stage,
             });
         }
-        if plan.files.len() > 1 && !self.staged.is_empty() {
+        if is_set && !self.staged.is_empty() {
             let names = Effect::SyncStaged(self.staged.clone());
             self.cx.perform(names).await?;
         }
@@ -444,6 +345,11 @@ impl Change<'_> {
         }
         let mut begun = false;
         let result = self.under_latch(plan, files, &keys, &mut begun).await;
+        if let Some(database) = self.asked.database
+            && !matches!(result, Ok((Some(Committed::Receipt(_)), _)))
+        {
+            database.roll_back().await;
+        }
         if begun {
             // The staged names belong to the intent now, whatever came of it.
             self.staged.clear();
@@ -476,26 +382,47 @@ impl Change<'_> {
                 return Ok((None, Vec::new()));
             }
         }
-        self.sources_stand().await?;
-        let receipt = Receipt::Changed {
+        self.sources_stand(plan).await?;
+        let mut receipt = Receipt::Changed {
             files: plan.changes.clone(),
             token: self.right.lease.token,
             waited_ms: self.right.waited_ms,
+            beyond: Beyond {
+                database: None,
+                fresh: self.asked.fresh.to_vec(),
+            },
         };
-        let (request, keys) = (self.request, keys.to_vec());
-        let (committed, wake) =
-            commit::commit(self.cx, self.right, request, files, keys, receipt, begun).await?;
+        let mut database = None;
+        if let Some(guarded) = self.asked.database {
+            if !guarded.settle_earlier(keys).await? {
+                return Ok((Some(Committed::Blocked), Vec::new()));
+            }
+            database = Some(open(guarded, &mut receipt).await?);
+        }
+        let commit = Commit {
+            right: self.right,
+            request: self.asked.request,
+            files,
+            latches: keys.to_vec(),
+            receipt,
+            database,
+        };
+        let (committed, wake) = commit::commit(self.cx, commit, begun).await?;
         Ok((Some(committed), wake))
     }
 
     /// Documents are made visible only while their sources are what they were
-    /// made from.
-    async fn sources_stand(&self) -> Result<(), Refusal> {
-        for op in self.ops {
+    /// made from, or become that together with them.
+    async fn sources_stand(&self, plan: &Plan) -> Result<(), Refusal> {
+        for op in self.asked.ops {
             let FileOp::Document { made, .. } = op else {
                 continue;
             };
-            let current = self.cx.hash(&made.source).await?;
+            let mut files = plan.files.iter();
+            let current = match files.find(|file| file.path == made.source) {
+                Some(file) => file.new.as_ref().map(|content| content.hash),
+                None => self.cx.hash(&made.source).await?,
+            };
             if current != Some(made.source_sha256) {
                 return Err(Refusal::DocgenStale(Box::new(DocgenStale {
                     path: made.source.clone(),
@@ -545,6 +472,24 @@ impl Change<'_> {
     }
 }
 
+/// Begins the part in a database and does its work, all but the commit.
+async fn open<'a>(guarded: &'a Guarded<'a>, receipt: &mut Receipt) -> Result<Open<'a>, Refusal> {
+    let begun = guarded.begin(None).await?;
+    guarded.passes(begun.fence)?;
+    let written = guarded.work().await?;
+    if let Receipt::Changed { beyond, .. } = receipt {
+        beyond.database = Some(DatabaseChanged {
+            db: guarded.asked.db.clone(),
+            rows_affected: written.rows_affected,
+            last_insert_rowid: written.last_insert_rowid,
+        });
+    }
+    Ok(Open {
+        guarded,
+        wall_ms: begun.wall_ms,
+    })
+}
+
 /// A commit that was begun may yet take effect, so it is not refused: a refused
 /// call has changed nothing.
 fn unfinished(cause: &Refusal) -> Refusal {
@@ -564,11 +509,15 @@ pub(super) fn counts_of(receipt: &Receipt) -> Vec<Count> {
     }
     let class = class_of(receipt);
     let counts = counts.into_iter().filter(|(_, by)| *by > 0);
-    counts
-        .map(|(counter, by)| Count {
-            counter,
-            class: class.into(),
-            by,
-        })
-        .collect()
+    let counts = counts.map(|(counter, by)| Count {
+        counter,
+        class: class.into(),
+        by,
+    });
+    let beyond = match receipt {
+        Receipt::Changed { beyond, .. } => beyond.database.as_ref(),
+        _ => None,
+    };
+    let database = beyond.map(|_| Count::one(Counter::DbWritten, CRIT_DB));
+    counts.chain(database).collect()
 }

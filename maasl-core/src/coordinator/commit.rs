@@ -3,8 +3,8 @@
 //! Owns: the steps between taking the latches and dropping them. Promises: no
 //! swap happens unless the store has just confirmed, under the latches, that the
 //! lease's token is still the newest; a swap that displaced anything else than
-//! the expected content is taken back and both contents are kept; a set is whole
-//! or not there at all. Leaves to others: what happens to a commit whose process
+//! the expected content is taken back and both contents are kept; a set, and what
+//! it changes in a database with it, is whole or not there at all. Leaves to others: what happens to a commit whose process
 //! dies inside it (`settle`), which goes by the same items.
 
 use alloc::boxed::Box;
@@ -15,13 +15,18 @@ use alloc::vec::Vec;
 use super::acquire;
 use super::call::{Cx, mixed_up};
 use super::change::{class_of, counts_of};
-use super::io::{Effect, Swapped};
+use super::database::{Guarded, forget_before_wall_ms};
+use super::io::{Done, Effect, Swapped};
 use super::plan::Planned;
 use super::right::{Right, not_covered};
 use super::settle;
+use crate::database::Seal;
 use crate::id::{ContentHash, OpId};
 use crate::lease::command::{FinishCommit, ItemEnd};
-use crate::lease::{Command, CommitIntent, CommitItem, Lease, Outcome, RequestKey, Wake};
+use crate::lease::row::CommitDatabase;
+use crate::lease::{
+    Command, CommitIntent, CommitItem, Count, Counter, Lease, Outcome, RequestKey, Wake,
+};
 use crate::mutant::{Mutant, is_active};
 use crate::refusal::{Refusal, Stale, StaleReason};
 use crate::reply::Receipt;
@@ -56,6 +61,25 @@ impl Staged {
     }
 }
 
+/// What is to be committed, and under what.
+pub(super) struct Commit<'a> {
+    pub(super) right: &'a Right,
+    pub(super) request: Option<&'a RequestKey>,
+    pub(super) files: Vec<Staged>,
+    /// The latches the caller holds.
+    pub(super) latches: Vec<ResourceKey>,
+    pub(super) receipt: Receipt,
+    pub(super) database: Option<Open<'a>>,
+}
+
+/// A transaction of a database that has done its work and is open.
+#[derive(Clone, Copy)]
+pub(super) struct Open<'a> {
+    pub(super) guarded: &'a Guarded<'a>,
+    /// When it began, in milliseconds since 1970.
+    pub(super) wall_ms: u64,
+}
+
 /// How a commit ended.
 pub(super) enum Committed {
     /// It took effect.
@@ -76,29 +100,18 @@ pub(super) fn latch_keys(lease: &Lease, files: &[Staged]) -> Vec<ResourceKey> {
     keys.into_iter().cloned().collect()
 }
 
-/// Commits staged files; the caller holds `latches`. From the moment `begun` is
-/// set, staged names may hold displaced bytes and belong to the open intent.
+/// Commits. From the moment `begun` is set, staged names may hold displaced bytes
+/// and belong to the open intent.
 pub(super) async fn commit(
     cx: &Cx,
-    right: &Right,
-    request: Option<&RequestKey>,
-    files: Vec<Staged>,
-    latches: Vec<ResourceKey>,
-    receipt: Receipt,
+    asked: Commit<'_>,
     begun: &mut bool,
 ) -> Result<(Committed, Vec<Wake>), Refusal> {
-    let intent = CommitIntent {
-        op: OpId::new(cx.seed.entropy.derive("commit", cx.now().as_ns())),
-        lease: right.lease.id.clone(),
-        token: right.lease.token,
-        owner: cx.owner(),
-        latches,
-        items: files.iter().map(Staged::item).collect(),
-        receipt,
-        request: request.cloned(),
-        release: right.own,
-        turned_back: false,
-    };
+    let database = asked.database;
+    let intent = asked.intent(cx);
+    if let (Some(open), true) = (database, is_active(Mutant::DatabaseBeforeIntent)) {
+        seal(cx, &intent, open).await?;
+    }
     let early = if is_active(Mutant::IntentAfterSwap) {
         Some(swap_all(cx, &intent).await?)
     } else {
@@ -117,9 +130,75 @@ pub(super) async fn commit(
         Some(met) => met,
         None => swap_all(cx, &intent).await?,
     };
-    match met {
-        None => take_effect(cx, &intent).await,
-        Some(foreign) => undo(cx, &intent, foreign).await,
+    if let Some(foreign) = met {
+        return undo(cx, &intent, Obstacle::Foreign(foreign)).await;
+    }
+    if let (Some(open), false) = (database, is_active(Mutant::DatabaseBeforeIntent))
+        && let Some(refusal) = seal(cx, &intent, open).await?
+    {
+        return undo(cx, &intent, Obstacle::Database(refusal)).await;
+    }
+    take_effect(cx, &intent).await
+}
+
+impl Commit<'_> {
+    fn intent(self, cx: &Cx) -> CommitIntent {
+        let database = self.database.map(|open| CommitDatabase {
+            path: open.guarded.path(),
+            key: open.guarded.key.clone(),
+        });
+        CommitIntent {
+            op: OpId::new(cx.seed.entropy.derive("commit", cx.now().as_ns())),
+            lease: self.right.lease.id.clone(),
+            token: self.right.lease.token,
+            owner: cx.owner(),
+            latches: self.latches,
+            items: self.files.iter().map(Staged::item).collect(),
+            receipt: self.receipt,
+            request: self.request.cloned(),
+            release: self.right.own,
+            turned_back: false,
+            database,
+        }
+    }
+}
+
+/// Commits the part in a database, and with it everything; why not, if not.
+async fn seal(cx: &Cx, intent: &CommitIntent, open: Open<'_>) -> Result<Option<Refusal>, Refusal> {
+    let seal = Seal {
+        token: intent.token,
+        answered: None,
+        part_of: Some(intent.op.clone()).filter(|_| !is_active(Mutant::PartNotRecorded)),
+        wall_ms: open.wall_ms,
+        forget_before_wall_ms: forget_before_wall_ms(cx, open.wall_ms),
+    };
+    let sealed = match open.guarded.still_passes().await {
+        Ok(()) => open.guarded.commit(seal).await,
+        Err(refusal) => Err(refusal),
+    };
+    let Err(refusal) = sealed else {
+        return Ok(None);
+    };
+    if is_active(Mutant::FailedDatabaseIgnored) {
+        return Ok(None);
+    }
+    // What failed may have been committed all the same.
+    let committed = is_committed(cx, intent).await?;
+    Ok((!committed).then_some(refusal))
+}
+
+/// Whether the part of a commit that is in a database is there.
+pub(super) async fn is_committed(cx: &Cx, intent: &CommitIntent) -> Result<bool, Refusal> {
+    let Some(part) = &intent.database else {
+        return Ok(true);
+    };
+    let effect = Effect::DbOutcome {
+        path: part.path.clone(),
+        op: intent.op.clone(),
+    };
+    match cx.effect(effect).await? {
+        Done::DbOutcome(committed) => Ok(committed),
+        other => mixed_up(&other),
     }
 }
 
@@ -166,8 +245,15 @@ async fn lost_by_own_clock(
     }
 }
 
+/// Why a commit that was begun is taken back.
+enum Obstacle {
+    Foreign(Foreign),
+    /// Its part in a database could not be committed.
+    Database(Refusal),
+}
+
 /// A foreign change met at a swap: at which item, and what was found.
-pub(super) struct Foreign {
+struct Foreign {
     index: usize,
     found: Option<ContentHash>,
     /// Whether the swap took effect all the same and must be taken back.
@@ -262,21 +348,17 @@ pub(super) async fn finished(
 async fn undo(
     cx: &Cx,
     intent: &CommitIntent,
-    foreign: Foreign,
+    obstacle: Obstacle,
 ) -> Result<(Committed, Vec<Wake>), Refusal> {
-    insist(cx, Command::TurnBack(intent.op.clone())).await?;
+    turn_back(cx, intent).await?;
     let mut exceptions: BTreeMap<String, ItemEnd> = BTreeMap::new();
     let mut kept = true;
     for (index, item) in intent.items.iter().enumerate().rev() {
-        let conflicting = index == foreign.index;
-        let displaced = if conflicting { foreign.found } else { item.old };
-        let mut end = if conflicting {
-            conflict(foreign.found)
-        } else {
-            ItemEnd::Undone
-        };
-        let before = index < foreign.index && !is_active(Mutant::SetNotTakenBack);
-        if before || (conflicting && foreign.swapped) {
+        let foreign = obstacle.at(index);
+        let conflicting = foreign.is_some();
+        let displaced = foreign.map_or(item.old, |foreign| foreign.found);
+        let mut end = foreign.map_or(ItemEnd::Undone, |foreign| conflict(foreign.found));
+        if obstacle.is_swapped(index) {
             if let Some(later) = swap_back(cx, item, displaced, conflicting).await? {
                 end = later;
                 kept &= !conflicting;
@@ -287,21 +369,52 @@ async fn undo(
         exceptions.insert(item.path.clone(), end);
     }
     sync_names(cx, &intent.items).await?;
-    let item = &intent.items[foreign.index];
     let finish = FinishCommit {
         op: intent.op.clone(),
         exceptions,
         recovered_by: None,
-        counts: Vec::from([crate::lease::Count::one(
-            crate::lease::Counter::SwapConflicts,
-            class_of(&intent.receipt),
-        )]),
+        counts: obstacle.counts(class_of(&intent.receipt)),
     };
     let (receipt, wake) = finished(cx, finish).await?;
-    Ok((
-        Committed::Refused(Box::new(met_outside(item, &foreign, kept, &receipt))),
-        wake,
-    ))
+    let refusal = match obstacle {
+        Obstacle::Foreign(foreign) => {
+            met_outside(&intent.items[foreign.index], &foreign, kept, &receipt)
+        }
+        Obstacle::Database(refusal) => refusal,
+    };
+    Ok((Committed::Refused(Box::new(refusal)), wake))
+}
+
+impl Obstacle {
+    /// The foreign change, if it was met at this item.
+    fn at(&self, index: usize) -> Option<&Foreign> {
+        match self {
+            Self::Foreign(foreign) if foreign.index == index => Some(foreign),
+            Self::Foreign(_) | Self::Database(_) => None,
+        }
+    }
+
+    /// Whether this item has to be swapped back.
+    fn is_swapped(&self, index: usize) -> bool {
+        match self {
+            Self::Foreign(foreign) if foreign.index == index => foreign.swapped,
+            Self::Foreign(foreign) => index < foreign.index && !is_active(Mutant::SetNotTakenBack),
+            Self::Database(_) => true,
+        }
+    }
+
+    fn counts(&self, class: &'static str) -> Vec<Count> {
+        match self {
+            Self::Foreign(_) => [Count::one(Counter::SwapConflicts, class)].into(),
+            Self::Database(_) => Vec::new(),
+        }
+    }
+}
+
+/// From here on recovery goes back, not forward.
+pub(super) async fn turn_back(cx: &Cx, intent: &CommitIntent) -> Result<(), Refusal> {
+    insist(cx, Command::TurnBack(intent.op.clone())).await?;
+    Ok(())
 }
 
 pub(super) fn conflict(found: Option<ContentHash>) -> ItemEnd {

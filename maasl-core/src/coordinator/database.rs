@@ -1,33 +1,39 @@
 //! Guarded writes of databases.
 //!
 //! Owns: the order of such a write. Lease, latch, begin, fence, work, lease
-//! again, fence again, commit. Promises: a transaction is committed only while the lease it was made
-//! under stands, under the latch of the database, and only if no newer token has
-//! written; the answer under an idempotency key is committed with the work, so
-//! that it is done once whoever dies when; whatever ends otherwise is rolled
-//! back. Leaves to others: SQL (the node), the lease (`right`).
+//! again, fence again, commit. Promises: a transaction is committed only while
+//! the lease it was made under stands, under the latch of the database, and only
+//! if no newer token has written; the answer under an idempotency key is
+//! committed with the work, so that it is done once whoever dies when; whatever
+//! ends otherwise is rolled back. Leaves to others: SQL (the node), the lease
+//! (`right`), writes that are a part of more (`transaction`).
+
+mod guarded;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::acquire;
-use super::call::{Cx, mixed_up};
-use super::io::{Call, Done, Effect};
-use super::right::{self, Right};
+use super::call::Cx;
+use super::io::Call;
+use super::right;
 use super::settle;
 use crate::database::{BadStatement, Begun, Seal, Work, Written};
-use crate::id::Token;
-use crate::lease::command::Inspect;
-use crate::lease::{Answered, Command, Count, Counter, Outcome};
+use crate::lease::{Answered, Command, Count, Counter};
 use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
 use crate::policy::CRIT_DB;
-use crate::refusal::{Busy, DbBusy, LostLease, Refusal};
+use crate::refusal::{DbBusy, Refusal};
 use crate::reply::{Receipt, SkippedSpan};
-use crate::resource::{Extent, ResourceKey, Scope, Want};
-use crate::time::Timestamp;
+use crate::resource::{ResourceKey, Want};
+
+pub(super) use self::guarded::{Budget, Guarded};
+
+/// How often a write begins anew because something under its lease had to be
+/// settled first.
+const ATTEMPTS_MAX: u32 = 3;
 
 /// A write of one database.
 #[derive(Clone, Debug)]
@@ -52,9 +58,7 @@ pub(super) async fn run(
     skipped: Vec<SkippedSpan>,
 ) -> Result<Receipt, Refusal> {
     let key = database_key(cx, &asked.db);
-    let started = cx.now();
-    let policy = cx.config().policies.get(CRIT_DB).expect("a built-in class");
-    let allowed_ms = call.max_wait_ms.unwrap_or(policy.max_wait_ms(call.urgency));
+    let budget = budget(cx, call);
     let wants = Vec::from([Want::exclusive(key.clone(), CRIT_DB)]);
     let asks = right::Needs {
         wants,
@@ -72,19 +76,31 @@ pub(super) async fn run(
         }
     };
     let write = Write {
-        cx,
+        guarded: Guarded {
+            cx,
+            asked,
+            right: &right,
+            key,
+            budget,
+        },
         call,
-        asked,
         skipped: &skipped,
-        right: &right,
-        key,
-        deadline: started.plus_ms(allowed_ms.min(cx.config().limits.max_wait_ms)),
-        started,
-        allowed_ms,
     };
     let result = write.latched().await;
     write.give_back(&result).await;
     result.map(|(receipt, _)| receipt)
+}
+
+/// How long a call that begins now may wait for a database.
+pub(super) fn budget(cx: &Cx, call: &Call) -> Budget {
+    let policy = cx.config().policies.get(CRIT_DB).expect("a built-in class");
+    let allowed_ms = call.max_wait_ms.unwrap_or(policy.max_wait_ms(call.urgency));
+    let started = cx.now();
+    Budget {
+        started,
+        deadline: started.plus_ms(allowed_ms.min(cx.config().limits.max_wait_ms)),
+        allowed_ms,
+    }
 }
 
 /// The resource key of a database.
@@ -94,7 +110,8 @@ pub(super) fn database_key(cx: &Cx, db: &str) -> ResourceKey {
     ResourceKey::new(prefix, &fold(db))
 }
 
-fn check(cx: &Cx, asked: &DatabaseWrite) -> Result<(), Refusal> {
+/// Refuses a write of what is no database, or of nothing.
+pub(super) fn check(cx: &Cx, asked: &DatabaseWrite) -> Result<(), Refusal> {
     let databases = &cx.config().databases;
     if !databases.contains_key(&asked.db) {
         let known: Vec<&str> = databases.keys().map(String::as_str).collect();
@@ -122,7 +139,7 @@ fn check(cx: &Cx, asked: &DatabaseWrite) -> Result<(), Refusal> {
 }
 
 /// Who has a database is told as such.
-fn busy_database(db: &str, refusal: Refusal) -> Refusal {
+pub(super) fn busy_database(db: &str, refusal: Refusal) -> Refusal {
     match refusal {
         Refusal::ResourceBusy(busy) => Refusal::DbBusy(Box::new(DbBusy {
             db: db.into(),
@@ -142,84 +159,58 @@ enum Told {
 
 /// One write under its lease.
 struct Write<'a> {
-    cx: &'a Cx,
+    guarded: Guarded<'a>,
     call: &'a Call,
-    asked: &'a DatabaseWrite,
     skipped: &'a [SkippedSpan],
-    right: &'a Right,
-    key: ResourceKey,
-    started: Timestamp,
-    deadline: Timestamp,
-    allowed_ms: u64,
 }
 
 impl Write<'_> {
     /// Holds the latches of the lease from the first look at it to the commit, so
     /// that nobody can be granted the database in between.
     async fn latched(&self) -> Result<(Receipt, Told), Refusal> {
-        let cx = self.cx;
+        for _ in 0..ATTEMPTS_MAX {
+            if let Some(done) = self.attempt().await? {
+                return Ok(done);
+            }
+            settle::settle_dead(self.guarded.cx).await?;
+        }
+        Err(Refusal::internal(
+            "a commit under the same lease stays open; release the lease and try again",
+        ))
+    }
+
+    /// Nothing where something must be settled first whose latches are not held.
+    async fn attempt(&self) -> Result<Option<(Receipt, Told)>, Refusal> {
+        let Guarded { cx, budget, .. } = self.guarded;
         cx.still_wanted()?;
-        let keys: BTreeSet<&ResourceKey> = self.right.lease.keys().chain([&self.key]).collect();
+        let leased = self.guarded.right.lease.keys();
+        let keys: BTreeSet<&ResourceKey> = leased.chain([&self.guarded.key]).collect();
         let keys: Vec<ResourceKey> = keys.into_iter().cloned().collect();
         if !is_active(Mutant::DbWithoutLatch)
             && let Err(process) = cx.latch(keys.clone()).await?
         {
-            let busy = acquire::latch_busy(cx, &keys, process, self.started, self.allowed_ms);
-            return Err(busy_database(&self.asked.db, busy));
+            let busy = acquire::latch_busy(cx, &keys, process, budget.started, budget.allowed_ms);
+            return Err(busy_database(&self.guarded.asked.db, busy));
         }
-        let result = self.transact().await;
+        let result = match self.guarded.settle_earlier(&keys).await {
+            Ok(true) => self.transact().await.map(Some),
+            Ok(false) => Ok(None),
+            Err(refusal) => Err(refusal),
+        };
         cx.unlatch().await?;
         result
     }
 
     async fn transact(&self) -> Result<(Receipt, Told), Refusal> {
-        self.settle_earlier().await?;
-        let result = match self.begin().await {
+        let result = match self.guarded.begin(self.call.request.as_ref()).await {
             Ok(begun) => self.inside(begun).await,
             Err(refusal) => Err(refusal),
         };
         if !matches!(result, Ok((_, Told::Now))) {
-            // Whatever failed may have begun. What cannot be rolled back here is
-            // when the call is over.
-            let _ = self.cx.perform(Effect::DbRollback).await;
+            // Whatever failed may have begun.
+            self.guarded.roll_back().await;
         }
         result
-    }
-
-    /// Settles what a dead process left open on this database.
-    async fn settle_earlier(&self) -> Result<(), Refusal> {
-        let extent = Extent {
-            key: self.key.clone(),
-            scope: Scope::Exact,
-        };
-        let inspect = Command::Inspect(Inspect { extent, path: None });
-        match self.cx.store(inspect).await? {
-            Outcome::Inspected(found) => settle::settle_all(self.cx, &found.intents).await,
-            other => mixed_up(&other),
-        }
-    }
-
-    async fn begin(&self) -> Result<Begun, Refusal> {
-        let request = self.call.request.as_ref();
-        let effect = Effect::DbBegin {
-            db: self.asked.db.clone(),
-            request: request.map(|request| request.key.clone()),
-            wait_ms: self.deadline.ms_from(self.cx.now()),
-        };
-        match self.cx.effect(effect).await? {
-            Done::DbBegun(begun) => Ok(begun),
-            Done::DbLocked => Err(Refusal::DbBusy(Box::new(DbBusy {
-                db: self.asked.db.clone(),
-                busy: Busy {
-                    resource: self.key.to_string(),
-                    waited_ms: self.cx.now().ms_since(self.started),
-                    allowed_ms: self.allowed_ms,
-                    ..Busy::default()
-                },
-                foreign: true,
-            }))),
-            other => mixed_up(&other),
-        }
     }
 
     async fn inside(&self, begun: Begun) -> Result<(Receipt, Told), Refusal> {
@@ -229,45 +220,23 @@ impl Write<'_> {
             }
             return Ok((earlier.receipt, Told::Before));
         }
-        self.passes(begun.fence)?;
-        let written = self.work().await?;
-        self.cx.still_wanted()?;
+        let guarded = &self.guarded;
+        guarded.passes(begun.fence)?;
+        let written = guarded.work().await?;
+        guarded.cx.still_wanted()?;
         if !is_active(Mutant::DbLeaseOnlyAtBegin) {
-            right::still_stands(self.cx, self.right).await?;
+            right::still_stands(guarded.cx, guarded.right).await?;
         }
-        match self.cx.effect(Effect::DbFence).await? {
-            Done::DbFence(fence) => self.passes(fence)?,
-            other => mixed_up(&other),
-        }
+        guarded.still_passes().await?;
         let receipt = self.receipt(written);
         self.commit(&receipt, begun.wall_ms).await?;
         Ok((receipt, Told::Now))
     }
 
-    /// A newer token has written: whoever holds it was granted the database since.
-    fn passes(&self, fence: Token) -> Result<(), Refusal> {
-        if fence <= self.right.lease.token {
-            return Ok(());
-        }
-        Err(Refusal::LeaseLost(Box::new(LostLease {
-            resources: Vec::from([self.key.to_string()]),
-            token: Some(self.right.lease.token),
-            ..LostLease::default()
-        })))
-    }
-
-    async fn work(&self) -> Result<Written, Refusal> {
-        let work = self.asked.work.clone();
-        match self.cx.effect(Effect::DbExecute(work)).await? {
-            Done::DbExecuted(written) => Ok(written),
-            Done::DbRefused(bad) => Err(refused_statement(bad)),
-            other => mixed_up(&other),
-        }
-    }
-
     fn receipt(&self, written: Written) -> Receipt {
-        let (token, waited_ms) = (self.right.lease.token, self.right.waited_ms);
-        match &self.asked.work {
+        let Guarded { asked, right, .. } = self.guarded;
+        let (token, waited_ms) = (right.lease.token, right.waited_ms);
+        match &asked.work {
             Work::Enrich(spans) => Receipt::Enriched {
                 enriched: spans.len() as u64,
                 skipped: self.skipped.to_vec(),
@@ -275,7 +244,7 @@ impl Write<'_> {
                 waited_ms,
             },
             Work::Statements(_) | Work::Caller => Receipt::Written {
-                db: self.asked.db.clone(),
+                db: asked.db.clone(),
                 rows_affected: written.rows_affected,
                 last_insert_rowid: written.last_insert_rowid,
                 token,
@@ -285,22 +254,24 @@ impl Write<'_> {
     }
 
     async fn commit(&self, receipt: &Receipt, wall_ms: u64) -> Result<(), Refusal> {
-        let window_ms = self.cx.config().idempotency_window_ms();
+        let Guarded { cx, right, .. } = self.guarded;
         let request = self.call.request.clone();
         let request = request.filter(|_| !is_active(Mutant::DbAnswerOutsideTransaction));
         let seal = Seal {
-            token: self.right.lease.token,
+            token: right.lease.token,
             answered: request.map(|request| Answered {
                 request,
                 receipt: receipt.clone(),
                 wall_ms,
             }),
-            forget_before_wall_ms: wall_ms.saturating_sub(window_ms),
+            part_of: None,
+            wall_ms,
+            forget_before_wall_ms: forget_before_wall_ms(cx, wall_ms),
         };
         if is_active(Mutant::DbAnsweredBeforeCommit) {
             return Ok(());
         }
-        self.cx.perform(Effect::DbCommit(seal)).await
+        self.guarded.commit(seal).await
     }
 
     /// Returns the lease, and counts in the same transaction.
@@ -317,13 +288,20 @@ impl Write<'_> {
         };
         let counts = counters.iter().map(|counter| Count::one(*counter, CRIT_DB));
         let counts: Vec<Count> = counts.collect();
-        if self.right.own {
-            acquire::give_back(self.cx, &self.right.lease.id, counts).await;
+        let Guarded { cx, right, .. } = self.guarded;
+        if right.own {
+            acquire::give_back(cx, &right.lease.id, counts).await;
         } else {
             // A count that cannot be kept is no reason to fail what was done.
-            let _ = self.cx.store(Command::Tally(counts)).await;
+            let _ = cx.store(Command::Tally(counts)).await;
         }
     }
+}
+
+/// Before which instant answers are forgotten, and with them which transactions
+/// were part of which commit: commits are settled long before.
+pub(super) fn forget_before_wall_ms(cx: &Cx, wall_ms: u64) -> u64 {
+    wall_ms.saturating_sub(cx.config().idempotency_window_ms())
 }
 
 fn refused_statement(bad: BadStatement) -> Refusal {

@@ -8,7 +8,8 @@
 //! node).
 
 mod elsewhere;
-mod lock;
+pub(super) mod lock;
+mod part;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -34,6 +35,8 @@ use crate::reply::Receipt;
 use crate::resource::{ResourceKey, Want};
 use crate::time::Timestamp;
 
+pub(super) use self::part::Part;
+
 /// The documents of a repository are one resource, under this name: a store has
 /// one repository.
 const REPOSITORY: &str = "repo";
@@ -58,7 +61,7 @@ pub(super) async fn document(
 }
 
 /// One request for a document.
-struct Work<'a> {
+pub(super) struct Work<'a> {
     cx: &'a Cx,
     call: &'a Call,
     asked: DocumentWanted,
@@ -74,6 +77,12 @@ struct Found {
     document: Option<Arc<[u8]>>,
 }
 
+impl Found {
+    fn base(&self) -> Option<ContentHash> {
+        self.document.as_deref().map(ContentHash::of)
+    }
+}
+
 /// What is to be done under the lease.
 enum Next {
     Fresh(Receipt),
@@ -82,7 +91,12 @@ enum Next {
 }
 
 impl<'a> Work<'a> {
-    async fn find(cx: &'a Cx, call: &'a Call, asked: DocumentWanted) -> Result<Self, Refusal> {
+    /// Finds the source and the place of its document.
+    pub(super) async fn find(
+        cx: &'a Cx,
+        call: &'a Call,
+        asked: DocumentWanted,
+    ) -> Result<Self, Refusal> {
         let started = cx.now();
         let settings = &cx.config().docgen;
         let source = located(cx, asked.path.clone()).await?;
@@ -121,16 +135,19 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// The lease: all documents, and the file of this one, so that nobody writes
-    /// it past the gate.
-    async fn right(&self) -> Result<Right, Refusal> {
+    /// What has to be leased: all documents, and the file of this one, so that
+    /// nobody writes it past the gate.
+    pub(super) fn wants(&self) -> [Want; 2] {
         let file = change::file_key(self.cx, &self.document);
-        let wants = [
+        [
             Want::exclusive(repository_key(self.cx), IDEMP_DOCS),
             Want::exclusive(file, CRIT_CODE),
-        ];
+        ]
+    }
+
+    async fn right(&self) -> Result<Right, Refusal> {
         let asks = right::Needs {
-            wants: wants.into(),
+            wants: self.wants().into(),
             class: IDEMP_DOCS,
             purpose: "docgen",
         };
@@ -159,7 +176,7 @@ impl<'a> Work<'a> {
         };
         match self.gate(&found, Some(found.hash), offer)? {
             Gate::Fresh => Ok(self.is_fresh(&found, right)),
-            Gate::Write(content) => Ok(Next::Write(self.op(&found, content))),
+            Gate::Write(content) => Ok(Next::Write(self.op(found.base(), found.hash, content))),
             Gate::NeedsContent if self.cx.config().docgen.command.is_empty() => {
                 self.ask_for_content(found).map(Next::Ask)
             }
@@ -219,19 +236,19 @@ impl<'a> Work<'a> {
         };
         match self.gate(found, source, offer).map_err(unusable)? {
             Gate::Fresh => Ok(self.is_fresh(found, right)),
-            Gate::Write(content) => Ok(Next::Write(self.op(found, content))),
+            Gate::Write(content) => Ok(Next::Write(self.op(found.base(), found.hash, content))),
             Gate::NeedsContent => panic!("content was offered to the gate"),
         }
     }
 
-    fn op(&self, found: &Found, content: Vec<u8>) -> FileOp {
+    fn op(&self, base: Option<ContentHash>, made_from: ContentHash, content: Vec<u8>) -> FileOp {
         FileOp::Document {
             path: self.document.clone(),
             content,
-            base: found.document.as_deref().map(ContentHash::of),
+            base,
             made: Made {
                 source: self.source.clone(),
-                source_sha256: found.hash,
+                source_sha256: made_from,
                 duration_ms: self.took_ms(),
             },
         }
@@ -267,8 +284,9 @@ impl<'a> Work<'a> {
     }
 
     async fn write(&self, right: &Right, op: FileOp) -> Result<Receipt, Refusal> {
-        let request = self.call.request.as_ref();
-        let receipt = change::under(self.cx, request, &[op], right).await?;
+        let ops = [op];
+        let asked = change::Changes::of_files(self.call.request.as_ref(), &ops);
+        let receipt = change::under(self.cx, asked, right).await?;
         self.tell(DocgenStatus::Generated);
         Ok(receipt)
     }
@@ -340,7 +358,12 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn tell(&self, status: DocgenStatus) {
+    /// Whether this is its source.
+    pub(super) fn is_of(&self, source: &str) -> bool {
+        self.source == source
+    }
+
+    pub(super) fn tell(&self, status: DocgenStatus) {
         self.cx.event(Event::Docgen {
             agent: self.cx.seed.agent.clone(),
             status,

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::coordinator::database::DatabaseWrite;
 use crate::coordinator::enrich::Span;
 use crate::coordinator::graph::{GraphFile, GraphImported, GraphPatch, GraphQuery, GraphView};
+use crate::coordinator::transaction::TransactionWanted;
 use crate::docgen::{DocgenStatus, Made};
 use crate::graph::patch::PatchId;
 use crate::id::{AgentId, ContentHash, Entropy, LeaseId, SessionId, TicketNo, Token};
@@ -113,6 +114,8 @@ pub enum Request {
     Change(Vec<FileOp>),
     /// Write a database, all or nothing.
     Database(DatabaseWrite),
+    /// Change files, documents and a database, all or nothing.
+    Transact(TransactionWanted),
     /// Describe pieces of source in the retrieval database.
     Enrich(Vec<Span>),
     /// Show what changes would do.

@@ -22,6 +22,7 @@ mod commit;
 pub mod database;
 mod docgen;
 pub mod enrich;
+mod facts;
 pub mod graph;
 mod housekeeping;
 pub mod io;
@@ -30,6 +31,7 @@ mod reservation;
 mod right;
 mod settle;
 mod shared;
+pub mod transaction;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
@@ -270,6 +272,10 @@ async fn dispatch(cx: &Cx, mut call: Call) -> Result<Reply, Refusal> {
         Request::Read(path) => reservation::read(cx, path).await.map(Reply::Read),
         Request::Change(ops) => change::change(cx, &call, ops).await.map(Reply::Receipt),
         Request::Database(asked) => database::write(cx, &call, asked).await.map(Reply::Receipt),
+        Request::Transact(asked) => {
+            let done = transaction::transact(cx, &call, asked).await;
+            done.map(Reply::Receipt)
+        }
         Request::Enrich(spans) => enrich::enrich(cx, &call, spans).await.map(Reply::Receipt),
         Request::Preview(ops) => change::preview(cx, ops).await.map(Reply::Preview),
         Request::Document(asked) => docgen::document(cx, &call, asked).await,

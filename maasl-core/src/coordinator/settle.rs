@@ -2,7 +2,7 @@
 //!
 //! Owns: what becomes of an open intent whose process died. Promises: a commit
 //! that passed its commit point is rolled forward, one that was being undone is
-//! undone, and where a file holds anything else than the two contents the intent
+//! undone, one with a part in a database goes the way of that part, and where a file holds anything else than the two contents the intent
 //! names, it is left alone and both contents are kept; doing it twice, or dying
 //! in the middle of it, changes nothing. Leaves to others: knowing that the
 //! process is dead and holding the latches (the caller does).
@@ -13,7 +13,9 @@ use alloc::vec::Vec;
 
 use super::acquire;
 use super::call::{Cx, mixed_up};
-use super::commit::{conflict, finished, keep_displaced, swap_back, sync_names};
+use super::commit::{
+    conflict, finished, is_committed, keep_displaced, swap_back, sync_names, turn_back,
+};
 use super::io::{Effect, Event, Swapped};
 use crate::id::{ContentHash, SessionId, Token};
 use crate::lease::command::{FinishCommit, ItemEnd};
@@ -90,8 +92,8 @@ pub(super) async fn settle_if_dead(cx: &Cx, intents: Vec<CommitIntent>) -> Resul
 
 async fn settle(cx: &Cx, intent: &CommitIntent) -> Result<(), Refusal> {
     let mut exceptions = BTreeMap::new();
+    let back = goes_back(cx, intent).await?;
     for item in &intent.items {
-        let back = intent.turned_back || is_active(Mutant::RecoveryRollsBack);
         let end = settle_item(cx, item, back).await?;
         if let Some(end) = end {
             exceptions.insert(item.path.clone(), end);
@@ -115,6 +117,19 @@ async fn settle(cx: &Cx, intent: &CommitIntent) -> Result<(), Refusal> {
         token: intent.token,
     });
     Ok(())
+}
+
+/// Whether a commit is undone: it was being undone already, or its part in a
+/// database was not committed, which its process would have done last.
+async fn goes_back(cx: &Cx, intent: &CommitIntent) -> Result<bool, Refusal> {
+    if intent.turned_back || is_active(Mutant::RecoveryRollsBack) {
+        return Ok(true);
+    }
+    if is_active(Mutant::RecoveryAsksNoDatabase) || is_committed(cx, intent).await? {
+        return Ok(false);
+    }
+    turn_back(cx, intent).await?;
+    Ok(true)
 }
 
 /// Settles one file. Where an outside writer has made something else of its name

@@ -24,18 +24,7 @@ use super::row::{Answered, CommitIntent, CommitItem, Lease, LeaseEnd, OUTSIDE, V
 use crate::id::{AgentId, ContentHash, OpId, Token};
 use crate::mutant::{Mutant, is_active};
 use crate::reply::{Receipt, SwapConflict};
-use crate::resource::{Extent, ResourceKey, Scope};
-
-impl CommitItem {
-    /// The place of the item in the tree of keys.
-    #[must_use]
-    pub fn extent(&self) -> Extent {
-        Extent {
-            key: self.key.clone(),
-            scope: Scope::Exact,
-        }
-    }
-}
+use crate::resource::ResourceKey;
 
 /// Decides [`super::Command::BeginCommit`].
 pub(super) fn begin(
@@ -63,13 +52,9 @@ pub(super) fn begin(
         return lost(rows, &intent.lease, lease, Counter::FenceRejections);
     };
     assert_latched(standing, intent);
-    if let Some(item) = intent
-        .items
-        .iter()
-        .find(|item| !standing.allows_change_of(&item.key))
-    {
+    if let Some(key) = intent.keys().find(|key| !standing.allows_change_of(key)) {
         return Ok(Decision::unchanged(Outcome::NotCovered {
-            key: item.key.clone(),
+            key: key.clone(),
         }));
     }
     // Whoever holds the latches of a lease is alone in it, so another commit
@@ -91,9 +76,7 @@ fn begun(intent: &CommitIntent) -> Decision {
 /// A commit outside its latches could land after a newer grant, so a caller that
 /// names too few is a bug of ours, not a refusal.
 fn assert_latched(lease: &Lease, intent: &CommitIntent) {
-    let mut needed = lease
-        .keys()
-        .chain(intent.items.iter().map(|item| &item.key));
+    let mut needed = lease.keys().chain(intent.keys());
     let missing = needed.find(|key| !intent.latches.contains(key));
     assert!(missing.is_none(), "a commit needs the latch of {missing:?}");
 }
@@ -133,7 +116,7 @@ pub(super) fn finish(
     let lease = rows.lease(&intent.lease)?;
     let class = lease.map_or_else(Arc::default, |lease| class_of(&lease.wants));
     changes.extend(asked.counts.iter().cloned().map(Change::Add));
-    if !is_undone(asked) {
+    if !is_undone(intent, asked) {
         changes.extend(document::made(intent, clock));
     }
     if asked.recovered_by.is_some() {
@@ -151,12 +134,14 @@ pub(super) fn finish(
     })
 }
 
-/// Whether some item did not take effect, and so none did.
-fn is_undone(asked: &FinishCommit) -> bool {
-    asked.exceptions.values().any(|end| match end {
-        ItemEnd::Undone => true,
-        ItemEnd::Conflict { outside_stands, .. } => *outside_stands,
-    })
+/// Whether it was taken back, or some item did not take effect and so none did.
+fn is_undone(intent: &CommitIntent, asked: &FinishCommit) -> bool {
+    let mut ends = asked.exceptions.values();
+    intent.turned_back
+        || ends.any(|end| match end {
+            ItemEnd::Undone => true,
+            ItemEnd::Conflict { outside_stands, .. } => *outside_stands,
+        })
 }
 
 /// The answer to remember: only one that took effect. A commit that was undone
@@ -167,7 +152,7 @@ fn answer_record(
     receipt: &Receipt,
     wall_ms: u64,
 ) -> Option<Change> {
-    let recorded = !is_undone(asked) && !is_active(Mutant::AnswerNotRecorded);
+    let recorded = !is_undone(intent, asked) && !is_active(Mutant::AnswerNotRecorded);
     let request = intent.request.clone().filter(|_| recorded)?;
     let receipt = receipt.clone();
     Some(Change::PutAnswered(Box::new(Answered {

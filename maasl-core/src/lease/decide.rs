@@ -186,12 +186,7 @@ fn inspect(rows: &RowSet, arguments: &Inspect, clock: StoreClock) -> Result<Deci
     let intents = rows
         .intents(Query::AllIntents)?
         .iter()
-        .filter(|intent| {
-            intent
-                .items
-                .iter()
-                .any(|item| extent.overlaps(&item.extent()))
-        })
+        .filter(|intent| intent.changes(extent))
         .cloned()
         .collect();
     let version = match &arguments.path {

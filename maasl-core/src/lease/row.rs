@@ -15,7 +15,7 @@ use crate::id::{AgentId, ContentHash, LeaseId, OpId, Owner, SessionId, TicketNo,
 use crate::mutant::{Mutant, is_active};
 use crate::policy::Urgency;
 use crate::reply::Receipt;
-use crate::resource::{Extent, ResourceKey, Want};
+use crate::resource::{Extent, ResourceKey, Scope, Want};
 use crate::time::Timestamp;
 
 /// The one row about the store itself.
@@ -230,6 +230,37 @@ pub struct CommitIntent {
     pub release: bool,
     /// Whether it is being undone: recovery then goes back, not forward.
     pub turned_back: bool,
+    /// Its part in a database. Whether that was committed decides for all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<CommitDatabase>,
+}
+
+/// The part of a commit that is in a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitDatabase {
+    /// Where the database lies, relative to the root: its name may have another
+    /// meaning by the time somebody asks.
+    pub path: String,
+    /// Its resource key.
+    pub key: ResourceKey,
+}
+
+impl CommitIntent {
+    /// The keys of what it changes.
+    pub fn keys(&self) -> impl Iterator<Item = &ResourceKey> {
+        let files = self.items.iter().map(|item| &item.key);
+        files.chain(self.database.iter().map(|part| &part.key))
+    }
+
+    /// Whether it changes what is at this place.
+    #[must_use]
+    pub fn changes(&self, extent: &Extent) -> bool {
+        let mut places = self.keys().map(|key| Extent {
+            key: key.clone(),
+            scope: Scope::Exact,
+        });
+        places.any(|own| own.overlaps(extent))
+    }
 }
 
 /// A caller's name for one attempt, and the hash of what it asked for.

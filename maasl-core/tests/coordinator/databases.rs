@@ -6,11 +6,11 @@
 //! latch, and that no newer token was granted or has written. Leaves to others:
 //! leases and latches (`machine`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::coordinator::io::{CallId, Done, Effect};
 use maasl_core::database::{BadStatement, Begun, Parameters, Seal, Statement, Work, Written};
-use maasl_core::id::Token;
+use maasl_core::id::{OpId, Token};
 use maasl_core::lease::Answered;
 
 use super::world::Pid;
@@ -21,6 +21,8 @@ pub(crate) struct Database {
     pub(crate) rows: Vec<(Token, String)>,
     pub(crate) fence: Token,
     answers: BTreeMap<String, Answered>,
+    /// The commits of which its transactions were parts.
+    parts: BTreeSet<OpId>,
     open: Option<Open>,
     /// Somebody who goes past MAASL has the write lock.
     pub(crate) foreign: bool,
@@ -53,6 +55,10 @@ impl Databases {
     pub(super) fn perform(&mut self, by: (Pid, CallId), effect: Effect, wall_ms: u64) -> Done {
         if let Effect::DbBegin { db, request, .. } = effect {
             return self.of(&db).begin(by, request.as_deref(), wall_ms);
+        }
+        if let Effect::DbOutcome { op, .. } = effect {
+            let mut all = self.0.values();
+            return Done::DbOutcome(all.any(|one| one.parts.contains(&op)));
         }
         let mut all = self.0.values_mut();
         let database = all.find(|one| one.open.as_ref().is_some_and(|open| open.by == by));
@@ -153,6 +159,7 @@ impl Database {
         let rows = open.rows.into_iter().map(|row| (seal.token, row));
         self.rows.extend(rows);
         self.fence = seal.token;
+        self.parts.extend(seal.part_of);
         if let Some(answered) = seal.answered {
             let known = self.answers.insert(answered.request.key.clone(), answered);
             assert!(known.is_none(), "I6: one request took effect twice");

@@ -82,6 +82,7 @@ fn effect_label(effect: &Effect) -> &'static str {
         Effect::DbFence => "DbFence",
         Effect::DbCommit(_) => "DbCommit",
         Effect::DbRollback => "DbRollback",
+        Effect::DbOutcome { .. } => "DbOutcome",
         Effect::Probe(_) => "Probe",
         Effect::Ring(_) => "Ring",
         Effect::Generate(_) => "Generate",
@@ -228,7 +229,8 @@ impl World {
             | Effect::DbExecute(_)
             | Effect::DbFence
             | Effect::DbCommit(_)
-            | Effect::DbRollback) => self.database(pid, step, effect),
+            | Effect::DbRollback
+            | Effect::DbOutcome { .. }) => self.database(pid, step, effect),
             Effect::Probe(sessions) => Done::Dead(&sessions & &self.dead),
             Effect::Ring(wakes) => Done::Dead(self.ring(wakes)),
             Effect::FindSources(name) => {

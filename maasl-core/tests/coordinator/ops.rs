@@ -99,14 +99,17 @@ pub(crate) fn reserve(ids: &[&str]) -> Request {
 
 /// A reservation of a database.
 pub(crate) fn reserve_database(name: &str) -> Request {
-    let database = ResourceWanted {
-        class: "CRIT_DB".into(),
-        ..resource(name)
-    };
     Request::Reserve(Reservation {
-        resources: vec![database],
+        resources: vec![database_resource(name)],
         ..reservation(&[])
     })
+}
+
+pub(crate) fn database_resource(name: &str) -> ResourceWanted {
+    ResourceWanted {
+        class: "CRIT_DB".into(),
+        ..resource(name)
+    }
 }
 
 /// An idempotency key, and what it was first used for.

@@ -197,7 +197,7 @@ proptest! {
 
 proptest! {
     // Each case is up to 720 graphs.
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 32, ..config() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 64, ..config() })]
 
     #[test]
     fn every_order_of_a_few_patches_is_the_same(steps in histories(14)) {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use maasl_core::id::{AgentId, LeaseId, OpId, Owner, SessionId, Token};
 use maasl_core::lease::{CommitIntent, CommitItem};
-use maasl_core::reply::Receipt;
+use maasl_core::reply::{Beyond, Receipt};
 use maasl_core::resource::{Extent, Mode, ResourceKey, Scope, Want};
 
 use crate::reference::{Grant, Need, Path, Who};
@@ -85,9 +85,11 @@ pub(crate) fn intent(
             files: Vec::new(),
             token: Token::from_number(grant.token),
             waited_ms: 0,
+            beyond: Beyond::default(),
         },
         request: None,
         release,
         turned_back: false,
+        database: None,
     }
 }

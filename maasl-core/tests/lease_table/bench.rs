@@ -13,7 +13,7 @@ use maasl_core::lease::{
     StoreClock, Wake,
 };
 use maasl_core::policy::Urgency;
-use maasl_core::reply::{FileChanged, Receipt};
+use maasl_core::reply::{Beyond, FileChanged, Receipt};
 use maasl_core::resource::{Extent, Mode, ResourceKey, Scope, Want, canonical};
 use maasl_core::time::Timestamp;
 
@@ -144,10 +144,12 @@ pub(crate) fn commit(
             }],
             token: under.token,
             waited_ms: 0,
+            beyond: Beyond::default(),
         },
         request: None,
         release: false,
         turned_back: false,
+        database: None,
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use maasl_core::coordinator::io::{
     Call, DocumentWanted, FileOp, FileRead, NeedsContent, Reply, Request,
 };
+use maasl_core::coordinator::transaction::TransactionWanted;
 use maasl_core::docgen::{
     Checked, DocgenRecord, DocgenStale, DocgenStatus, Freshness, GeneratorFailure, GeneratorFault,
     Made, Unmarked,
@@ -20,7 +21,9 @@ use maasl_core::policy::Urgency;
 use maasl_core::refusal::{
     Busy, ChangedBy, DbBusy, LostLease, Process, Refusal, Stale, StaleReason,
 };
-use maasl_core::reply::{FileChanged, Receipt, SkipReason, SkippedSpan};
+use maasl_core::reply::{
+    Beyond, DatabaseChanged, FileChanged, FreshDocument, Receipt, SkipReason, SkippedSpan,
+};
 use maasl_core::resource::{ResourceKey, Want};
 use maasl_core::text::edit::{EditReason, EditRefusal};
 use maasl_core::text::hunk::{Excerpt, Hunk};
@@ -103,7 +106,9 @@ pub(crate) fn reply_to(call: &Call) -> Reply {
             files: ops.iter().map(|op| changed(op, 7)).collect(),
             token,
             waited_ms: 3,
+            beyond: Beyond::default(),
         }),
+        Request::Transact(asked) => transacted(asked),
         Request::Database(write) => Reply::Receipt(Receipt::Written {
             db: write.db.clone(),
             rows_affected: 2,
@@ -222,8 +227,44 @@ fn document(asked: &DocumentWanted) -> Reply {
             }],
             token: Token::from_number(42),
             waited_ms: 3,
+            beyond: Beyond::default(),
         }),
     }
+}
+
+/// Of documents, `fresh` is left as it is.
+fn transacted(asked: &TransactionWanted) -> Reply {
+    let mut files: Vec<FileChanged> = asked.files.iter().map(|op| changed(op, 7)).collect();
+    let mut fresh = Vec::new();
+    for wanted in &asked.documents {
+        match document(wanted) {
+            Reply::Receipt(Receipt::Changed { files: made, .. }) => files.extend(made),
+            Reply::Receipt(Receipt::Fresh {
+                source,
+                document,
+                source_sha256,
+                sha256,
+                ..
+            }) => fresh.push(FreshDocument {
+                source,
+                document,
+                source_sha256,
+                sha256,
+            }),
+            other => panic!("no part of a transaction: {other:?}"),
+        }
+    }
+    let database = asked.database.as_ref().map(|write| DatabaseChanged {
+        db: write.db.clone(),
+        rows_affected: 1,
+        last_insert_rowid: Some(3),
+    });
+    Reply::Receipt(Receipt::Changed {
+        files,
+        token: Token::from_number(42),
+        waited_ms: 3,
+        beyond: Beyond { database, fresh },
+    })
 }
 
 fn read(path: &str) -> FileRead {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use maasl_core::coordinator::io::{Call, Response};
+use maasl_core::id::ContentHash;
 use maasl_core::refusal::Refusal;
 use maasl_mcp::server::{EnvIdentity, ServeError, serve};
 use rmcp::model::{
@@ -205,6 +206,17 @@ pub(crate) fn examples() -> Vec<(&'static str, Value)> {
         ),
         ("docgen_file", json!({"path": "a.py"})),
         ("docgen_check", json!({"paths": ["fresh.py"]})),
+        (
+            "transaction",
+            json!({
+                "changes": [{"op": "write", "path": "a.txt", "content": "x"}],
+                "database": {"db": "rag", "statements": [{"sql": "DELETE FROM t"}]},
+                "documents": [
+                    {"path": "a.py", "content": "says x", "source_sha256": ContentHash::of(b"source").to_string()},
+                    {"path": "fresh", "content": "says y"},
+                ],
+            }),
+        ),
         ("llmc_locks", json!({})),
         ("llmc_stomp_stats", json!({})),
         ("llmc_docgen_status", json!({"limit": 2})),

@@ -33,3 +33,4 @@ mod paths;
 mod restart;
 mod smoke;
 mod stale_writer;
+mod transactions;

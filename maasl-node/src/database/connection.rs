@@ -95,6 +95,15 @@ pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
+/// Opens a database to ask what was committed in it. What a dead process left half
+/// done may have to be rolled back for that, which only a writer can.
+pub(super) fn open_to_ask(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+    db.busy_timeout(Duration::from_secs(1))?;
+    db.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;")?;
+    Ok(db)
+}
+
 fn flags(access: OpenFlags) -> OpenFlags {
     access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW
 }

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use maasl_core::config::{Config, Durability};
 use maasl_core::database::{FoundSpan, RAG};
+use maasl_core::id::OpId;
 use maasl_core::path::{PathReason, PathRefusal, RelPath};
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode};
@@ -114,6 +115,18 @@ impl Databases {
             Some(_) => Ok(Some(connection::open_to_read(&absolute(root, &rel))?)),
             None => Ok(None),
         }
+    }
+
+    /// Whether the database at `path` has the part of this commit. One that is not
+    /// there has nothing.
+    pub fn has_part(&self, root: &Root, path: &str, op: &OpId) -> Result<bool, DatabaseError> {
+        let rel = root.relative(path)?;
+        let Some(found) = find(root, &rel)? else {
+            return Ok(false);
+        };
+        found.usable()?;
+        let db = connection::open_to_ask(&absolute(root, &rel))?;
+        Ok(schema::has_part(&db, op)?)
     }
 
     /// Begins a write; waits at most so long for a writer outside MAASL.

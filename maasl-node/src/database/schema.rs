@@ -1,13 +1,14 @@
 //! The tables that the guard keeps in each database it writes.
 //!
-//! Owns: the fence, the answers under idempotency keys, and their SQL. Promises:
+//! Owns: the fence, the answers under idempotency keys, of which commit a
+//! transaction was a part, and their SQL. Promises:
 //! they change in the same transaction as what they speak of, and are made in
 //! the first one; tables of the same names that are something else are an error
 //! and stay as they are. Leaves to others: what a fence or an answer means (the
 //! core).
 
 use maasl_core::database::Seal;
-use maasl_core::id::Token;
+use maasl_core::id::{OpId, Token};
 use maasl_core::lease::Answered;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -26,6 +27,14 @@ const TABLES: &str = "
         wall_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS maasl_answer_age ON maasl_answer (wall_ms);";
+
+/// Made with the first transaction that is a part of something.
+const PART_TABLE: &str = "
+    CREATE TABLE IF NOT EXISTS maasl_part (
+        op TEXT PRIMARY KEY,
+        wall_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS maasl_part_age ON maasl_part (wall_ms);";
 
 /// The newest token under which anything was committed.
 pub(super) fn fence(db: &Connection) -> Result<Token, DatabaseError> {
@@ -65,6 +74,9 @@ pub(super) fn seal(db: &Connection, seal: &Seal) -> Result<(), DatabaseError> {
          ON CONFLICT (id) DO UPDATE SET token = excluded.token",
     )?
     .execute([seal.token.number()])?;
+    if let Some(op) = &seal.part_of {
+        put_part(db, op, seal)?;
+    }
     let Some(answered) = &seal.answered else {
         return Ok(());
     };
@@ -74,6 +86,24 @@ pub(super) fn seal(db: &Connection, seal: &Seal) -> Result<(), DatabaseError> {
     db.prepare_cached("INSERT INTO maasl_answer (key, answer, wall_ms) VALUES (?1, ?2, ?3)")?
         .execute(params![answered.request.key, answer, answered.wall_ms])?;
     Ok(())
+}
+
+fn put_part(db: &Connection, op: &OpId, seal: &Seal) -> rusqlite::Result<()> {
+    db.execute_batch(PART_TABLE)?;
+    db.prepare_cached("DELETE FROM maasl_part WHERE wall_ms < ?1")?
+        .execute([seal.forget_before_wall_ms])?;
+    db.prepare_cached("INSERT INTO maasl_part (op, wall_ms) VALUES (?1, ?2)")?
+        .execute(params![op.as_str(), seal.wall_ms])?;
+    Ok(())
+}
+
+/// Whether the part of this commit is there.
+pub(super) fn has_part(db: &Connection, op: &OpId) -> rusqlite::Result<bool> {
+    if !db.table_exists(None, "maasl_part")? {
+        return Ok(false);
+    }
+    let mut look = db.prepare("SELECT 1 FROM maasl_part WHERE op = ?1")?;
+    look.exists([op.as_str()])
 }
 
 /// Whether the tables are there.

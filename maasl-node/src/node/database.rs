@@ -12,7 +12,7 @@ use maasl_core::coordinator::database::DatabaseWrite;
 use maasl_core::coordinator::enrich::lines as lines_of;
 use maasl_core::coordinator::io::{Call, Done, Reply, Request};
 use maasl_core::database::{FoundSpan, Seal, Work, Written};
-use maasl_core::id::ContentHash;
+use maasl_core::id::{ContentHash, OpId};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::Receipt;
 use rusqlite::Connection;
@@ -129,6 +129,12 @@ impl Slot {
                 committed.map_or_else(Done::from, |()| Done::Ok)
             }
         }
+    }
+
+    pub(super) fn outcome(&self, path: &str, op: &OpId) -> Done {
+        let root = self.ground.files.root();
+        let found = self.ground.databases.has_part(root, path, op);
+        found.map_or_else(Done::from, Done::DbOutcome)
     }
 
     /// There may be none: a commit that failed has taken it.

@@ -135,6 +135,7 @@ impl Node {
             Effect::DbFence => slot.fence(),
             Effect::DbCommit(seal) => slot.commit(&seal),
             Effect::DbRollback => slot.roll_back(),
+            Effect::DbOutcome { path, op } => slot.outcome(&path, &op),
             Effect::Probe(sessions) => Done::Dead(
                 sessions
                     .into_iter()

@@ -12,7 +12,7 @@ use maasl_core::lease::{
     Command, CommitIntent, CommitItem, Lease, LeaseKind, Outcome, RequestKey, Session, StoreClock,
 };
 use maasl_core::policy::Urgency;
-use maasl_core::reply::{FileChanged, Receipt};
+use maasl_core::reply::{Beyond, FileChanged, Receipt};
 use maasl_core::resource::{Extent, Mode, ResourceKey, Scope, Want};
 use maasl_core::time::Timestamp;
 use maasl_node::state_dir::StateDir;
@@ -258,10 +258,12 @@ pub(crate) fn intent(lease: &Lease, op: &str, paths: &[&str], content: &str) -> 
             files: paths.iter().map(file).collect(),
             token: lease.token,
             waited_ms: 0,
+            beyond: Beyond::default(),
         },
         request: None,
         release: true,
         turned_back: false,
+        database: None,
     }
 }
 

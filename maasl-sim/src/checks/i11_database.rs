@@ -92,7 +92,9 @@ impl Judge for Databases {
             Observation::Answered {
                 request, response, ..
             } => {
-                if let Ok(Reply::Receipt(Receipt::Written { .. })) = &response.result {
+                if let Ok(Reply::Receipt(Receipt::Written { .. } | Receipt::Changed { .. })) =
+                    &response.result
+                {
                     return self.judge_answer(*request);
                 }
             }
@@ -168,7 +170,7 @@ impl Databases {
     }
 
     fn note_request(&mut self, asked: &Asked<'_>, ground: &Ground<'_>) {
-        let Action::DbWrite { rows, .. } = asked.action else {
+        let (Action::DbWrite { rows, .. } | Action::Transact { rows, .. }) = asked.action else {
             return;
         };
         let agent = &ground.agents[usize::from(asked.agent.0)];

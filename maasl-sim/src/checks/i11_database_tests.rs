@@ -39,6 +39,8 @@ fn commit(scene: &Scene, judge: &mut Databases, token: u64, rows: &[String]) -> 
     let seal = Seal {
         token: token_of(token),
         answered: None,
+        part_of: None,
+        wall_ms: 0,
         forget_before_wall_ms: 0,
     };
     let seen = Observation::DatabaseCommitted {

@@ -98,6 +98,7 @@ fn an_answer_tells_what_was_done() {
         files: Vec::new(),
         token: token(9),
         waited_ms: 0,
+        beyond: maasl_core::reply::Beyond::default(),
     };
     let judged = scene.answer(&mut judge, 1, &other);
     assert_eq!(site(judged), Some("answer-differs-from-effect"));

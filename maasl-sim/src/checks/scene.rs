@@ -341,6 +341,7 @@ pub(super) fn intent(items: &[CommitItem]) -> CommitIntent {
         request: None,
         release: true,
         turned_back: false,
+        database: None,
     }
 }
 
@@ -358,6 +359,7 @@ pub(super) fn receipt(items: &[CommitItem], version: u64) -> Receipt {
         files: files.collect(),
         token: token(1),
         waited_ms: 0,
+        beyond: maasl_core::reply::Beyond::default(),
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) enum About {
     Refactor,
     Restore,
     DbWrite,
+    Transact,
     Reserve,
     Renew,
     Release,
@@ -35,7 +36,7 @@ pub(crate) enum About {
 }
 
 /// The weights of a mix.
-pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 17] {
+pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 18] {
     [
         (mix.read, About::Read),
         (mix.write, About::Write),
@@ -46,6 +47,7 @@ pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 17] {
         (mix.refactor, About::Refactor),
         (mix.restore, About::Restore),
         (mix.db_write, About::DbWrite),
+        (mix.transact, About::Transact),
         (mix.reserve, About::Reserve),
         (mix.renew, About::Renew),
         (mix.release, About::Release),
@@ -144,6 +146,11 @@ fn action(work: &Workload, names: &Names, what: &mut Stream) -> Action {
         },
         About::Restore => Action::Restore { path },
         About::DbWrite => Action::DbWrite {
+            db: RAG.to_owned(),
+            rows: work.db_rows.draw(what),
+        },
+        About::Transact => Action::Transact {
+            paths: several(&names.files, work.refactor_files.draw(what), what),
             db: RAG.to_owned(),
             rows: work.db_rows.draw(what),
         },

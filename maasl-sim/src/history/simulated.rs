@@ -245,6 +245,7 @@ fn operation(action: &Action) -> &'static str {
         Action::GraphPatch { .. } => "graph_patch",
         Action::GraphQuery => "graph_query",
         Action::GraphCompact => "graph_compact",
+        Action::Transact { .. } => "transaction",
         Action::Reserve { .. } => "acquire",
         Action::Renew => "renew",
         Action::Release => "release",
@@ -261,7 +262,7 @@ fn named(asked: &Asked<'_>) -> Vec<Named> {
         | Action::Delete { path }
         | Action::Restore { path } => vec![path],
         Action::Move { path, to } => vec![path, to],
-        Action::Refactor { paths } => paths.iter().collect(),
+        Action::Refactor { paths } | Action::Transact { paths, .. } => paths.iter().collect(),
         _ => Vec::new(),
     };
     paths.dedup();

@@ -160,6 +160,15 @@ pub enum Action {
         /// How many rows.
         rows: u32,
     },
+    /// Edits files and adds rows to a database, all or nothing.
+    Transact {
+        /// Which files.
+        paths: Vec<String>,
+        /// Which database: a name of the product's configuration.
+        db: String,
+        /// How many rows.
+        rows: u32,
+    },
     /// Changes the graph.
     GraphPatch {
         /// What it does.

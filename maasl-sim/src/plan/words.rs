@@ -25,6 +25,9 @@ impl fmt::Display for Action {
             Self::Refactor { paths } => write!(f, "refactor {}", paths.join(", ")),
             Self::Restore { path } => write!(f, "restore {path}"),
             Self::DbWrite { db, rows } => write!(f, "add {rows} rows to {db}"),
+            Self::Transact { paths, db, rows } => {
+                write!(f, "edit {} and add {rows} rows to {db}", paths.join(", "))
+            }
             Self::GraphPatch {
                 change,
                 node,

@@ -32,7 +32,7 @@ pub const COMMANDS: [&str; 24] = [
 ];
 
 /// Effects on files, databases, latches and other processes.
-pub const EFFECTS: [&str; 23] = [
+pub const EFFECTS: [&str; 24] = [
     "locate",
     "read",
     "hash",
@@ -54,6 +54,7 @@ pub const EFFECTS: [&str; 23] = [
     "db_fence",
     "db_commit",
     "db_rollback",
+    "db_outcome",
     "probe",
     "ring",
 ];

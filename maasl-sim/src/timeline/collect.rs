@@ -275,9 +275,9 @@ fn paths(action: &Action) -> Vec<&str> {
         | Action::Restore { path }
         | Action::Revoke { path } => vec![path],
         Action::Move { path, to } => vec![path, to],
-        Action::Refactor { paths } | Action::Reserve { paths, .. } => {
-            paths.iter().map(String::as_str).collect()
-        }
+        Action::Refactor { paths }
+        | Action::Transact { paths, .. }
+        | Action::Reserve { paths, .. } => paths.iter().map(String::as_str).collect(),
         Action::DbWrite { .. }
         | Action::GraphPatch { .. }
         | Action::GraphQuery

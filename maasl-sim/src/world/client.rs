@@ -14,6 +14,7 @@ use std::sync::Arc;
 use maasl_core::coordinator::database::DatabaseWrite;
 use maasl_core::coordinator::graph::{GraphPatch, GraphQuery, MAIN};
 use maasl_core::coordinator::io::{FileOp, OnStale, Request, Reservation, ResourceWanted};
+use maasl_core::coordinator::transaction::TransactionWanted;
 use maasl_core::database::{Parameters, Statement, Work};
 use maasl_core::graph::changes::{Changes, Edge, Node};
 use maasl_core::graph::query::Question;
@@ -122,7 +123,9 @@ impl Client {
             Action::Edit { path } | Action::Move { path, .. } | Action::Delete { path } => {
                 Some(path).filter(unseen).cloned()
             }
-            Action::Refactor { paths } => paths.iter().find(unseen).cloned(),
+            Action::Refactor { paths } | Action::Transact { paths, .. } => {
+                paths.iter().find(unseen).cloned()
+            }
             _ => None,
         }
     }
@@ -163,14 +166,13 @@ impl Client {
                 version: 1,
                 base: self.base(path),
             }]),
-            Action::DbWrite { db, rows } => {
-                let rows = (0..*rows).map(|row| Statement {
-                    sql: row_of(&self.name, request, row),
-                    parameters: Parameters::Positional(Vec::new()),
-                });
-                Request::Database(DatabaseWrite {
-                    db: db.clone(),
-                    work: Work::Statements(rows.collect()),
+            Action::DbWrite { db, rows } => Request::Database(self.add_rows(db, *rows, request)),
+            Action::Transact { paths, db, rows } => {
+                self.count += 1;
+                Request::Transact(TransactionWanted {
+                    files: paths.iter().map(|path| self.edit(path)).collect(),
+                    database: Some(self.add_rows(db, *rows, request)),
+                    documents: Vec::new(),
                 })
             }
             Action::GraphPatch {
@@ -228,8 +230,21 @@ impl Client {
             | Action::Move { path, .. }
             | Action::Delete { path }
             | Action::Restore { path } => of(path).into_iter().collect(),
-            Action::Refactor { paths } => paths.iter().filter_map(of).collect(),
+            Action::Refactor { paths } | Action::Transact { paths, .. } => {
+                paths.iter().filter_map(of).collect()
+            }
             _ => Vec::new(),
+        }
+    }
+
+    fn add_rows(&self, db: &str, rows: u32, request: RequestNo) -> DatabaseWrite {
+        let rows = (0..rows).map(|row| Statement {
+            sql: row_of(&self.name, request, row),
+            parameters: Parameters::Positional(Vec::new()),
+        });
+        DatabaseWrite {
+            db: db.into(),
+            work: Work::Statements(rows.collect()),
         }
     }
 

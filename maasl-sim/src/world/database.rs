@@ -6,11 +6,11 @@
 //! process. Leaves to others: who may write, and in which order the steps come
 //! (the product).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::coordinator::io::{CallId, Done, Effect};
 use maasl_core::database::{Begun, Seal, Work, Written};
-use maasl_core::id::Token;
+use maasl_core::id::{OpId, Token};
 use maasl_core::lease::Answered;
 
 use crate::observe::ProcessNo;
@@ -26,6 +26,8 @@ pub(super) struct Databases(BTreeMap<String, Database>);
 struct Database {
     fence: Token,
     answers: BTreeMap<String, Answered>,
+    /// The commits of which its transactions were parts.
+    parts: BTreeSet<OpId>,
     open: Option<Open>,
 }
 
@@ -69,6 +71,9 @@ impl Databases {
             let database = self.0.entry(db.clone()).or_default();
             return database.begin(by, db, request.as_deref(), wall_ms);
         }
+        if let Effect::DbOutcome { op, .. } = effect {
+            return (Done::DbOutcome(self.has_part(&op)), None);
+        }
         let of_call = |one: &Database| one.open.as_ref().is_some_and(|open| open.by == by);
         let open = self.0.iter_mut().find(|(_, one)| of_call(one));
         match (open, effect) {
@@ -76,6 +81,12 @@ impl Databases {
             (None, _) => (Done::Failed("no transaction is open".into()), None),
             (Some((name, database)), effect) => database.perform(name, effect),
         }
+    }
+
+    /// A commit has a part in one database at most.
+    fn has_part(&self, op: &OpId) -> bool {
+        let mut all = self.0.values();
+        all.any(|database| database.parts.contains(op))
     }
 
     /// A transaction does not outlive its call.
@@ -132,6 +143,7 @@ impl Database {
                 let answers = seal.answered.iter();
                 let answers = answers.map(|one| (one.request.key.clone(), one.clone()));
                 self.answers.extend(answers);
+                self.parts.extend(seal.part_of.clone());
                 let seen = Seen::Committed {
                     db,
                     seal: Box::new(seal),

@@ -72,6 +72,7 @@ pub(super) fn of_done(done: &Done) -> u64 {
         Done::DbBegun(begun) => begun.fence.number() << 1 | u64::from(begun.answered.is_some()),
         Done::DbExecuted(written) => written.rows_affected,
         Done::DbFence(token) => token.number(),
+        Done::DbOutcome(committed) => u64::from(*committed),
         Done::DbLocked | Done::DbRefused(_) => u64::MAX - 1,
         Done::Dead(dead) => dead.len() as u64,
         Done::LatchBusy(_) | Done::Failed(_) | Done::Refused(_) => u64::MAX,

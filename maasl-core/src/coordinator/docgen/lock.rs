@@ -23,7 +23,11 @@ const PAUSE_MS_MIN: u64 = 1;
 const PAUSE_MS_MAX: u64 = 50;
 
 /// Takes the lock, waiting as long as the call that began at `started` may.
-pub(super) async fn enter(cx: &Cx, call: &Call, started: Timestamp) -> Result<(), Refusal> {
+pub(in crate::coordinator) async fn enter(
+    cx: &Cx,
+    call: &Call,
+    started: Timestamp,
+) -> Result<(), Refusal> {
     let allowed_ms = allowed_ms(cx, call);
     let deadline = started.plus_ms(allowed_ms);
     let mut pause_ms = PAUSE_MS_MIN;

@@ -47,7 +47,11 @@ pub(crate) async fn export(cx: &Cx, call: &Call, asked: GraphFile) -> Result<Rec
     };
     let right = right::for_call(cx, call, needs).await?;
     match written(cx, &asked.graph, &path).await {
-        Ok(op) => change::under(cx, call.request.as_ref(), &[op], &right).await,
+        Ok(op) => {
+            let ops = [op];
+            let asked = change::Changes::of_files(call.request.as_ref(), &ops);
+            change::under(cx, asked, &right).await
+        }
         Err(refusal) => Err(give_up(cx, &right, refusal).await),
     }
 }

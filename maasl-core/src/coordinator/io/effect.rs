@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use crate::database::{BadStatement, Begun, Seal, Work, Written};
 use crate::docgen::GeneratorFailure;
-use crate::id::{ContentHash, SessionId, Token};
+use crate::id::{ContentHash, OpId, SessionId, Token};
 use crate::lease::row::CommitItem;
 use crate::lease::{Version, Wake};
 use crate::path::PathRefusal;
@@ -96,6 +96,13 @@ pub enum Effect {
     DbCommit(Seal),
     /// Give the transaction up.
     DbRollback,
+    /// Find out whether a database has the part of a commit that belongs to it.
+    DbOutcome {
+        /// Where the database lies, relative to the root.
+        path: String,
+        /// The commit.
+        op: OpId,
+    },
     /// Find out which of these processes are dead.
     Probe(BTreeSet<SessionId>),
     /// Ring these waiters.
@@ -153,6 +160,7 @@ impl Effect {
             Self::DbFence => "db_fence",
             Self::DbCommit(_) => "db_commit",
             Self::DbRollback => "db_rollback",
+            Self::DbOutcome { .. } => "db_outcome",
             Self::Probe(_) => "probe",
             Self::Ring(_) => "ring",
             Self::Generate(_) => "generate",
@@ -190,6 +198,8 @@ pub enum Done {
     DbRefused(BadStatement),
     /// To [`Effect::DbFence`].
     DbFence(Token),
+    /// To [`Effect::DbOutcome`].
+    DbOutcome(bool),
     /// To [`Effect::Swap`] and [`Effect::SwapBack`].
     Swapped(Swapped),
     /// To [`Effect::Probe`] and [`Effect::Ring`]: those found dead.

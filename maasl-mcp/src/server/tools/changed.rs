@@ -110,6 +110,7 @@ pub(crate) fn many(reply: Reply) -> Result<ManyBody, Box<ErrorBody>> {
             files,
             token,
             waited_ms,
+            ..
         }) => (files, Some(token), waited_ms),
         Reply::Preview(files) => (files, None, 0),
         other => return Err(mixed_up(&other)),

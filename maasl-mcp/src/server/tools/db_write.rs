@@ -26,6 +26,7 @@ use crate::server::error::ErrorBody;
 /// The tool.
 pub(crate) struct DbWrite;
 
+/// What to do in which database.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Arguments {
@@ -89,18 +90,23 @@ impl Spec for DbWrite {
     type Body = Body;
 
     async fn run<B: Backend>(cx: Cx<B>, arguments: Arguments) -> Told<Body> {
-        let statements = arguments.statements.into_iter().enumerate();
-        let statements = statements.map(|(index, one)| one.into_statement(index));
-        match statements.collect() {
-            Ok(statements) => {
-                let write = DatabaseWrite {
-                    db: arguments.db,
-                    work: Work::Statements(statements),
-                };
-                cx.call(Request::Database(write)).await.and_then(written)
-            }
-            Err(error) => Box::<ErrorBody>::into(error),
+        match arguments.into_write("") {
+            Ok(write) => cx.call(Request::Database(write)).await.and_then(written),
+            Err(error) => error.into(),
         }
+    }
+}
+
+impl Arguments {
+    /// What is asked for; `at` is where these arguments stand among others, with a
+    /// dot at its end.
+    pub(crate) fn into_write(self, at: &str) -> Result<DatabaseWrite, Box<ErrorBody>> {
+        let statements = self.statements.into_iter().enumerate();
+        let statements = statements.map(|(index, one)| one.into_statement(at, index));
+        Ok(DatabaseWrite {
+            db: self.db,
+            work: Work::Statements(statements.collect::<Result<_, _>>()?),
+        })
     }
 }
 
@@ -124,8 +130,8 @@ pub(super) fn written(reply: Reply) -> Result<Body, Box<ErrorBody>> {
 }
 
 impl StatementArgument {
-    fn into_statement(self, index: usize) -> Result<Statement, Box<ErrorBody>> {
-        let field = |part: &str| format!("statements[{index}].params{part}");
+    fn into_statement(self, at: &str, index: usize) -> Result<Statement, Box<ErrorBody>> {
+        let field = |part: &str| format!("{at}statements[{index}].params{part}");
         let parameters = match self.params {
             ParamsArgument::Positional(values) => {
                 let values = values.into_iter().enumerate();

@@ -9,5 +9,5 @@ mod file;
 mod status;
 
 pub(crate) use check::DocgenCheck;
-pub(crate) use file::DocgenFile;
+pub(crate) use file::{Arguments as DocumentArgument, DocgenFile};
 pub(crate) use status::DocgenStatus;

@@ -17,6 +17,7 @@ mod read;
 mod refactor;
 mod relocate;
 mod stats;
+mod transaction;
 mod write;
 
 pub(crate) use graph::{graph_json, query as graph_query};
@@ -93,6 +94,7 @@ pub(crate) fn all<B: Backend>() -> Vec<Entry<B>> {
         entry::<B, graph::Query>(),
         entry::<B, docs::DocgenFile>(),
         entry::<B, docs::DocgenCheck>(),
+        entry::<B, transaction::Transaction>(),
         entry::<B, locks::Locks>(),
         entry::<B, stats::Stats>(),
         entry::<B, docs::DocgenStatus>(),

@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 #[derive(JsonSchema)]
 #[serde(tag = "op", rename_all = "snake_case")]
 #[expect(dead_code, reason = "the schema is all that is wanted of it")]
-enum Change {
+pub(super) enum Change {
     Write(write::Arguments),
     Edit(Edited),
     Move(Moved),
@@ -47,7 +47,7 @@ enum Change {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Edited {
+pub(super) struct Edited {
     /// The file, relative to the root.
     path: String,
     /// The replacements, each applied to the result of those before it.
@@ -68,15 +68,19 @@ impl Spec for RefactorFile {
     type Body = ManyBody;
 
     async fn run<B: Backend>(cx: Cx<B>, arguments: Arguments) -> Told<ManyBody> {
-        let ops = arguments.changes.into_iter().enumerate();
-        let ops: Result<Vec<FileOp>, _> = ops.map(|(at, change)| op(at, change)).collect();
-        let request = match ops {
+        let request = match ops(arguments.changes) {
             Ok(ops) if arguments.dry_run.unwrap_or(false) => Request::Preview(ops),
             Ok(ops) => Request::Change(ops),
             Err(error) => return error.into(),
         };
         cx.call(request).await.and_then(many)
     }
+}
+
+/// The operations that these changes name.
+pub(super) fn ops(changes: Vec<Value>) -> Result<Vec<FileOp>, Box<ErrorBody>> {
+    let changes = changes.into_iter().enumerate();
+    changes.map(|(at, change)| op(at, change)).collect()
 }
 
 fn op(index: usize, mut change: Value) -> Result<FileOp, Box<ErrorBody>> {

@@ -21,6 +21,7 @@ use crate::server::tools::{Effect, Spec};
 /// The tool.
 pub(crate) struct DocgenFile;
 
+/// A document to be made, or asked about.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Arguments {
@@ -82,7 +83,7 @@ impl Spec for DocgenFile {
     type Body = Body;
 
     async fn run<B: Backend>(cx: Cx<B>, arguments: Arguments) -> Told<Body> {
-        match arguments.wanted() {
+        match arguments.wanted("") {
             Ok(wanted) => cx.call(Request::Document(wanted)).await.and_then(body),
             Err(error) => error.into(),
         }
@@ -90,12 +91,15 @@ impl Spec for DocgenFile {
 }
 
 impl Arguments {
-    fn wanted(self) -> Result<DocumentWanted, Box<ErrorBody>> {
+    /// What is asked for; `at` is where these arguments stand among others, with a
+    /// dot at its end.
+    pub(crate) fn wanted(self, at: &str) -> Result<DocumentWanted, Box<ErrorBody>> {
+        let field = |name| format!("{at}{name}");
         Ok(DocumentWanted {
             path: self.path,
             content: self.content.map(String::into_bytes),
-            made_from: hash("source_sha256", self.source_sha256.as_deref())?,
-            replaces: hash("replace_sha256", self.replace_sha256.as_deref())?,
+            made_from: hash(&field("source_sha256"), self.source_sha256.as_deref())?,
+            replaces: hash(&field("replace_sha256"), self.replace_sha256.as_deref())?,
         })
     }
 }
@@ -122,6 +126,7 @@ fn body(reply: Reply) -> Result<Body, Box<ErrorBody>> {
             mut files,
             token,
             waited_ms,
+            ..
         }) if files.len() == 1 => generated(files.remove(0), token, waited_ms),
         other => Err(mixed_up(&other)),
     }
