@@ -13,6 +13,7 @@ use alloc::string::String;
 
 use crate::database::{RAG, RAG_PATH};
 use crate::docgen::DocgenSettings;
+use crate::graph::changes::OPERATIONS_MAX;
 use crate::path::{RelPath, fold};
 use crate::policy::{Named, Policy, PolicyError, PolicyRegistry};
 use crate::text::edit::EDITS_MAX;
@@ -271,6 +272,10 @@ pub struct Limits {
     pub max_statements: u64,
     /// Pieces of source described in one call, 1 to 100 000. Default: 10 000.
     pub max_spans: u64,
+    /// Operations in one patch of a graph, 1 to 250 000. Default: 100 000.
+    pub max_graph_operations: u64,
+    /// Graphs in one store, 1 to 100 000. Default: 100.
+    pub max_graphs: u64,
     /// Longest time that the statements of one write may run, in milliseconds,
     /// 1 to 1 h. Default: 60 000.
     pub statement_ms: u64,
@@ -292,6 +297,8 @@ impl Default for Limits {
             max_changes: 1_000,
             max_statements: 1_000,
             max_spans: 10_000,
+            max_graph_operations: 100_000,
+            max_graphs: 100,
             statement_ms: MINUTE_MS,
         }
     }
@@ -320,6 +327,9 @@ impl Limits {
         thousands.check("limits.max_changes", self.max_changes)?;
         thousands.check("limits.max_statements", self.max_statements)?;
         thousands.check("limits.max_spans", self.max_spans)?;
+        let operations = self.max_graph_operations;
+        Range::fixed(1, OPERATIONS_MAX as u64).check("limits.max_graph_operations", operations)?;
+        thousands.check("limits.max_graphs", self.max_graphs)?;
         Range::fixed(1, HOUR_MS).check("limits.statement_ms", self.statement_ms)
     }
 
@@ -467,7 +477,7 @@ mod tests {
     #[test]
     fn every_number_is_checked_and_none_may_be_the_largest() {
         type Slot = fn(&mut Config) -> &mut u64;
-        let numbers: [(&str, Slot); 23] = [
+        let numbers: [(&str, Slot); 25] = [
             ("default_interactive_max_wait_ms", |c| {
                 &mut c.default_interactive_max_wait_ms
             }),
@@ -504,6 +514,10 @@ mod tests {
             ("limits.max_changes", |c| &mut c.limits.max_changes),
             ("limits.max_statements", |c| &mut c.limits.max_statements),
             ("limits.max_spans", |c| &mut c.limits.max_spans),
+            ("limits.max_graph_operations", |c| {
+                &mut c.limits.max_graph_operations
+            }),
+            ("limits.max_graphs", |c| &mut c.limits.max_graphs),
             ("limits.statement_ms", |c| &mut c.limits.statement_ms),
         ];
         for (name, slot) in numbers {

@@ -93,6 +93,17 @@ mutants! {
     /// A document is counted only where its own process ends the commit.
     DocgenRecoveryUncounted = "docgen-recovery-uncounted",
 
+    /// Of two concurrent values of a graph, the one that arrived last shows.
+    GraphTieByArrival = "graph-tie-by-arrival",
+    /// A patch has the time of the wall clock, whatever its author had seen.
+    GraphStampByWallClock = "graph-stamp-by-wall-clock",
+    /// A checkpoint of a graph forgets what was removed.
+    GraphRemovalsForgotten = "graph-removals-forgotten",
+    /// The answer to a patch is not kept with the patch.
+    GraphAnswerOutsideTransaction = "graph-answer-outside-transaction",
+    /// A patch is acknowledged before it is on the disk.
+    GraphPatchNotDurable = "graph-patch-not-durable",
+
     /// Expiry is judged by the clock of the process that asks, not the store's.
     ExpiryOnHoldersClock = "expiry-on-holders-clock",
     /// Returning a lease ends every lease of the same process.

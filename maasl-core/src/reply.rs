@@ -10,6 +10,10 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::docgen::Made;
+use crate::graph::conflict::Conflict;
+use crate::graph::patch::PatchId;
+use crate::graph::seen::Seen;
+use crate::graph::state::Merged;
 use crate::id::{ContentHash, LeaseId, Token};
 use crate::resource::Want;
 
@@ -65,6 +69,22 @@ pub enum Receipt {
         ttl_ms: u64,
         /// How long the call waited.
         waited_ms: u64,
+    },
+    /// A graph was patched.
+    Patched {
+        /// Which graph.
+        graph: String,
+        /// The identity of the patch.
+        patch: PatchId,
+        /// What it did to what shows of that which it names.
+        effect: Merged,
+        /// Conflicts that an operation of the patch won or lost, the first of
+        /// them.
+        conflicts: Vec<Conflict>,
+        /// How many such conflicts there are.
+        conflicts_total: u64,
+        /// What its author has seen of the graph now.
+        seen: Seen,
     },
     /// A document was made from its source already; nothing was changed.
     Fresh {

@@ -20,6 +20,7 @@ mod coordinator {
     mod docgen;
     mod docgen_struck;
     mod fault;
+    mod graph;
     mod lease;
     mod observe;
     mod outside;

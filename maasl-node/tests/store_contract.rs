@@ -17,12 +17,13 @@ mod store {
     pub(crate) mod commits;
     pub(crate) mod documents;
     mod files;
+    pub(crate) mod graphs;
     pub(crate) mod leases;
     pub(crate) mod opening;
 }
 
 use store::bench::Bench;
-use store::{commits, documents, leases, opening};
+use store::{commits, documents, graphs, leases, opening};
 
 macro_rules! contract {
     ($($group:ident: $($test:ident),+;)+) => {
@@ -71,6 +72,16 @@ contract! {
         a_document_is_logged_by_whoever_ends_its_commit,
         a_document_that_was_undone_is_not_logged,
         a_remembered_answer_is_logged_once;
+    graphs:
+        a_patch_is_appended_once_and_read_in_order,
+        an_answer_is_kept_with_its_patch,
+        a_patch_follows_the_one_it_was_made_after,
+        a_lease_that_is_presented_must_stand,
+        a_reader_in_another_journal_begins_anew,
+        a_checkpoint_takes_the_place_of_patches,
+        a_checkpoint_needs_the_lease,
+        graphs_are_apart_and_bounded,
+        a_long_journal_comes_in_parts;
     opening:
         tokens_strictly_increase,
         a_new_boot_ends_leases_and_raises_the_generation,

@@ -8,6 +8,7 @@
 mod contents;
 mod documents;
 mod grants;
+mod graph_model;
 mod held;
 mod i10_documents;
 mod i11_database;
@@ -24,6 +25,7 @@ mod i7_order;
 mod i7_served;
 mod i8_belief;
 mod i8_clocks;
+mod i9_graph;
 #[cfg(test)]
 mod scene;
 
@@ -146,6 +148,7 @@ fn judges_of(promise: Promise, plan: &Plan) -> Vec<Box<dyn Judge>> {
             Box::new(i7_served::Served::of(plan)),
         ],
         Promise::I8 => vec![Box::new(i8_belief::Belief::of(plan))],
+        Promise::I9 => vec![Box::<i9_graph::Graphs>::default()],
         Promise::I10 => vec![Box::<i10_documents::Documents>::default()],
         Promise::I11 => vec![Box::<i11_database::Databases>::default()],
     }

@@ -73,6 +73,11 @@ points! {
     DocumentStale "stale document refused" "A text made from what its source no longer holds was refused.",
     TransactionWhole "transaction committed" "Files and rows took effect together.",
     TransactionUndone "transaction undone by its database" "Recovery undid files because their rows were not there.",
+    GraphPatched "graph patched" "A patch was appended to the journal of a graph.",
+    GraphConflictTold "graph conflict told" "An agent was told of a conflict in a graph.",
+    GraphForeseenAnew "graph answer made anew" "A patch met others that were appended since its answer was made.",
+    GraphCheckpointKept "graph checkpoint kept" "A checkpoint took the place of patches.",
+    GraphCheckpointRead "graph read from a checkpoint" "A graph was read from a checkpoint.",
     DeadForgotten "the dead forgotten by who ran on" "A process forgot one that had died while it ran.",
     PowerCutSettled "commit settled after a power cut" "A commit that a power cut interrupted was settled.",
 }
@@ -201,6 +206,16 @@ impl Points {
                     self.reach(P::GenerationRose);
                 }
             }
+            (Command::AppendPatch(_), Outcome::Appended { is_new: true, .. }) => {
+                self.reach(P::GraphPatched);
+            }
+            (Command::AppendPatch(_), Outcome::JournalMoved(_)) => self.reach(P::GraphForeseenAnew),
+            (Command::KeepCheckpoint(_), Outcome::Done { .. }) => {
+                self.reach(P::GraphCheckpointKept);
+            }
+            (Command::ReadGraph(_), Outcome::Journal(part)) if part.checkpoint.is_some() => {
+                self.reach(P::GraphCheckpointRead);
+            }
             (_, Outcome::Answered(_)) => self.reach(P::AnsweredFromRecord),
             (_, Outcome::Deadlock { .. }) => self.reach(P::DeadlockRefused),
             _ => {}
@@ -328,6 +343,9 @@ impl Points {
             }
             Ok(Reply::Receipt(Receipt::Fresh { .. })) => self.reach(P::DocumentFresh),
             Err(Refusal::DocgenStale(_)) => self.reach(P::DocumentStale),
+            Ok(Reply::Receipt(Receipt::Patched { conflicts, .. })) if !conflicts.is_empty() => {
+                self.reach(P::GraphConflictTold);
+            }
             Err(Refusal::LeaseLost(_)) => self.reach(P::LeaseLostTold),
             Err(Refusal::StaleVersion(stale)) if stale.reason == StaleReason::SwapConflict => {
                 self.reach(P::ConflictTold);

@@ -29,6 +29,8 @@ pub enum Promise {
     I7,
     /// No clock breaks the others.
     I8,
+    /// A graph is what its patches say, in whichever order.
+    I9,
     /// A document is made once for each content of its source.
     I10,
     /// One guarded writer of a database.
@@ -37,7 +39,7 @@ pub enum Promise {
 
 impl Promise {
     /// All, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::I1,
         Self::I2,
         Self::I3,
@@ -46,6 +48,7 @@ impl Promise {
         Self::I6,
         Self::I7,
         Self::I8,
+        Self::I9,
         Self::I10,
         Self::I11,
     ];
@@ -62,6 +65,7 @@ impl Promise {
             Self::I6 => "I6",
             Self::I7 => "I7",
             Self::I8 => "I8",
+            Self::I9 => "I9",
             Self::I10 => "I10",
             Self::I11 => "I11",
         }
@@ -78,6 +82,7 @@ impl Promise {
             Self::I5 => "what was acknowledged is durable, the rest is whole or absent",
             Self::I6 => "one idempotency key has one effect and one answer",
             Self::I7 => "a live waiter is served or told in time",
+            Self::I9 => "a graph is what its patches say, in whichever order they come",
             Self::I10 => "a document is made once for each content of its source, and says which",
             Self::I11 => "a database has one guarded writer, and what it gave up is not there",
             Self::I8 => "no clock reading breaks another promise",

@@ -181,6 +181,10 @@ pub struct Workload {
     pub refactor_files: Range<u32>,
     /// Rows that one write adds to a database.
     pub db_rows: Range<u32>,
+    /// Nodes that patches of the graph are about: fewer meet more.
+    pub graph_nodes: Range<u32>,
+    /// How many patches are made without having seen the graph.
+    pub graph_blind_permille: Permille,
     /// What calls ask for.
     pub mix: Mix,
     /// What reservations are like.
@@ -207,6 +211,8 @@ impl Default for Workload {
             from_memory_permille: Permille(0),
             refactor_files: Range::new(2, 3),
             db_rows: Range::new(1, 3),
+            graph_nodes: Range::fixed(4),
+            graph_blind_permille: Permille(0),
             mix: Mix::default(),
             reservations: Reservations::default(),
         }
@@ -250,6 +256,12 @@ pub struct Mix {
     pub revoke: u32,
     /// Settles what dead processes left open.
     pub recover: u32,
+    /// Changes the graph.
+    pub graph_patch: u32,
+    /// Looks at the graph.
+    pub graph_query: u32,
+    /// Makes a checkpoint of the graph.
+    pub graph_compact: u32,
 }
 
 impl Default for Mix {
@@ -271,6 +283,9 @@ impl Default for Mix {
             release: 0,
             revoke: 0,
             recover: 0,
+            graph_patch: 0,
+            graph_query: 0,
+            graph_compact: 0,
         }
     }
 }

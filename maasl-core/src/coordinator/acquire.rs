@@ -129,7 +129,7 @@ impl Attempt<'_> {
                     return Ok(got);
                 }
                 Outcome::Watched { lease, blockers } => {
-                    self.cx.would_block(self.busy(blockers, 0));
+                    self.cx.would_block(Box::new(self.busy(blockers, 0)));
                     return Ok(self.granted(lease, 0));
                 }
                 Outcome::Queued {
@@ -148,7 +148,7 @@ impl Attempt<'_> {
                 } => {
                     self.command.ticket = None;
                     self.cx.ring(wake).await;
-                    return Err(Refusal::ResourceBusy(self.busy(blockers, place)));
+                    return Err(Refusal::ResourceBusy(Box::new(self.busy(blockers, place))));
                 }
                 Outcome::Deadlock { circle, wake } => {
                     self.command.ticket = None;
@@ -226,7 +226,7 @@ impl Attempt<'_> {
         let now = self.cx.now();
         let deadline = self.deadline();
         if now >= deadline {
-            return Err(Refusal::ResourceBusy(self.busy(blockers, place)));
+            return Err(Refusal::ResourceBusy(Box::new(self.busy(blockers, place))));
         }
         self.cx.event(Event::Waiting {
             call: self.cx.seed.call,
@@ -257,12 +257,12 @@ impl Attempt<'_> {
         unknown.cloned().collect()
     }
 
-    fn busy(&self, blockers: Vec<Blocker>, place: u32) -> Box<Busy> {
+    fn busy(&self, blockers: Vec<Blocker>, place: u32) -> Busy {
         let resource = blockers.first().map(|blocker| blocker.key.to_string());
         let own = blockers
             .first()
             .is_some_and(|blocker| blocker.token.is_some() && blocker.owner == self.cx.owner());
-        Box::new(Busy {
+        Busy {
             resource: resource.unwrap_or_else(|| self.keys().join(", ")),
             blockers,
             place,
@@ -270,7 +270,7 @@ impl Attempt<'_> {
             allowed_ms: self.wanted.max_wait_ms,
             process: None,
             own,
-        })
+        }
     }
 
     async fn latch(&mut self, keys: Vec<ResourceKey>) -> Result<(), Refusal> {

@@ -16,7 +16,7 @@ use super::call::{Cx, mixed_up};
 use super::commit::{self, Commit, Committed, Open, Staged};
 use super::database::Guarded;
 use super::facts::{located, paths, planned};
-use super::io::{Call, Effect, FileOp};
+use super::io::{Call, Effect, FileOp, GRAPH};
 use super::plan::Plan;
 use super::right::{self, Right};
 use super::settle;
@@ -26,7 +26,7 @@ use crate::lease::outcome::Inspected;
 use crate::lease::{Command, Count, Counter, Outcome, RequestKey, Wake};
 use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
-use crate::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS};
+use crate::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS, MERGE_META};
 use crate::refusal::{ChangedBy, Refusal, Stale, StaleReason};
 use crate::reply::{Beyond, DatabaseChanged, FileChanged, FreshDocument, Receipt};
 use crate::resource::{Extent, ResourceKey, Scope, Want};
@@ -165,8 +165,11 @@ pub(super) fn file_key(cx: &Cx, path: &str) -> ResourceKey {
 /// The class that counts what these operations come to.
 fn class_of_ops(ops: &[FileOp]) -> &'static str {
     let is_document = |op: &FileOp| matches!(op, FileOp::Document { .. });
+    let is_graph = |op: &FileOp| matches!(op, FileOp::Graph { .. });
     if ops.iter().any(is_document) {
         IDEMP_DOCS
+    } else if ops.iter().any(is_graph) {
+        MERGE_META
     } else {
         CRIT_CODE
     }
@@ -178,8 +181,10 @@ pub(super) fn class_of(receipt: &Receipt) -> &'static str {
         Receipt::Changed { files, .. } if files.iter().any(|file| file.document.is_some()) => {
             IDEMP_DOCS
         }
+        Receipt::Changed { files, .. } if files.iter().any(|file| file.op == GRAPH) => MERGE_META,
         Receipt::Fresh { .. } => IDEMP_DOCS,
         Receipt::Written { .. } | Receipt::Enriched { .. } => CRIT_DB,
+        Receipt::Patched { .. } => MERGE_META,
         Receipt::Changed { .. } | Receipt::Leased { .. } => CRIT_CODE,
     }
 }
@@ -456,8 +461,8 @@ impl Change<'_> {
                 let blind =
                     file.op == "edit" && shared.seen(agent, &file.path) != file.previous_sha256;
                 match file.sha256 {
-                    // Its header was added to it, or a generator wrote it.
-                    _ if file.document.is_some() => {}
+                    // A header was added to it, or it was not the agent who wrote it.
+                    _ if file.document.is_some() || file.op == GRAPH => {}
                     Some(_) if file.merged || file.rebased || blind => {}
                     Some(hash) => shared.see(agent, &file.path, hash),
                     None => shared.unsee(agent, &file.path),

@@ -58,7 +58,8 @@ pub(super) fn paths_of(op: &mut FileOp) -> Vec<&mut String> {
         | FileOp::Edit { path, .. }
         | FileOp::Delete { path, .. }
         | FileOp::Restore { path, .. }
-        | FileOp::Document { path, .. } => Vec::from([path]),
+        | FileOp::Document { path, .. }
+        | FileOp::Graph { path, .. } => Vec::from([path]),
         FileOp::Move {
             source,
             destination,

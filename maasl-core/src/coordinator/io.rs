@@ -6,6 +6,7 @@
 
 mod effect;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -15,8 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::coordinator::database::DatabaseWrite;
 use crate::coordinator::enrich::Span;
+use crate::coordinator::graph::{GraphFile, GraphImported, GraphPatch, GraphQuery, GraphView};
 use crate::coordinator::transaction::TransactionWanted;
 use crate::docgen::{DocgenStatus, Made};
+use crate::graph::patch::PatchId;
 use crate::id::{AgentId, ContentHash, Entropy, LeaseId, SessionId, TicketNo, Token};
 use crate::lease::row::Target;
 use crate::lease::{Blocker, Command, Outcome, RequestKey};
@@ -118,6 +121,17 @@ pub enum Request {
     Enrich(Vec<Span>),
     /// Show what changes would do.
     Preview(Vec<FileOp>),
+    /// Change a graph.
+    Patch(GraphPatch),
+    /// Look at a graph.
+    Query(GraphQuery),
+    /// Write a graph to a file.
+    ExportGraph(GraphFile),
+    /// Bring what a file says into a graph.
+    ImportGraph(GraphFile),
+    /// Put checkpoints in the place of what many patches of graphs say; of one
+    /// graph at once, or of all that have grown.
+    CompactGraphs(Option<String>),
     /// Make the document of a source, unless it is made already.
     Document(DocumentWanted),
     /// Hold resources across calls.
@@ -251,7 +265,19 @@ pub enum FileOp {
         /// What it was made from.
         made: Made,
     },
+    /// Put a graph.
+    Graph {
+        /// Which file.
+        path: String,
+        /// The whole content.
+        content: Vec<u8>,
+        /// What the file holds; nothing where there must be none.
+        base: Option<ContentHash>,
+    },
 }
+
+/// The word for putting a graph into a file.
+pub const GRAPH: &str = "graph";
 
 impl FileOp {
     /// The word for it in answers and histories.
@@ -264,6 +290,7 @@ impl FileOp {
             Self::Delete { .. } => "delete",
             Self::Restore { .. } => "restore",
             Self::Document { .. } => "docgen",
+            Self::Graph { .. } => GRAPH,
         }
     }
 }
@@ -304,6 +331,12 @@ pub enum Reply {
     Recovered(u64),
     /// These sessions are forgotten: none of their commits is open.
     Buried(BTreeSet<SessionId>),
+    /// Part of a graph.
+    Graph(Box<GraphView>),
+    /// What a file brought into a graph.
+    Imported(GraphImported),
+    /// So many graphs have a new checkpoint.
+    Compacted(u64),
     /// The caller has to write the document.
     NeedsContent(NeedsContent),
 }
@@ -391,6 +424,17 @@ pub enum Event {
         what: &'static str,
         /// The stable code of the refusal.
         code: &'static str,
+    },
+    /// A graph was patched.
+    GraphMerged {
+        /// By whom.
+        agent: AgentId,
+        /// Which graph.
+        graph: String,
+        /// The patch.
+        patch: PatchId,
+        /// How many conflicts it is part of.
+        conflicts: u64,
     },
     /// A call was refused.
     Refused {

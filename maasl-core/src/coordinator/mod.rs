@@ -23,6 +23,7 @@ pub mod database;
 mod docgen;
 pub mod enrich;
 mod facts;
+pub mod graph;
 mod housekeeping;
 pub mod io;
 mod observe;
@@ -45,7 +46,7 @@ use self::shared::Shared;
 use crate::config::Config;
 use crate::id::{AgentId, Entropy, SessionId};
 use crate::lease::Lease;
-use crate::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS};
+use crate::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS, MERGE_META};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 
@@ -293,6 +294,7 @@ fn class_of(request: &Request) -> &'static str {
     match request {
         Request::Database(_) | Request::Enrich(_) => CRIT_DB,
         Request::Document(_) => IDEMP_DOCS,
+        Request::Patch(_) => MERGE_META,
         _ => CRIT_CODE,
     }
 }
@@ -319,6 +321,11 @@ async fn dispatch(cx: &Cx, mut call: Call) -> Result<Reply, Refusal> {
         Request::Enrich(spans) => enrich::enrich(cx, &call, spans).await.map(Reply::Receipt),
         Request::Preview(ops) => change::preview(cx, ops).await.map(Reply::Preview),
         Request::Document(asked) => docgen::document(cx, &call, asked).await,
+        Request::Patch(asked) => graph::patch(cx, &call, asked).await.map(Reply::Receipt),
+        Request::Query(asked) => graph::query(cx, asked).await,
+        Request::ExportGraph(asked) => graph::export(cx, &call, asked).await.map(Reply::Receipt),
+        Request::ImportGraph(asked) => graph::import(cx, &call, asked).await,
+        Request::CompactGraphs(graph) => graph::compact(cx, &call, graph).await,
         Request::Reserve(asked) => reservation::reserve(cx, &call, asked)
             .await
             .map(Reply::Receipt),

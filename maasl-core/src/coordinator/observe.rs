@@ -40,17 +40,17 @@ impl Cx {
 
     /// Notes that the call would have waited.
     pub(super) fn would_block(&self, busy: Box<Busy>) {
-        self.note(Observed::WouldBlock(busy));
+        self.note(&Observed::WouldBlock(busy));
     }
 
     /// Notes that the call would have been refused.
     fn would_refuse(&self, refusal: Refusal) {
-        self.note(Observed::WouldRefuse(Box::new(refusal)));
+        self.note(&Observed::WouldRefuse(Box::new(refusal)));
     }
 
     /// One retry of a call may meet the same thing again.
-    fn note(&self, what: Observed) {
-        if self.add_observed(&what) {
+    fn note(&self, what: &Observed) {
+        if self.add_observed(what) {
             self.event(Event::Observed {
                 agent: self.seed.agent.clone(),
                 what: what.name(),
@@ -107,7 +107,8 @@ pub(super) fn unopposed(ops: &[FileOp], facts: &Facts) -> Vec<FileOp> {
             | FileOp::Move { base, .. }
             | FileOp::Delete { base, .. }
             | FileOp::Restore { base, .. }
-            | FileOp::Document { base, .. } => *base = now,
+            | FileOp::Document { base, .. }
+            | FileOp::Graph { base, .. } => *base = now,
         }
     }
     ops

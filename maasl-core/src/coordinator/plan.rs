@@ -171,12 +171,17 @@ impl Planner<'_> {
                 base,
                 made,
             } => {
-                let changed = self.document(path, content, *base)?;
+                let changed = self.gated(path, content, *base, "docgen")?;
                 Ok(FileChanged {
                     document: Some(made.clone()),
                     ..changed
                 })
             }
+            FileOp::Graph {
+                path,
+                content,
+                base,
+            } => self.gated(path, content, *base, "graph"),
         }
     }
 
@@ -366,17 +371,18 @@ impl Planner<'_> {
         Ok(self.put(path, Some(Content::of(content.clone())), "restore"))
     }
 
-    /// A document was gated on what its file held; what the agent has seen of it
-    /// is of no account.
-    fn document(
+    /// What was made from what the file held; what the agent has seen of it is of
+    /// no account.
+    fn gated(
         &mut self,
         path: &str,
         content: &[u8],
         base: Option<ContentHash>,
+        op: &'static str,
     ) -> Result<FileChanged, NoPlan> {
         let current = self.now(path).map(|now| now.hash);
         if current == base {
-            return Ok(self.put(path, Some(Content::of(content.into())), "docgen"));
+            return Ok(self.put(path, Some(Content::of(content.into())), op));
         }
         Err(Refusal::StaleVersion(Box::new(Stale {
             path: path.into(),

@@ -1,7 +1,8 @@
 //! What all calls of one process know together.
 //!
 //! Owns: which leases the process holds and until when it may believe so, what
-//! each agent has seen of each file, and losses not yet told. Promises: a lease
+//! each agent has seen of each file, graphs as far as they were read, and losses not
+//! yet told. Promises: a lease
 //! counts from before its request was first sent, and is no longer used once the
 //! store's clock could have expired it, however far both clocks drift within the
 //! configured bound. Leaves to others: what is true (the lease table).
@@ -10,6 +11,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::graph::known::Graphs;
 use crate::id::{AgentId, ContentHash, LeaseId, TicketNo, Token};
 use crate::lease::{Lease, LeaseKind};
 use crate::refusal::LostLease;
@@ -83,6 +85,8 @@ pub(super) struct Shared {
     seen_count: u64,
     lost: BTreeMap<AgentId, Vec<LostLease>>,
     early_rings: BTreeSet<TicketNo>,
+    /// Graphs that were looked at.
+    pub(super) graphs: Graphs,
     /// Leases of calls that ended and could not return them.
     stranded: Vec<LeaseId>,
 }

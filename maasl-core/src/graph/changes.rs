@@ -152,6 +152,12 @@ pub enum InvalidReason {
         /// The property.
         key: String,
     },
+    /// A property is called `id`, which a node has beside its properties.
+    #[error("a property of node {node:?} is called `id`")]
+    Reserved {
+        /// The node.
+        node: String,
+    },
     /// The patch claims a place in time that it cannot have: a first number of 0,
     /// a stamp that is not after all it has seen, or having seen itself.
     #[error("it does not fit what the author had seen")]

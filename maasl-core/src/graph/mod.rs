@@ -29,9 +29,13 @@ pub mod changes;
 pub mod checkpoint;
 mod codec;
 mod compact;
+mod compare;
 pub mod conflict;
 mod digest;
+pub mod foresee;
+pub mod journal;
 mod key;
+pub mod llmc;
 mod node;
 pub mod patch;
 pub mod patches;
@@ -44,6 +48,7 @@ pub mod stamp;
 pub mod state;
 mod take;
 mod texts;
+mod tree;
 pub mod value;
 
 /// A small number as a place in memory.

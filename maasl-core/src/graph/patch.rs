@@ -6,6 +6,7 @@
 //! others: where patches are kept, and what they make of a graph (`state`).
 
 pub(super) mod form;
+mod operation;
 mod seal;
 
 use core::fmt;
@@ -20,6 +21,10 @@ use super::stamp::Stamp;
 use super::texts::Texts;
 use super::value::Value;
 use crate::id::ContentHash;
+use crate::mutant::{Mutant, is_active};
+
+pub use self::operation::Operation;
+pub(super) use self::operation::{Kind, Packed};
 
 /// The identity of a patch: the SHA-256 of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +36,13 @@ impl PatchId {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         self.0.as_bytes()
+    }
+
+    /// The identity with these 32 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes = <[u8; 32]>::try_from(bytes).ok()?;
+        Some(Self(ContentHash::from_bytes(bytes)))
     }
 
     pub(super) const fn of_hash(hash: ContentHash) -> Self {
@@ -66,7 +78,12 @@ impl Header {
     /// stamps are used up ([`Stamp::after`]).
     #[must_use]
     pub fn new(dot: Dot, seen: Seen, wall_ms: u64) -> Option<Self> {
-        let stamp = Stamp::after(seen.newest(), wall_ms)?;
+        let after = if is_active(Mutant::GraphStampByWallClock) {
+            Stamp::ZERO
+        } else {
+            seen.newest()
+        };
+        let stamp = Stamp::after(after, wall_ms)?;
         Some(Self { dot, stamp, seen })
     }
 
@@ -84,7 +101,7 @@ impl Header {
         if self.dot.counter == 0 {
             return refuse(Field::Counter, InvalidReason::OutOfOrder);
         }
-        if self.stamp <= self.seen.newest() {
+        if self.stamp <= self.seen.newest() && !is_active(Mutant::GraphStampByWallClock) {
             return refuse(Field::Stamp, InvalidReason::OutOfOrder);
         }
         if self.seen.contains(&self.dot) {
@@ -106,102 +123,31 @@ pub struct Patch {
     pub(super) operations: Vec<Packed>,
 }
 
-/// One operation of a patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation<'p> {
-    /// A node is to go.
-    RemoveNode {
-        /// Its id.
-        node: &'p str,
-    },
-    /// An edge is to go.
-    RemoveEdge {
-        /// Where it leads from.
-        source: &'p str,
-        /// What it is.
-        relation: &'p str,
-        /// Where it leads to.
-        target: &'p str,
-    },
-    /// A property is to go.
-    ClearProperty {
-        /// The node that has it.
-        node: &'p str,
-        /// Its name.
-        key: &'p str,
-    },
-    /// A node is to be there.
-    AddNode {
-        /// Its id.
-        node: &'p str,
-    },
-    /// An edge is to be there.
-    AddEdge {
-        /// Where it leads from.
-        source: &'p str,
-        /// What it is.
-        relation: &'p str,
-        /// Where it leads to.
-        target: &'p str,
-    },
-    /// A property is to have a value.
-    SetProperty {
-        /// The node that has it.
-        node: &'p str,
-        /// Its name.
-        key: &'p str,
-        /// The canonical text of its value ([`Value::parse`] reads it).
-        value: &'p str,
-    },
+/// Changes that are valid, without a header yet.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    texts: Texts,
+    operations: Vec<Packed>,
 }
 
-/// An operation over the numbers of texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Packed {
-    pub(super) kind: Kind,
-    /// Node, or source; then property, or relation; then value, or target.
-    /// Those a kind does not have are 0.
-    pub(super) parts: [u32; 3],
-}
-
-/// What an operation does. Removals come first in a patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(super) enum Kind {
-    RemoveNode,
-    RemoveEdge,
-    ClearProperty,
-    AddNode,
-    AddEdge,
-    SetProperty,
-}
-
-impl Kind {
-    const ALL: [Self; 6] = [
-        Self::RemoveNode,
-        Self::RemoveEdge,
-        Self::ClearProperty,
-        Self::AddNode,
-        Self::AddEdge,
-        Self::SetProperty,
-    ];
-
-    /// How many parts an operation of this kind has.
-    pub(super) const fn parts(self) -> usize {
-        match self {
-            Self::RemoveNode | Self::AddNode => 1,
-            Self::ClearProperty => 2,
-            Self::RemoveEdge | Self::AddEdge | Self::SetProperty => 3,
-        }
+impl Checked {
+    /// Checks changes.
+    pub fn of(changes: &Changes) -> Result<Self, Invalid> {
+        let (texts, operations) = seal::pack(changes)?;
+        Ok(Self { texts, operations })
     }
 }
 
 impl Patch {
     /// Makes a patch of changes, if they and the header are valid.
     pub fn seal(header: Header, changes: &Changes) -> Result<Self, Invalid> {
+        Self::of(header, Checked::of(changes)?)
+    }
+
+    /// Makes a patch of changes that were checked before, if the header is valid.
+    pub fn of(header: Header, checked: Checked) -> Result<Self, Invalid> {
         header.check()?;
-        let (texts, operations) = seal::pack(changes)?;
-        Self::with(header, texts, operations)
+        Self::with(header, checked.texts, checked.operations)
     }
 
     /// Reads a patch from its bytes.
@@ -230,7 +176,9 @@ impl Patch {
     /// Its operations, in order: removals first.
     #[must_use]
     pub fn operations(&self) -> impl ExactSizeIterator<Item = Operation<'_>> {
-        self.operations.iter().map(|packed| self.unpacked(*packed))
+        self.operations
+            .iter()
+            .map(|packed| Operation::of(*packed, &self.texts))
     }
 
     fn with(header: Header, texts: Texts, operations: Vec<Packed>) -> Result<Self, Invalid> {
@@ -242,34 +190,6 @@ impl Patch {
             texts,
             operations,
         })
-    }
-
-    fn unpacked(&self, packed: Packed) -> Operation<'_> {
-        let [a, b, c] = packed.parts;
-        let text = |n| self.texts.text(n);
-        match packed.kind {
-            Kind::RemoveNode => Operation::RemoveNode { node: text(a) },
-            Kind::AddNode => Operation::AddNode { node: text(a) },
-            Kind::ClearProperty => Operation::ClearProperty {
-                node: text(a),
-                key: text(b),
-            },
-            Kind::SetProperty => Operation::SetProperty {
-                node: text(a),
-                key: text(b),
-                value: text(c),
-            },
-            Kind::RemoveEdge => Operation::RemoveEdge {
-                source: text(a),
-                relation: text(b),
-                target: text(c),
-            },
-            Kind::AddEdge => Operation::AddEdge {
-                source: text(a),
-                relation: text(b),
-                target: text(c),
-            },
-        }
     }
 }
 
@@ -463,6 +383,17 @@ mod tests {
                 }
             )
         );
+    }
+
+    #[test]
+    fn no_property_is_called_id() {
+        let changes = Changes {
+            nodes_to_add: vec![node("n", &[("id", "1")])],
+            ..Changes::default()
+        };
+        let node = String::from("n");
+        let reserved = InvalidReason::Reserved { node };
+        assert_eq!(refused(&changes), (Field::NodesToAdd, 0, reserved));
     }
 
     #[test]

@@ -27,6 +27,7 @@ use super::stamp::Stamp;
 use super::texts::Texts;
 use super::{at, number};
 use crate::id::ActorId;
+use crate::mutant::{Mutant, is_active};
 
 /// An operation: the number of its patch, and its place in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +154,9 @@ impl Patches {
     pub(super) fn order(&self, one: Place, other: Place) -> Ordering {
         if one.patch == other.patch {
             return one.index.cmp(&other.index);
+        }
+        if is_active(Mutant::GraphTieByArrival) {
+            return one.patch.cmp(&other.patch);
         }
         let (a, b) = (&self.known[at(one.patch)], &self.known[at(other.patch)]);
         let actors = || self.actors.text(a.actor).cmp(self.actors.text(b.actor));

@@ -98,6 +98,12 @@ impl Registers {
         (self.insert(key, subject), true)
     }
 
+    /// The register with these parts, if there is one.
+    pub(super) fn find(&self, key: u64, subject: Subject) -> Option<u32> {
+        let is_it = |n: u32| self.all[at(n)].subject == subject;
+        self.slots.find(key, is_it)
+    }
+
     /// A new register that is not found by its parts.
     pub(super) fn insert(&mut self, key: u64, subject: Subject) -> u32 {
         self.all.push(Register {

@@ -116,6 +116,8 @@ impl Graph {
         self.registers.links_mut(register).is_dirty = false;
         let looked_at = self.registers.get_mut(register);
         self.conflicts = self.conflicts + u64::from(losses) - u64::from(looked_at.conflicts);
+        self.in_conflict += usize::from(losses > 0);
+        self.in_conflict -= usize::from(looked_at.conflicts > 0);
         looked_at.conflicts = losses;
         let before = core::mem::replace(&mut looked_at.shown, resolved.shown);
         self.tree.touch(looked_at.key);
@@ -136,12 +138,10 @@ impl Graph {
 
     /// Forgets those that are in conflict no more, once they are the most.
     fn prune_contested(&mut self) {
-        let registers = &mut self.registers;
-        let is_contested = |n: &u32| registers.get(*n).conflicts > 0;
-        let live = self.contested.iter().filter(|n| is_contested(n)).count();
-        if self.contested.len() <= 2 * live + 16 {
+        if self.contested.len() <= 2 * self.in_conflict + 16 {
             return;
         }
+        let registers = &mut self.registers;
         self.contested.retain(|n| {
             let is_contested = registers.get(*n).conflicts > 0;
             registers.links_mut(*n).is_listed = is_contested;

@@ -9,13 +9,13 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::Tree;
 use super::node::Nodes;
 use super::patch::{Patch, PatchId};
 use super::patches::Patches;
 use super::register::{Links, NONE, Registers};
 use super::seen::Seen;
 use super::texts::Texts;
+use super::tree::Tree;
 use crate::id::{ActorId, ContentHash};
 
 /// A graph, as a set of patches makes it.
@@ -28,6 +28,8 @@ pub struct Graph {
     pub(super) tree: Tree,
     /// Registers that are or were in conflict.
     pub(super) contested: Vec<u32>,
+    /// How many of them are.
+    pub(super) in_conflict: usize,
     /// How many conflicts there are.
     pub(super) conflicts: u64,
 }

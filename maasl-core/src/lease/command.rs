@@ -4,6 +4,7 @@
 //! may be sent again; sending it twice has one effect. Leaves to others: what
 //! they do (`decide` and its parts).
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -12,6 +13,10 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::docgen::DocgenRecord;
+use crate::graph::journal::{Bytes, Cursor};
+use crate::graph::patch::PatchId;
+use crate::graph::seen::Dot;
+use crate::graph::stamp::Stamp;
 use crate::id::{AgentId, ContentHash, LeaseId, OpId, Owner, SessionId, TicketNo, Token};
 use crate::lease::counter::Count;
 use crate::lease::row::{CommitIntent, LeaseKind, RequestKey, Session, Target};
@@ -67,6 +72,16 @@ pub enum Command {
     /// Records an operation on a document that wrote nothing, counts it, and
     /// remembers its answer.
     NoteDocument(NoteDocument),
+    /// Reads on in the journal of a graph.
+    ReadGraph(ReadGraph),
+    /// Gives out the next number among the patches of a graph.
+    DrawDot(DrawDot),
+    /// Appends a patch to the journal of a graph.
+    AppendPatch(Box<AppendPatch>),
+    /// Puts a checkpoint of a graph in the place of the patches it stands for.
+    KeepCheckpoint(KeepCheckpoint),
+    /// Lists the graphs there are.
+    ListGraphs,
     /// Looks at everything.
     Snapshot,
 }
@@ -96,6 +111,11 @@ impl Command {
             Self::Tally(_) => "tally",
             Self::NoteDocument(_) => "note_document",
             Self::Expire(_) => "expire",
+            Self::ReadGraph(_) => "read_graph",
+            Self::DrawDot(_) => "draw_dot",
+            Self::AppendPatch(_) => "append_patch",
+            Self::KeepCheckpoint(_) => "keep_checkpoint",
+            Self::ListGraphs => "list_graphs",
             Self::Snapshot => "snapshot",
         }
     }
@@ -106,7 +126,12 @@ impl Command {
     pub fn is_read_only(&self) -> bool {
         matches!(
             self,
-            Self::Verify(_) | Self::Inspect(_) | Self::Recall(_) | Self::Snapshot
+            Self::Verify(_)
+                | Self::Inspect(_)
+                | Self::Recall(_)
+                | Self::ReadGraph(_)
+                | Self::ListGraphs
+                | Self::Snapshot
         )
     }
 
@@ -130,8 +155,10 @@ impl Command {
                 SyncNeed::First
             }
             Self::Acquire(asked) | Self::Watch(asked) if asked.request.is_some() => SyncNeed::First,
-            Self::Remember(_) => SyncNeed::First,
+            Self::AppendPatch(_) if is_active(Mutant::GraphPatchNotDurable) => SyncNeed::None,
+            Self::Remember(_) | Self::AppendPatch(_) => SyncNeed::First,
             Self::NoteDocument(note) if note.remember.is_some() => SyncNeed::First,
+            Self::ReadGraph(read) if read.durable => SyncNeed::First,
             Self::Acquire(_)
             | Self::Watch(_)
             | Self::Open(_)
@@ -147,6 +174,10 @@ impl Command {
             | Self::Recall(_)
             | Self::Tally(_)
             | Self::NoteDocument(_)
+            | Self::ReadGraph(_)
+            | Self::DrawDot(_)
+            | Self::KeepCheckpoint(_)
+            | Self::ListGraphs
             | Self::Snapshot => SyncNeed::None,
         }
     }
@@ -298,4 +329,69 @@ pub struct Inspect {
     pub extent: Target,
     /// Its path, where it has one.
     pub path: Option<String>,
+}
+
+/// Arguments of [`Command::ReadGraph`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadGraph {
+    /// Which graph.
+    pub graph: String,
+    /// How far the reader has come.
+    pub after: Cursor,
+    /// Whether all of it is to be on the disk: somebody will be told of it.
+    pub durable: bool,
+}
+
+/// Arguments of [`Command::DrawDot`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrawDot {
+    /// Which graph.
+    pub graph: String,
+    /// The most graphs that a store may have.
+    pub max_graphs: u64,
+}
+
+/// Arguments of [`Command::AppendPatch`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppendPatch {
+    /// Which graph.
+    pub graph: String,
+    /// The identity of the patch.
+    pub patch: PatchId,
+    /// The name of the patch, drawn for it.
+    pub dot: Dot,
+    /// Its time.
+    pub stamp: Stamp,
+    /// Its canonical form.
+    pub bytes: Bytes,
+    /// The patch that it is to follow at once, since the answer was made from
+    /// all up to that one; nothing where it may follow any.
+    pub after: Option<Cursor>,
+    /// A lease that the caller relies on.
+    pub lease: Option<LeaseId>,
+    /// The resource key of the graph.
+    pub key: ResourceKey,
+    /// Under which idempotency key the answer is remembered.
+    pub request: Option<RequestKey>,
+    /// The answer.
+    pub receipt: Receipt,
+    /// Counters to add to in the same transaction.
+    pub counts: Vec<Count>,
+}
+
+/// Arguments of [`Command::KeepCheckpoint`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepCheckpoint {
+    /// Which graph.
+    pub graph: String,
+    /// The last patch that it stands for.
+    pub through: Cursor,
+    /// Its bytes.
+    pub checkpoint: Bytes,
+    /// The lease it is made under.
+    pub lease: LeaseId,
+    /// The resource key of the graph.
+    pub key: ResourceKey,
+    /// Counters to add to in the same transaction.
+    pub counts: Vec<Count>,
 }

@@ -41,6 +41,8 @@ pub enum Counter {
     GuardedOk,
     /// Guarded changes that were refused or failed.
     GuardedFailed,
+    /// Patches of graphs that were appended.
+    GraphMerged,
     /// Guarded writes of databases that were committed.
     DbWritten,
     /// Guarded writes of databases that were refused or failed.
@@ -84,6 +86,7 @@ impl Counter {
             Self::SwapConflicts => "swap_conflicts".into(),
             Self::GuardedOk => "guarded_ok".into(),
             Self::GuardedFailed => "guarded_failed".into(),
+            Self::GraphMerged => "graph_merged".into(),
             Self::DbWritten => "db_written".into(),
             Self::DbFailed => "db_failed".into(),
             Self::Replayed => "replayed".into(),

@@ -11,7 +11,7 @@ use super::command::{Command, Inspect, Remember};
 use super::outcome::{Change, Decision, Inspected, Outcome, Snapshot};
 use super::query::{Need, Query, RowSet, Rows};
 use super::row::{Answered, RequestKey};
-use super::{acquire, commit, document, ending, open, watch};
+use super::{acquire, commit, document, ending, journal, open, watch};
 use crate::id::{LeaseId, TicketNo};
 use crate::lease::counter::Count;
 use crate::time::Timestamp;
@@ -22,7 +22,7 @@ pub struct StoreClock {
     /// The store's own clock; the only judge of expiry.
     pub now: Timestamp,
     /// Wall clock, milliseconds since 1970; shown to people, never compared
-    /// except to forget old answers.
+    /// except to forget old answers and to order concurrent patches of a graph.
     pub wall_ms: u64,
 }
 
@@ -49,6 +49,11 @@ pub fn decide(rows: &RowSet, command: &Command, clock: StoreClock) -> Result<Dec
         Command::Remember(arguments) => remember(rows, arguments, clock),
         Command::Tally(counts) => Ok(tally(counts)),
         Command::NoteDocument(arguments) => document::note(rows, arguments, clock),
+        Command::ReadGraph(arguments) => journal::read(rows, arguments, clock),
+        Command::DrawDot(arguments) => journal::draw(rows, arguments, clock),
+        Command::AppendPatch(arguments) => journal::append(rows, arguments, clock),
+        Command::KeepCheckpoint(arguments) => journal::keep(rows, arguments, clock),
+        Command::ListGraphs => journal::list(rows),
         Command::Snapshot => snapshot(rows),
     }
 }

@@ -5,6 +5,8 @@
 //! what is unrelated. Leaves to others: atomicity between threads (the memory
 //! store of `maasl-node`) and loss (the simulator).
 
+mod graphs;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
@@ -12,6 +14,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
+use self::graphs::Graphs;
 use super::counter::{Count, Counter};
 use super::outcome::Change;
 use super::query::{Query, Rows};
@@ -43,6 +46,7 @@ pub struct MemoryRows {
     sessions: BTreeMap<SessionId, Session>,
     counters: BTreeMap<(Counter, Arc<str>), u64>,
     docgen: VecDeque<DocgenRecord>,
+    graphs: Graphs,
 }
 
 impl MemoryRows {
@@ -89,6 +93,14 @@ impl MemoryRows {
             Query::Version(path) => Rows::Version(self.history(path).last().cloned().map(Box::new)),
             Query::Answered(key) => Rows::Answered(self.answered.get(key).cloned().map(Box::new)),
             Query::AllSessions => Rows::Sessions(self.sessions.values().cloned().collect()),
+            Query::Journal(graph) => Rows::Journals(self.graphs.journal(graph)),
+            Query::AllJournals => Rows::Journals(self.graphs.journals()),
+            Query::PatchAt { graph, place } => Rows::PatchAt(self.graphs.patch_at(graph, *place)),
+            Query::Entries { graph, after } => Rows::Entries(self.graphs.entries(graph, *after)),
+            Query::BytesAfter { graph, after } => {
+                Rows::Bytes(self.graphs.bytes_after(graph, *after))
+            }
+            Query::Checkpoint(graph) => Rows::Checkpoint(self.graphs.checkpoint(graph)),
         }
     }
 
@@ -125,6 +137,13 @@ impl MemoryRows {
                 let value = self.counters.entry((counter, class)).or_default();
                 *value = value.saturating_add(by);
             }
+            Change::PutJournal(journal) => self.graphs.put_journal(*journal),
+            Change::PutEntry { graph, entry } => self.graphs.put_entry(graph, entry),
+            Change::PutCheckpoint {
+                graph,
+                through,
+                bytes,
+            } => self.graphs.put_checkpoint(graph, through, bytes),
             Change::PutDocgen(record) => {
                 self.docgen.push_back(*record);
                 if self.docgen.len() > RECORDS_MAX as usize {

@@ -13,6 +13,7 @@ mod deadlock;
 mod decide;
 mod document;
 mod ending;
+mod journal;
 mod open;
 mod planted;
 mod watch;

@@ -12,6 +12,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::docgen::DocgenRecord;
+use crate::graph::journal::{Bytes, Cursor, Entry, Journal, Part};
+use crate::graph::seen::Dot;
 use crate::id::{OpId, Owner, SessionId, TicketNo, Token};
 use crate::lease::command::{Command, SyncNeed};
 use crate::lease::counter::Count;
@@ -171,6 +173,27 @@ pub enum Outcome {
     NotAnswered,
     /// The state of one resource.
     Inspected(Inspected),
+    /// What a journal holds beyond where its reader stood.
+    Journal(Box<Part>),
+    /// A number for the next patch of a graph.
+    DotDrawn {
+        /// It, with whom it is of.
+        dot: Dot,
+        /// The store's wall clock, milliseconds since 1970.
+        wall_ms: u64,
+    },
+    /// The patch is in the journal.
+    Appended {
+        /// The last patch of the journal.
+        end: Cursor,
+        /// Whether it was appended now.
+        is_new: bool,
+    },
+    /// The patch was not appended: this is the last patch of the journal, and not
+    /// the one that it was to follow.
+    JournalMoved(Cursor),
+    /// The graphs there are.
+    Graphs(Vec<Journal>),
     /// The state of everything.
     Snapshot(Snapshot),
 }
@@ -192,7 +215,8 @@ impl Outcome {
             | Self::Lost { .. }
             | Self::NotCovered { .. }
             | Self::KeyMismatch
-            | Self::NotAnswered => SyncNeed::None,
+            | Self::NotAnswered
+            | Self::JournalMoved(_) => SyncNeed::None,
             Self::Opened(_)
             | Self::Done { .. }
             | Self::Granted { .. }
@@ -204,6 +228,10 @@ impl Outcome {
             | Self::Released { .. }
             | Self::Revoked { .. }
             | Self::Inspected(_)
+            | Self::Journal(_)
+            | Self::DotDrawn { .. }
+            | Self::Appended { .. }
+            | Self::Graphs(_)
             | Self::Snapshot(_) => command.sync_need(),
         }
     }
@@ -265,6 +293,24 @@ pub enum Change {
     PutVersion(Version),
     /// Remembers an answer.
     PutAnswered(Box<Answered>),
+    /// Writes what is known about a graph.
+    PutJournal(Box<Journal>),
+    /// Adds a patch to the journal of a graph.
+    PutEntry {
+        /// Which graph.
+        graph: String,
+        /// The patch.
+        entry: Entry,
+    },
+    /// Writes the checkpoint of a graph and removes the patches it stands for.
+    PutCheckpoint {
+        /// Which graph.
+        graph: String,
+        /// The place of the last of them.
+        through: u64,
+        /// The checkpoint.
+        bytes: Bytes,
+    },
     /// Adds to a counter.
     Add(Count),
     /// Adds to the log of operations on documents, which is bounded.

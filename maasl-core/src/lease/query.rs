@@ -9,6 +9,8 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::graph::journal::{Bytes, Entry, Journal};
+use crate::graph::patch::PatchId;
 use crate::id::{LeaseId, OpId, Owner, TicketNo, Token};
 use crate::lease::row::{
     Answered, CommitIntent, EndedLease, Lease, Meta, Session, Ticket, Version,
@@ -50,6 +52,33 @@ pub enum Query {
     Answered(String),
     /// Every session row.
     AllSessions,
+    /// What is known about a graph.
+    Journal(String),
+    /// What is known about every graph, by name.
+    AllJournals,
+    /// The patch at a place of a journal.
+    PatchAt {
+        /// Of which graph.
+        graph: String,
+        /// The place.
+        place: u64,
+    },
+    /// The patches after a place of a journal, as many as fit into one part.
+    Entries {
+        /// Of which graph.
+        graph: String,
+        /// The place.
+        after: u64,
+    },
+    /// How many bytes the patches after a place of a journal have.
+    BytesAfter {
+        /// Of which graph.
+        graph: String,
+        /// The place.
+        after: u64,
+    },
+    /// The checkpoint of a graph.
+    Checkpoint(String),
 }
 
 /// The answer to a [`Query`]; the variant follows from the question. Large rows
@@ -72,6 +101,16 @@ pub enum Rows {
     Answered(Option<Box<Answered>>),
     /// To [`Query::AllSessions`].
     Sessions(Vec<Session>),
+    /// To the questions about graphs.
+    Journals(Vec<Journal>),
+    /// To [`Query::PatchAt`].
+    PatchAt(Option<PatchId>),
+    /// To [`Query::Entries`].
+    Entries(Vec<Entry>),
+    /// To [`Query::BytesAfter`].
+    Bytes(u64),
+    /// To [`Query::Checkpoint`].
+    Checkpoint(Option<Bytes>),
 }
 
 /// A decision asked for rows that were not loaded.
@@ -123,6 +162,11 @@ impl RowSet {
     accessor!(ended_row, Ended, Option<Box<EndedLease>>);
     accessor!(meta_row, Meta, Option<Meta>);
     accessor!(sessions, Sessions, Vec<Session>);
+    accessor!(journals, Journals, Vec<Journal>);
+    accessor!(patch_at, PatchAt, Option<PatchId>);
+    accessor!(entries, Entries, Vec<Entry>);
+    accessor!(bytes, Bytes, u64);
+    accessor!(checkpoint, Checkpoint, Option<Bytes>);
 
     pub(super) fn meta(&self) -> Result<&Meta, Need> {
         let meta = self.meta_row(Query::Meta)?;
@@ -149,6 +193,10 @@ impl RowSet {
 
     pub(super) fn answered(&self, key: &str) -> Result<Option<&Answered>, Need> {
         Ok(self.answered_row(Query::Answered(key.into()))?.as_deref())
+    }
+
+    pub(super) fn journal(&self, graph: &str) -> Result<Option<&Journal>, Need> {
+        Ok(self.journals(Query::Journal(graph.into()))?.first())
     }
 
     pub(super) fn version(&self, path: &str) -> Result<Option<&Version>, Need> {

@@ -51,6 +51,11 @@ fn command_label(command: &Command) -> &'static str {
         Command::Tally(_) => "Tally",
         Command::NoteDocument(_) => "NoteDocument",
         Command::Expire(_) => "Expire",
+        Command::ReadGraph(_) => "ReadGraph",
+        Command::DrawDot(_) => "DrawDot",
+        Command::AppendPatch(_) => "AppendPatch",
+        Command::KeepCheckpoint(_) => "KeepCheckpoint",
+        Command::ListGraphs => "ListGraphs",
         Command::Snapshot => "Snapshot",
     }
 }

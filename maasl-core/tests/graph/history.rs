@@ -87,10 +87,12 @@ pub(crate) fn dot(store: usize, counter: u64) -> Dot {
     }
 }
 
-fn picked(patches: &[Patch], bits: u64) -> impl Iterator<Item = &Patch> {
-    let is_set = move |place: &usize| bits >> (place % 64) & 1 == 1;
-    let places = (0..patches.len()).filter(is_set);
-    places.map(|place| &patches[place])
+/// The patches whose bits are set, over and over.
+pub(crate) fn picked(patches: &[Patch], bits: u64) -> impl Iterator<Item = &Patch> {
+    let bits = (0..64).cycle().map(move |place| bits >> place);
+    let both = patches.iter().zip(bits);
+    both.filter(|(_, bits)| bits & 1 == 1)
+        .map(|(patch, _)| patch)
 }
 
 /// Histories of up to `length` steps.

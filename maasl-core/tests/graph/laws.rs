@@ -1,12 +1,15 @@
 //! The laws of merging.
 
+use maasl_core::graph::changes::{Changes, Node};
 use maasl_core::graph::checkpoint::Checkpoint;
-use maasl_core::graph::patch::Patch;
+use maasl_core::graph::patch::{Header, Patch};
+use maasl_core::graph::seen::Seen;
 use maasl_core::graph::state::Graph;
+use maasl_core::graph::value::Value;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
-use crate::history::{histories, patches, picture, show};
+use crate::history::{dot, histories, patches, picked, picture, show};
 use crate::model::Set;
 
 fn config() -> ProptestConfig {
@@ -95,9 +98,9 @@ proptest! {
         let patches = patches(&steps);
         prop_assume!(!patches.is_empty());
         let mut graph = Graph::new();
-        for (n, pick) in delivery.0.iter().enumerate() {
+        for (pick, n) in delivery.0.iter().zip((0..64).cycle()) {
             graph.merge(std::slice::from_ref(&patches[pick % patches.len()]));
-            match stops.rotate_right(u32::try_from(n).unwrap()) & 7 {
+            match stops.rotate_right(n) & 7 {
                 0 => {
                     graph.compact();
                 }
@@ -119,11 +122,7 @@ proptest! {
     #[test]
     fn checkpoints_merge_like_patches(steps in histories(60), here: u64, there: u64) {
         let patches = patches(&steps);
-        let some = |bits: u64| {
-            let is_set = |n: &usize| bits >> (n % 64) & 1 == 1;
-            let some = (0..patches.len()).filter(is_set).map(|n| patches[n].clone());
-            some.collect::<Vec<Patch>>()
-        };
+        let some = |bits| picked(&patches, bits).cloned().collect::<Vec<Patch>>();
         let (here, there) = (some(here), some(there));
         let mut graph = built(&here);
         graph.compact();
@@ -131,6 +130,48 @@ proptest! {
         let both = built(&[here, there].concat());
         prop_assert_eq!(show(&graph), show(&both));
         prop_assert_eq!(graph.seen(), both.seen());
+    }
+
+    #[test]
+    fn every_operation_is_visible_or_overwritten_or_named(steps in histories(40)) {
+        let patches = patches(&steps);
+        let seen = picture(&built(&patches));
+        let set = Set::of(&patches);
+        for op in &set.ops {
+            let is_named = seen.log.iter().any(|entry| entry.loser == op.name());
+            let is_told = seen.tells(op) || is_named || set.is_overwritten(op);
+            prop_assert!(is_told, "{:?} is nowhere in {:#?}", op.what, seen);
+        }
+    }
+
+    /// Stores take turns; whoever is next has heard of the last change, late and
+    /// from somebody whose clock is wrong.
+    #[test]
+    fn who_had_seen_it_wins_whatever_the_clocks_say(
+        turns in proptest::collection::vec((0..3_usize, any::<u64>()), 1..20),
+        delivery in deliveries(),
+    ) {
+        let mut seen = Seen::nothing();
+        let mut patches = Vec::new();
+        for (turn, (store, wall_ms)) in (1_i64..).zip(turns) {
+            let dot = dot(store, seen.last(&dot(store, 1).actor) + 1);
+            let header = Header::new(dot, seen.clone(), wall_ms).expect("stamps are left");
+            seen.insert(&header.dot, header.stamp);
+            let changes = Changes {
+                nodes_to_add: vec![Node {
+                    id: "n".into(),
+                    properties: [("turn".into(), Value::Integer(turn))].into(),
+                }],
+                ..Changes::default()
+            };
+            patches.push(Patch::seal(header, &changes).expect("valid"));
+        }
+        prop_assert!(patches.is_sorted_by_key(|patch| patch.header().stamp));
+        let graph = deliver(&patches, &delivery);
+        let last = i64::try_from(patches.len()).expect("few");
+        let node = graph.node_with_id("n").expect("it was added");
+        prop_assert_eq!(&node.properties["turn"], &Value::Integer(last));
+        prop_assert_eq!(graph.conflicts(), 0);
     }
 
     #[test]

@@ -44,6 +44,35 @@ pub(crate) struct Set<'p> {
     patches: Vec<&'p Patch>,
 }
 
+impl Picture {
+    /// Whether it shows what an operation asked for.
+    pub(crate) fn tells(&self, op: &Op) -> bool {
+        let edge = |source: &str, relation: &str, target: &str| {
+            let edge = (source.into(), relation.into(), target.into());
+            self.edges.contains(&edge)
+        };
+        let property = |node: &str, key: &str| self.properties.get(&(node.into(), key.into()));
+        match op.what {
+            Operation::AddNode { node } => self.nodes.contains(node),
+            Operation::RemoveNode { node } => !self.nodes.contains(node),
+            Operation::SetProperty { node, key, value } => {
+                property(node, key).is_some_and(|shown| shown == value)
+            }
+            Operation::ClearProperty { node, key } => property(node, key).is_none(),
+            Operation::AddEdge {
+                source,
+                relation,
+                target,
+            } => edge(source, relation, target),
+            Operation::RemoveEdge {
+                source,
+                relation,
+                target,
+            } => !edge(source, relation, target),
+        }
+    }
+}
+
 impl<'p> Op<'p> {
     pub(crate) fn name(&self) -> Name {
         (self.patch.id().to_string(), self.index)

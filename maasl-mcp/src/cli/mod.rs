@@ -8,6 +8,7 @@
 mod demo;
 mod doctor;
 mod failure;
+mod graph;
 mod history;
 mod init;
 mod locks;
@@ -56,6 +57,8 @@ enum Command {
     Restore(restore::Arguments),
     /// Take a lease away from its holder (break-glass, audited).
     Revoke(revoke::Arguments),
+    /// Show, export and import knowledge graphs.
+    Graph(graph::Arguments),
     /// Run a command under a lease.
     Run(run::Arguments),
     /// Check everything MAASL relies on, and say what to do.
@@ -87,6 +90,7 @@ impl Cli {
             Command::History(arguments) => history::run(&root, &arguments),
             Command::Restore(arguments) => restore::run(&root, &arguments),
             Command::Revoke(arguments) => revoke::run(&root, arguments),
+            Command::Graph(arguments) => graph::run(&root, arguments),
             Command::Run(arguments) => run::run(&root, arguments),
             Command::Doctor(arguments) => Ok(doctor::run(&root, &arguments)),
         }

@@ -30,6 +30,8 @@ use maasl_core::text::hunk::{Excerpt, Hunk};
 use maasl_core::text::merge::ConflictHunk;
 use maasl_core::time::Timestamp;
 
+pub(crate) mod graph;
+
 /// When everything happened: the middle of 2026.
 pub(crate) const WALL_MS: u64 = 1_782_000_000_000;
 
@@ -128,6 +130,11 @@ pub(crate) fn reply_to(call: &Call) -> Reply {
         }),
         Request::Preview(ops) => Reply::Preview(ops.iter().map(|op| changed(op, 0)).collect()),
         Request::Document(asked) => document(asked),
+        Request::Patch(asked) => Reply::Receipt(graph::patched(asked)),
+        Request::Query(_) => Reply::Graph(Box::new(graph::view())),
+        Request::ExportGraph(_) | Request::ImportGraph(_) | Request::CompactGraphs(_) => {
+            panic!("no tool asks for it")
+        }
         Request::Reserve(asked) => Reply::Receipt(Receipt::Leased {
             lease: LeaseId::new("0123"),
             token,
@@ -281,7 +288,8 @@ fn changed(op: &FileOp, version: u64) -> FileChanged {
         | FileOp::Edit { path, .. }
         | FileOp::Delete { path, .. }
         | FileOp::Restore { path, .. }
-        | FileOp::Document { path, .. } => (path, None),
+        | FileOp::Document { path, .. }
+        | FileOp::Graph { path, .. } => (path, None),
         FileOp::Move {
             source,
             destination,

@@ -190,6 +190,22 @@ pub(crate) fn examples() -> Vec<(&'static str, Value)> {
                 "summary": "says x", "tags": ["x"]}]}),
         ),
         ("rag_search", json!({"query": "says"})),
+        (
+            "graph_patch",
+            json!({
+                "nodes_to_add": [{"id": "a", "kind": "function", "lines": [1, 2]}],
+                "edges_to_add": [{"source": "a", "type": "calls", "target": "b"}],
+                "properties_to_set": {"b": {"kind": null}},
+                "properties_to_clear": {"c": ["kind"]},
+                "nodes_to_remove": ["d"],
+                "edges_to_remove": [{"source": "a", "type": "calls", "target": "d"}],
+                "seen": "0.0",
+            }),
+        ),
+        (
+            "graph_query",
+            json!({"node": "a", "depth": 2, "conflicts": true, "limit": 10}),
+        ),
         ("docgen_file", json!({"path": "a.py"})),
         ("docgen_check", json!({"paths": ["fresh.py"]})),
         (

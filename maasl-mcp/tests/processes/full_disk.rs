@@ -127,3 +127,33 @@ fn a_document_on_a_full_disk_is_written_whole_or_not_at_all() {
     let stats = server.ok("llmc_stomp_stats", json!({}));
     assert_eq!(stats["docgen_operations"]["generated"], 2, "{stats}");
 }
+
+#[test]
+fn a_patch_of_a_graph_on_a_full_disk_is_kept_whole_or_not_at_all() {
+    let disk = SmallDisk::new(8);
+    let mut server = Server::start(disk.path(), "a");
+    let node = |id: &str| json!({ "nodes_to_add": [{ "id": id }] });
+    server.ok("graph_patch", node("before"));
+    disk.fill_but(0);
+    let many: Vec<_> = (0..20_000)
+        .map(|n| json!({ "id": format!("node {n}"), "text": "x".repeat(50) }))
+        .collect();
+    let large = json!({ "nodes_to_add": many });
+    let error = server.refused("graph_patch", large.clone(), "internal");
+    let message = error["message"].as_str().unwrap();
+    assert!(
+        message.contains("room") || message.contains("full"),
+        "{message}"
+    );
+    let shown = server.ok("graph_query", json!({}));
+    assert_eq!(shown["nodes"], json!([{ "id": "before" }]));
+    disk.empty();
+    let done = server.ok("graph_patch", large);
+    assert_eq!(done["nodes_added"], 20_000);
+    let mut other = Server::start(disk.path(), "b");
+    let shown = other.ok("graph_query", json!({ "limit": 1 }));
+    assert_eq!(
+        (&shown["patches"], &shown["is_cut"]),
+        (&json!(2), &json!(true))
+    );
+}

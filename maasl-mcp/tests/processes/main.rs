@@ -22,6 +22,7 @@ mod facts;
 mod fairness;
 mod full_disk;
 mod generator;
+mod graph;
 mod harness;
 mod increments;
 mod killed;

@@ -85,6 +85,10 @@ pub(super) const LIMITS: &[Key<Config>] = &[
     number("max_changes", |c| &mut c.limits.max_changes),
     number("max_statements", |c| &mut c.limits.max_statements),
     number("max_spans", |c| &mut c.limits.max_spans),
+    number("max_graph_operations", |c| {
+        &mut c.limits.max_graph_operations
+    }),
+    number("max_graphs", |c| &mut c.limits.max_graphs),
     number("statement_ms", |c| &mut c.limits.statement_ms),
 ];
 

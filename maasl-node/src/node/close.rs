@@ -62,6 +62,17 @@ impl Node {
             }
             self.bound_history();
         });
+        self.compact_graphs().await;
+    }
+
+    /// Lets checkpoints take the place of patches where there are many.
+    async fn compact_graphs(self: &Arc<Self>) {
+        let compacted = self.own_call(Request::CompactGraphs(None)).await;
+        match compacted.result {
+            Ok(Reply::Compacted(0)) => {}
+            Ok(other) => tracing::info!(?other, "graphs compacted"),
+            Err(refusal) => tracing::warn!(%refusal, "could not compact graphs"),
+        }
     }
 
     fn dead_sessions(&self) -> BTreeSet<SessionId> {

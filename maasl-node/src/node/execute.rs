@@ -260,6 +260,14 @@ pub(super) fn log(event: &Event) {
             let status = status.name();
             tracing::info!(%agent, status, source, duration_ms, "docgen");
         }
+        Event::GraphMerged {
+            agent,
+            graph,
+            patch,
+            conflicts,
+        } => {
+            tracing::info!(%agent, graph, %patch, conflicts, "graph_merge");
+        }
         Event::Recovered { agent, token } => tracing::warn!(%agent, %token, "recovered"),
     }
 }

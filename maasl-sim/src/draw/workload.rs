@@ -8,7 +8,7 @@ use maasl_core::database::RAG;
 
 use super::names::Names;
 use super::value::{draw_value, index};
-use crate::plan::{Action, Call, Manner};
+use crate::plan::{Action, Call, GraphChange, Manner};
 use crate::rng::Stream;
 use crate::scenario::{Loose, Mix, Scenario, Topology, Workload};
 
@@ -31,10 +31,13 @@ pub(crate) enum About {
     Release,
     Revoke,
     Recover,
+    GraphPatch,
+    GraphQuery,
+    GraphCompact,
 }
 
 /// The weights of a mix.
-pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 16] {
+pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 19] {
     [
         (mix.read, About::Read),
         (mix.write, About::Write),
@@ -52,6 +55,9 @@ pub(crate) fn mix_weights(mix: &Mix) -> [(u32, About); 16] {
         (mix.release, About::Release),
         (mix.revoke, About::Revoke),
         (mix.recover, About::Recover),
+        (mix.graph_patch, About::GraphPatch),
+        (mix.graph_query, About::GraphQuery),
+        (mix.graph_compact, About::GraphCompact),
     ]
 }
 
@@ -156,8 +162,36 @@ fn action(work: &Workload, names: &Names, what: &mut Stream) -> Action {
         About::Release => Action::Release,
         About::Revoke => Action::Revoke { path },
         About::Recover => Action::Recover,
+        About::GraphPatch => graph_patch(work, what),
+        About::GraphQuery => Action::GraphQuery,
+        About::GraphCompact => Action::GraphCompact,
     }
 }
+
+fn graph_patch(work: &Workload, what: &mut Stream) -> Action {
+    let nodes = usize::try_from(work.graph_nodes.draw(what)).unwrap_or(1);
+    let mut node = || u32::try_from(index(what, nodes)).unwrap_or(0);
+    let (node, other) = (node(), node());
+    Action::GraphPatch {
+        change: CHANGES[index(what, CHANGES.len())],
+        node,
+        other,
+        blind: work.graph_blind_permille.draw(what),
+    }
+}
+
+/// What patches do; those that add come twice, so that there is something to remove.
+const CHANGES: [GraphChange; 9] = [
+    GraphChange::Add,
+    GraphChange::Add,
+    GraphChange::Set,
+    GraphChange::Set,
+    GraphChange::Clear,
+    GraphChange::Link,
+    GraphChange::Link,
+    GraphChange::Unlink,
+    GraphChange::Remove,
+];
 
 fn reserve(work: &Workload, names: &Names, what: &mut Stream) -> Action {
     let reservations = &work.reservations;

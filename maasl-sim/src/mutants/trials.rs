@@ -64,6 +64,11 @@ trials! {
     "a-transaction-dies-before-its-rows",
     "a-transaction-dies-after-its-rows",
     "a-transaction-cannot-commit",
+    "patches-that-cross",
+    "the-wall-clock-goes-back",
+    "a-checkpoint-of-removals",
+    "a-patch-answer-is-lost",
+    "a-power-cut-after-a-patch",
 }
 
 static PLANS: LazyLock<Vec<(&'static str, Plan)>> = LazyLock::new(|| {

@@ -174,6 +174,23 @@ pub enum Action {
         /// How many rows.
         rows: u32,
     },
+    /// Changes the graph.
+    GraphPatch {
+        /// What it does.
+        change: GraphChange,
+        /// To which node, by number.
+        node: u32,
+        /// The other end of an edge, by number.
+        #[serde(default)]
+        other: u32,
+        /// Whether as somebody who has seen nothing of it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        blind: bool,
+    },
+    /// Looks at the whole graph.
+    GraphQuery,
+    /// Puts a checkpoint in the place of the patches of the graph.
+    GraphCompact,
     /// Takes a lease over several calls.
     Reserve {
         /// Of which files or folders.
@@ -202,4 +219,24 @@ pub enum Action {
     },
     /// Settles what dead processes left open.
     Recover,
+}
+
+/// What a patch of a graph does.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum GraphChange {
+    /// Adds a node, with a property.
+    Add,
+    /// Sets the property of a node.
+    Set,
+    /// Clears it.
+    Clear,
+    /// Adds an edge.
+    Link,
+    /// Removes an edge.
+    Unlink,
+    /// Removes a node.
+    Remove,
 }

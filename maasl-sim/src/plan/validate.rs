@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use maasl_core::config::Config;
 use maasl_core::docgen::Layout;
-use maasl_core::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS};
+use maasl_core::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS, MERGE_META};
 use serde_json::Value;
 
 use super::fault::{FaultKind, When};
@@ -93,7 +93,7 @@ impl Plan {
         if settings.flat_documents == Some(true) {
             config.docgen.layout = Layout::Flat;
         }
-        for class in [CRIT_CODE, CRIT_DB, IDEMP_DOCS] {
+        for class in [CRIT_CODE, CRIT_DB, IDEMP_DOCS, MERGE_META] {
             self.set_policy(&mut config, class);
         }
         config

@@ -6,7 +6,7 @@
 use core::fmt;
 
 use super::fault::Route;
-use super::{Action, Fault, FaultKind, Point, Side, When};
+use super::{Action, Fault, FaultKind, GraphChange, Point, Side, When};
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,6 +29,26 @@ impl fmt::Display for Action {
             Self::Transact { paths, db, rows } => {
                 write!(f, "edit {} and add {rows} rows to {db}", paths.join(", "))
             }
+            Self::GraphPatch {
+                change,
+                node,
+                other,
+                blind,
+            } => {
+                let how = if *blind { " without a look" } else { "" };
+                match change {
+                    GraphChange::Add => write!(f, "add node {node}{how}"),
+                    GraphChange::Set => write!(f, "set a property of node {node}{how}"),
+                    GraphChange::Clear => write!(f, "clear a property of node {node}{how}"),
+                    GraphChange::Link => write!(f, "add an edge from node {node} to {other}{how}"),
+                    GraphChange::Unlink => {
+                        write!(f, "remove the edge from node {node} to {other}{how}")
+                    }
+                    GraphChange::Remove => write!(f, "remove node {node}{how}"),
+                }
+            }
+            Self::GraphQuery => f.write_str("look at the graph"),
+            Self::GraphCompact => f.write_str("make a checkpoint of the graph"),
             Self::Reserve {
                 paths,
                 subtree,

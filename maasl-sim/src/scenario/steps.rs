@@ -4,7 +4,7 @@
 //! Leaves to others: what the steps do (`maasl-core`).
 
 /// Commands to the store.
-pub const COMMANDS: [&str; 20] = [
+pub const COMMANDS: [&str; 25] = [
     "open",
     "close_session",
     "reserve",
@@ -24,6 +24,11 @@ pub const COMMANDS: [&str; 20] = [
     "tally",
     "note_document",
     "expire",
+    "read_graph",
+    "draw_dot",
+    "append_patch",
+    "keep_checkpoint",
+    "list_graphs",
     "snapshot",
 ];
 

@@ -279,6 +279,12 @@ fn paths(action: &Action) -> Vec<&str> {
         Action::Refactor { paths }
         | Action::Transact { paths, .. }
         | Action::Reserve { paths, .. } => paths.iter().map(String::as_str).collect(),
-        Action::DbWrite { .. } | Action::Renew | Action::Release | Action::Recover => Vec::new(),
+        Action::DbWrite { .. }
+        | Action::GraphPatch { .. }
+        | Action::GraphQuery
+        | Action::GraphCompact
+        | Action::Renew
+        | Action::Release
+        | Action::Recover => Vec::new(),
     }
 }

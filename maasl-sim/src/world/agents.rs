@@ -364,12 +364,18 @@ impl Client {
             }
             Reply::Released { .. } => self.reservation = None,
             Reply::Receipt(
-                Receipt::Written { .. } | Receipt::Enriched { .. } | Receipt::Fresh { .. },
+                Receipt::Written { .. }
+                | Receipt::Enriched { .. }
+                | Receipt::Fresh { .. }
+                | Receipt::Patched { .. },
             )
             | Reply::Renewed { .. }
             | Reply::Revoked(_)
             | Reply::Recovered(_)
             | Reply::Buried(_)
+            | Reply::Graph(_)
+            | Reply::Imported(_)
+            | Reply::Compacted(_)
             | Reply::Preview(_) => {}
         }
     }

@@ -12,11 +12,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use maasl_core::coordinator::database::DatabaseWrite;
+use maasl_core::coordinator::graph::{GraphPatch, GraphQuery, MAIN};
 use maasl_core::coordinator::io::{
     DocumentWanted, FileOp, OnStale, Request, Reservation, ResourceWanted,
 };
 use maasl_core::coordinator::transaction::TransactionWanted;
 use maasl_core::database::{Parameters, Statement, Work};
+use maasl_core::graph::changes::{Changes, Edge, Node};
+use maasl_core::graph::query::Question;
+use maasl_core::graph::seen::Seen as GraphSeen;
+use maasl_core::graph::value::Value;
 use maasl_core::id::{ContentHash, LeaseId};
 use maasl_core::path::fold;
 use maasl_core::policy::CRIT_CODE;
@@ -25,7 +30,7 @@ use maasl_core::text::edit::Edit;
 
 use crate::checks::{row_of, text_of};
 use crate::observe::{ProcessNo, RequestNo};
-use crate::plan::{self, Action, Call, Plan};
+use crate::plan::{self, Action, Call, GraphChange, Plan};
 
 /// What an agent has seen of a file.
 #[derive(Clone, Debug)]
@@ -184,6 +189,27 @@ impl Client {
                 })
             }
             Action::Docgen { path } => Request::Document(self.document(path, request)),
+            Action::GraphPatch {
+                change,
+                node,
+                other,
+                blind,
+            } => Request::Patch(GraphPatch {
+                graph: MAIN.into(),
+                changes: graph_changes(*change, *node, *other, request),
+                seen: blind.then(GraphSeen::nothing),
+            }),
+            Action::GraphQuery => Request::Query(GraphQuery {
+                graph: MAIN.into(),
+                question: Question {
+                    node: None,
+                    depth: 0,
+                    nodes_max: usize::MAX,
+                    edges_max: usize::MAX,
+                },
+                conflicts_max: usize::MAX,
+            }),
+            Action::GraphCompact => Request::CompactGraphs(Some(MAIN.into())),
             Action::Reserve {
                 paths,
                 subtree,
@@ -295,6 +321,48 @@ impl Client {
             }],
             base: None,
         }
+    }
+}
+
+/// The changes of a patch. No two requests set one value.
+fn graph_changes(change: GraphChange, node: u32, other: u32, request: RequestNo) -> Changes {
+    let id = |n: u32| format!("n{n}");
+    let key = || "by".to_owned();
+    let value = || BTreeMap::from([(key(), Value::Text(request.0.to_string()))]);
+    let edge = || Edge {
+        source: id(node),
+        relation: "uses".into(),
+        target: id(other),
+    };
+    let nothing = Changes::default();
+    match change {
+        GraphChange::Add => Changes {
+            nodes_to_add: vec![Node {
+                id: id(node),
+                properties: value(),
+            }],
+            ..nothing
+        },
+        GraphChange::Set => Changes {
+            properties_to_set: [(id(node), value())].into(),
+            ..nothing
+        },
+        GraphChange::Clear => Changes {
+            properties_to_clear: [(id(node), vec![key()])].into(),
+            ..nothing
+        },
+        GraphChange::Link => Changes {
+            edges_to_add: vec![edge()],
+            ..nothing
+        },
+        GraphChange::Unlink => Changes {
+            edges_to_remove: vec![edge()],
+            ..nothing
+        },
+        GraphChange::Remove => Changes {
+            nodes_to_remove: vec![id(node)],
+            ..nothing
+        },
     }
 }
 

@@ -322,6 +322,7 @@ impl World<'_> {
             CoreEvent::LockRenewed { .. } => "renewed",
             CoreEvent::Docgen { status, .. } => status.name(),
             CoreEvent::Observed { what, .. } => what,
+            CoreEvent::GraphMerged { .. } => "graph_merge",
             CoreEvent::Refused { code, .. } => code,
             CoreEvent::Recovered { .. } => "recovered",
         };

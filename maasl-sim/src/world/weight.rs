@@ -40,6 +40,11 @@ pub(super) fn of_outcome(outcome: &Outcome) -> u64 {
         Outcome::NotAnswered => (20, 0),
         Outcome::Inspected(inspected) => (21, u64::from(inspected.waiters)),
         Outcome::Snapshot(snapshot) => (22, count(snapshot.leases.len())),
+        Outcome::Journal(part) => (23, part.end.place << 1 | u64::from(part.anew)),
+        Outcome::DotDrawn { dot, .. } => (24, dot.counter),
+        Outcome::Appended { end, is_new } => (25, end.place << 1 | u64::from(*is_new)),
+        Outcome::JournalMoved(end) => (26, end.place),
+        Outcome::Graphs(graphs) => (27, count(graphs.len())),
     };
     more << 8 | kind
 }

@@ -20,7 +20,7 @@ use super::super::seen::{Dot, Seen};
 use super::super::stamp::Stamp;
 use super::super::texts::Texts;
 use super::super::value::Value;
-use super::seal::{check_id, check_name, check_value};
+use super::seal::{check_id, check_name, check_value, is_reserved};
 use super::{Header, Kind, Packed, Patch};
 use crate::id::ActorId;
 
@@ -164,7 +164,12 @@ fn is_valid(operation: Packed, texts: &Texts) -> bool {
             Kind::RemoveNode | Kind::AddNode => true,
             Kind::ClearProperty => named(),
             Kind::RemoveEdge | Kind::AddEdge => named() && check_id(text(c)).is_ok(),
-            Kind::SetProperty => named() && check_value(text(c)).is_ok() && is_value(text(c)),
+            Kind::SetProperty => {
+                named()
+                    && !is_reserved(text(b))
+                    && check_value(text(c)).is_ok()
+                    && is_value(text(c))
+            }
         }
 }
 

@@ -50,6 +50,11 @@ pub(super) fn check_name(name: &str) -> Result<(), InvalidReason> {
     Part::Name.check(name, NAME_BYTES_MAX)
 }
 
+/// Whether no property can have this name.
+pub(super) fn is_reserved(key: &str) -> bool {
+    key == "id"
+}
+
 /// Refuses the text of a value that is too long.
 pub(super) fn check_value(text: &str) -> Result<(), InvalidReason> {
     Part::Value.check(text, VALUE_BYTES_MAX)
@@ -104,6 +109,10 @@ impl Packer {
         properties: &BTreeMap<String, Value>,
     ) -> Result<(), InvalidReason> {
         for (key, value) in properties {
+            if is_reserved(key) {
+                let node = node.into();
+                return Err(InvalidReason::Reserved { node });
+            }
             let (node, key) = (self.id(node)?, self.name(key)?);
             let value = self.value(value)?;
             self.push(Kind::SetProperty, [node, key, value])?;

@@ -8,6 +8,7 @@ mod changed;
 mod db_write;
 mod docs;
 mod edit;
+mod graph;
 mod history;
 mod lease;
 mod locks;
@@ -19,6 +20,7 @@ mod stats;
 mod transaction;
 mod write;
 
+pub(crate) use graph::{graph_json, query as graph_query};
 pub(crate) use locks::locks_json;
 pub(crate) use stats::stats_json;
 
@@ -88,6 +90,8 @@ pub(crate) fn all<B: Backend>() -> Vec<Entry<B>> {
         entry::<B, db_write::DbWrite>(),
         entry::<B, rag::Enrich>(),
         entry::<B, rag::Search>(),
+        entry::<B, graph::Patch>(),
+        entry::<B, graph::Query>(),
         entry::<B, docs::DocgenFile>(),
         entry::<B, docs::DocgenCheck>(),
         entry::<B, transaction::Transaction>(),

@@ -157,7 +157,7 @@ fn body(counters: BTreeMap<(String, String), u64>, uptime_seconds: f64) -> Body 
             success: count(&total, Counter::DbWritten),
             failed: count(&total, Counter::DbFailed),
         },
-        graph_merges: 0,
+        graph_merges: count(&total, Counter::GraphMerged),
         docgen_operations,
         uptime_seconds,
         classes: classes

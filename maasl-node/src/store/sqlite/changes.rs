@@ -14,8 +14,8 @@ use maasl_core::resource::{ResourceKey, Scope, Want};
 use rusqlite::{Connection, Params, ToSql};
 use serde::Serialize;
 
-use super::rows;
 use super::schema::META;
+use super::{graphs, rows};
 use crate::store::StoreError;
 
 /// The leases and tickets a decision has looked at, by token and by number. The
@@ -119,6 +119,13 @@ pub(super) fn apply(db: &Connection, change: &Change, seen: &Seen) -> Result<(),
         }
         Change::Add(count) => add(db, count),
         Change::PutDocgen(record) => put_docgen(db, record),
+        Change::PutJournal(journal) => graphs::put_journal(db, journal),
+        Change::PutEntry { graph, entry } => graphs::put_entry(db, graph, entry),
+        Change::PutCheckpoint {
+            graph,
+            through,
+            bytes,
+        } => graphs::put_checkpoint(db, graph, *through, bytes),
     }
 }
 
@@ -132,12 +139,14 @@ pub(super) fn forget_before(db: &Connection, wall_ms: u64) -> Result<(), StoreEr
     run(db, sql, [wall_ms])
 }
 
-fn run(db: &Connection, sql: &str, parameters: impl Params) -> Result<(), StoreError> {
+/// Runs a statement.
+pub(super) fn run(db: &Connection, sql: &str, parameters: impl Params) -> Result<(), StoreError> {
     db.prepare_cached(sql)?.execute(parameters)?;
     Ok(())
 }
 
-fn body(row: &impl Serialize) -> String {
+/// The body of a row.
+pub(super) fn body(row: &impl Serialize) -> String {
     serde_json::to_string(row).expect("rows are plain data with text keys")
 }
 

@@ -12,6 +12,7 @@ mod checkpoint;
 mod connection;
 mod floor;
 mod gate;
+mod graphs;
 mod holder;
 mod identity;
 mod rows;

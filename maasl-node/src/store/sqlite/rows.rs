@@ -15,6 +15,7 @@ use maasl_core::resource::{Extent, Scope};
 use rusqlite::{CachedStatement, Connection, Params, Row};
 use serde::de::DeserializeOwned;
 
+use super::graphs;
 use super::schema::META;
 use crate::store::{Counters, StoreError};
 
@@ -66,6 +67,12 @@ pub(super) fn load(db: &Connection, query: &Query) -> Result<Rows, StoreError> {
         Query::AllSessions => {
             Rows::Sessions(bodies(db, "SELECT body FROM session ORDER BY id", [])?)
         }
+        Query::Journal(_)
+        | Query::AllJournals
+        | Query::PatchAt { .. }
+        | Query::Entries { .. }
+        | Query::BytesAfter { .. }
+        | Query::Checkpoint(_) => graphs::load(db, query)?,
     })
 }
 
@@ -114,7 +121,8 @@ fn parse<T: DeserializeOwned>(body: &str) -> Result<T, StoreError> {
     })
 }
 
-fn bodies<T: DeserializeOwned>(
+/// The bodies that a look-up finds.
+pub(super) fn bodies<T: DeserializeOwned>(
     db: &Connection,
     sql: &str,
     parameters: impl Params,

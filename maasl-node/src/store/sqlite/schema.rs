@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use crate::store::StoreError;
 
 /// The newest layout this program knows.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 
 /// `MASL`: tells our files from those of other programs.
 const APPLICATION_ID: u32 = 0x4d41_534c;
@@ -86,9 +86,26 @@ CREATE TABLE counter (
 
 /// What each layout has added to the one before, from the second on. What stands
 /// here is in stores already and is never changed.
-const UPGRADES: [&str; 1] = [
+const UPGRADES: [&str; 2] = [
     // The log of operations on documents.
     "CREATE TABLE docgen (no INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;",
+    // Graphs: what is known about each, its patches by their places, and what
+    // stands for those that are gone.
+    "CREATE TABLE graph (name TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+     CREATE TABLE graph_patch (
+         no INTEGER PRIMARY KEY,
+         graph TEXT NOT NULL,
+         place INTEGER NOT NULL,
+         size INTEGER NOT NULL,
+         patch BLOB NOT NULL,
+         bytes BLOB NOT NULL
+     ) STRICT;
+     CREATE UNIQUE INDEX graph_patch_place ON graph_patch (graph, place);
+     CREATE TABLE graph_checkpoint (
+         no INTEGER PRIMARY KEY,
+         graph TEXT NOT NULL UNIQUE,
+         bytes BLOB NOT NULL
+     ) STRICT;",
 ];
 
 /// The row about the store itself: a JSON text among the counters.

@@ -1,0 +1,394 @@
+//! Graphs: changing them together, and looking at them.
+//!
+//! Owns: the order of a patch. Check, number, foresee, append. Promises: a patch is
+//! appended whole or not at all, once under one idempotency key, without a lease
+//! and without waiting for anybody; what its answer tells is what it does to the
+//! graph as of the patches before it; whoever is told of a graph is told what is on
+//! the disk. Leaves to others: what patches amount to (`crate::graph`), files and
+//! checkpoints, which take the lease (`file`, `keep`).
+
+mod file;
+mod keep;
+pub(super) mod known;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use self::known::damaged;
+use super::acquire;
+use super::call::{Cx, mixed_up};
+use super::change;
+use super::io::{Call, Event, Reply};
+use super::right;
+use crate::graph::changes::{Changes, Field, Invalid, InvalidReason, Part};
+use crate::graph::conflict::Conflict;
+use crate::graph::journal::{Bytes, Cursor};
+use crate::graph::patch::{Checked, Header, Patch};
+use crate::graph::query::{Answer, Question};
+use crate::graph::seen::{Dot, Seen};
+use crate::graph::state::Merged;
+use crate::id::ContentHash;
+use crate::lease::command::{AppendPatch, DrawDot, ReadGraph};
+use crate::lease::{Command, Count, Counter, Outcome};
+use crate::path::fold;
+use crate::policy::MERGE_META;
+use crate::refusal::Refusal;
+use crate::reply::Receipt;
+use crate::resource::ResourceKey;
+
+pub(super) use self::file::{export, import};
+pub(super) use self::keep::compact;
+
+/// The graph that is meant where none is named.
+pub const MAIN: &str = "main";
+/// Longest name of a graph, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+/// Conflicts told in the answer to a patch; all are in the log.
+const CONFLICTS_TOLD_MAX: usize = 100;
+/// How often an answer is made anew because others appended meanwhile. After that
+/// it tells what the patch does to the graph as it was a moment before.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// A patch, as it is asked for.
+#[derive(Clone, Debug)]
+pub struct GraphPatch {
+    /// Which graph.
+    pub graph: String,
+    /// What to change.
+    pub changes: Changes,
+    /// What its author has seen; what the agent last saw where not given.
+    pub seen: Option<Seen>,
+}
+
+/// A look at a graph.
+#[derive(Clone, Debug)]
+pub struct GraphQuery {
+    /// Which graph.
+    pub graph: String,
+    /// What of it.
+    pub question: Question,
+    /// Most conflicts in the answer.
+    pub conflicts_max: usize,
+}
+
+/// A graph and a file.
+#[derive(Clone, Debug)]
+pub struct GraphFile {
+    /// Which graph.
+    pub graph: String,
+    /// Which file; that of the graph where not given.
+    pub path: Option<String>,
+}
+
+/// Part of a graph, and where the whole stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GraphView {
+    /// Nodes and edges.
+    pub answer: Answer,
+    /// The first conflicts of the log.
+    pub conflicts: Vec<Conflict>,
+    /// How many there are.
+    pub conflicts_total: u64,
+    /// The hash of the whole graph and its log.
+    pub digest: ContentHash,
+    /// What the agent has now seen.
+    pub seen: Seen,
+    /// How many patches the graph is made of.
+    pub patches: u64,
+}
+
+/// What a file brought into a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GraphImported {
+    /// The file.
+    pub path: String,
+    /// In how many patches.
+    pub patches: u64,
+    /// What shows differently.
+    pub effect: Merged,
+    /// Entries of the file that have no id or no ends.
+    pub skipped: u64,
+}
+
+/// Changes a graph.
+pub(super) async fn patch(cx: &Cx, call: &Call, asked: GraphPatch) -> Result<Receipt, Refusal> {
+    if let Some(earlier) = change::recall(cx, call.request.as_ref()).await? {
+        return Ok(earlier);
+    }
+    let result = checked_patch(cx, call, asked).await;
+    if result.is_err() {
+        let failed = Count::one(Counter::GuardedFailed, MERGE_META);
+        let _ = cx.store(Command::Tally([failed].into())).await;
+    }
+    result
+}
+
+async fn checked_patch(cx: &Cx, call: &Call, asked: GraphPatch) -> Result<Receipt, Refusal> {
+    let graph = &asked.graph;
+    check_name(graph)?;
+    let checked = check(cx, &asked.changes)?;
+    catch_up(cx, graph, false).await?;
+    let seen = seen_by(cx, graph, asked.seen)?;
+    append(cx, call, graph, checked, seen).await
+}
+
+/// Answers a question about a graph.
+pub(super) async fn query(cx: &Cx, asked: GraphQuery) -> Result<Reply, Refusal> {
+    check_name(&asked.graph)?;
+    catch_up(cx, &asked.graph, true).await?;
+    let mut shared = cx.seed.shared.borrow_mut();
+    let view = shared.graphs.view(&asked.graph, |graph| GraphView {
+        answer: graph.ask(&asked.question),
+        conflicts: graph.log(asked.conflicts_max),
+        conflicts_total: graph.conflicts(),
+        digest: graph.digest(),
+        seen: graph.seen().clone(),
+        patches: u64::try_from(graph.patches()).unwrap_or(u64::MAX),
+    });
+    let seen = view.seen.clone();
+    shared.graphs.see(&cx.seed.agent, &asked.graph, &seen);
+    Ok(Reply::Graph(Box::new(view)))
+}
+
+/// Changes that may be made here.
+fn check(cx: &Cx, changes: &Changes) -> Result<Checked, Refusal> {
+    let value = cx.config().limits.max_graph_operations;
+    if u64::try_from(changes.operations()).unwrap_or(u64::MAX) > value {
+        let limit = "max_graph_operations".into();
+        return Err(Refusal::LimitReached { limit, value });
+    }
+    Checked::of(changes).map_err(refused)
+}
+
+/// What the author of a patch has seen: what it says, else what the agent last saw
+/// here, else nothing.
+fn seen_by(cx: &Cx, graph: &str, said: Option<Seen>) -> Result<Seen, Refusal> {
+    let shared = cx.seed.shared.borrow();
+    let is_here = |seen: &Seen| {
+        shared
+            .graphs
+            .view(graph, |graph| graph.seen().includes(seen))
+    };
+    match said {
+        Some(seen) if is_here(&seen) => Ok(seen),
+        Some(_) => Err(Refusal::InvalidRequest {
+            field: "seen".into(),
+            message: "names patches that this graph does not have".into(),
+            hint: Some("look at it again with graph_query and pass the `seen` from there".into()),
+        }),
+        None => {
+            let seen = shared.graphs.seen(&cx.seed.agent, graph);
+            Ok(seen.filter(is_here).unwrap_or_default())
+        }
+    }
+}
+
+/// Appends a patch of these changes; the answer to its author.
+async fn append(
+    cx: &Cx,
+    call: &Call,
+    graph: &str,
+    checked: Checked,
+    seen: Seen,
+) -> Result<Receipt, Refusal> {
+    cx.still_wanted()?;
+    let (dot, wall_ms) = draw(cx, graph).await?;
+    let header = Header::new(dot, seen, wall_ms);
+    let header = header.ok_or_else(|| Refusal::internal("the stamps of this graph are used up"))?;
+    let patch = Patch::of(header, checked).map_err(refused)?;
+    let bytes = Bytes::from(patch.to_bytes());
+    for attempt in 1.. {
+        catch_up(cx, graph, false).await?;
+        let (receipt, after) = foresee(cx, graph, &patch);
+        let command = AppendPatch {
+            after: (attempt < ATTEMPTS_MAX).then_some(after),
+            ..command(cx, call, graph, &patch, &bytes, receipt.clone())
+        };
+        match cx.store(Command::AppendPatch(Box::new(command))).await? {
+            Outcome::Appended { end, .. } => {
+                appended(cx, graph, &patch, (after, end), &receipt);
+                return Ok(receipt);
+            }
+            Outcome::JournalMoved(_) => {}
+            Outcome::Answered(earlier) => return Ok(earlier),
+            Outcome::KeyMismatch => return Err(acquire::key_mismatch(call.request.as_ref())),
+            Outcome::NotCovered { key } => return Err(right::not_covered(&key)),
+            Outcome::Lost { ended, expired } => {
+                let names = [graph_key(cx, graph).to_string()];
+                return Err(acquire::lost(&names, ended, expired.as_ref()));
+            }
+            other => return mixed_up(&other),
+        }
+    }
+    unreachable!("the last attempt follows any patch")
+}
+
+async fn draw(cx: &Cx, graph: &str) -> Result<(Dot, u64), Refusal> {
+    let draw = DrawDot {
+        graph: graph.into(),
+        max_graphs: cx.config().limits.max_graphs,
+    };
+    match cx.store(Command::DrawDot(draw)).await? {
+        Outcome::DotDrawn { dot, wall_ms } => Ok((dot, wall_ms)),
+        Outcome::LimitReached { limit, value } => Err(Refusal::LimitReached { limit, value }),
+        other => mixed_up(&other),
+    }
+}
+
+/// The answer to a patch that follows what is known here, and how far that is.
+fn foresee(cx: &Cx, graph: &str, patch: &Patch) -> (Receipt, Cursor) {
+    let shared = cx.seed.shared.borrow();
+    let foreseen = shared.graphs.view(graph, |graph| graph.foresee(patch));
+    let header = patch.header();
+    let mut seen = header.seen.clone();
+    seen.insert(&header.dot, header.stamp);
+    let mut conflicts = foreseen.conflicts;
+    let conflicts_total = u64::try_from(conflicts.len()).unwrap_or(u64::MAX);
+    conflicts.truncate(CONFLICTS_TOLD_MAX);
+    let receipt = Receipt::Patched {
+        graph: graph.into(),
+        patch: patch.id(),
+        effect: foreseen.effect,
+        conflicts,
+        conflicts_total,
+        seen,
+    };
+    (receipt, shared.graphs.cursor(graph))
+}
+
+fn command(
+    cx: &Cx,
+    call: &Call,
+    graph: &str,
+    patch: &Patch,
+    bytes: &Bytes,
+    receipt: Receipt,
+) -> AppendPatch {
+    let header = patch.header();
+    let counts = [Counter::GuardedOk, Counter::GraphMerged];
+    AppendPatch {
+        graph: graph.into(),
+        patch: patch.id(),
+        dot: header.dot.clone(),
+        stamp: header.stamp,
+        bytes: bytes.clone(),
+        after: None,
+        lease: call.lease.clone(),
+        key: graph_key(cx, graph),
+        request: call.request.clone(),
+        receipt,
+        counts: counts.map(|counter| Count::one(counter, MERGE_META)).into(),
+    }
+}
+
+/// Takes a patch that is in the journal into what is known here.
+fn appended(cx: &Cx, graph: &str, patch: &Patch, place: (Cursor, Cursor), receipt: &Receipt) {
+    let Receipt::Patched {
+        conflicts_total,
+        seen,
+        ..
+    } = receipt
+    else {
+        return;
+    };
+    let agent = &cx.seed.agent;
+    let mut shared = cx.seed.shared.borrow_mut();
+    shared.graphs.follow(graph, place, patch);
+    shared.graphs.see(agent, graph, seen);
+    drop(shared);
+    cx.event(Event::GraphMerged {
+        agent: agent.clone(),
+        graph: graph.into(),
+        patch: patch.id(),
+        conflicts: *conflicts_total,
+    });
+}
+
+/// Reads the journal of a graph to its end. `durable` where somebody will be told
+/// of it.
+async fn catch_up(cx: &Cx, graph: &str, durable: bool) -> Result<(), Refusal> {
+    loop {
+        let after = cx.seed.shared.borrow().graphs.cursor(graph);
+        let read = ReadGraph {
+            graph: graph.into(),
+            after,
+            durable,
+        };
+        let part = match cx.store(Command::ReadGraph(read)).await? {
+            Outcome::Journal(part) => part,
+            other => return mixed_up(&other),
+        };
+        let mut shared = cx.seed.shared.borrow_mut();
+        // Another call of this process may have read on meanwhile.
+        if shared.graphs.cursor(graph) != after {
+            continue;
+        }
+        shared
+            .graphs
+            .take(graph, &part)
+            .map_err(|what| damaged(graph, what))?;
+        if part.reaches(after) == part.end {
+            return Ok(());
+        }
+    }
+}
+
+/// The resource key of a graph.
+pub(super) fn graph_key(cx: &Cx, graph: &str) -> ResourceKey {
+    let policy = cx.config().policies.get(MERGE_META);
+    let prefix = policy.map_or("graph", |policy| policy.key_prefix.as_str());
+    ResourceKey::new(prefix, &fold(graph))
+}
+
+/// Refuses what cannot be the name of a graph.
+fn check_name(graph: &str) -> Result<(), Refusal> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if graph.is_empty() || graph.len() > NAME_BYTES_MAX || !graph.bytes().all(fits) {
+        let message = format!(
+            "{graph:?} cannot be the name of a graph: 1 to {NAME_BYTES_MAX} letters, digits, `-`, \
+             `_` and `.`"
+        );
+        return Err(Refusal::invalid("graph", message));
+    }
+    Ok(())
+}
+
+/// Why a patch is none, as its author is told.
+fn refused(fault: Invalid) -> Refusal {
+    let Invalid {
+        field,
+        index,
+        reason,
+    } = fault;
+    let limit = match &reason {
+        InvalidReason::TooLarge { what, max, .. } => match what {
+            Part::Operations => Some(("max_graph_operations", *max)),
+            Part::Bytes => Some(("bytes of a patch", *max)),
+            Part::Gaps => Some(("gaps in what was seen", *max)),
+            Part::Id | Part::Name | Part::Value | Part::Depth => None,
+        },
+        _ => None,
+    };
+    if let Some((limit, value)) = limit {
+        let limit = limit.into();
+        return Refusal::LimitReached { limit, value };
+    }
+    let field = match field {
+        Field::Patch => "nodes_to_add".into(),
+        Field::Seen => "seen".into(),
+        list => format!("{list}[{index}]"),
+    };
+    Refusal::InvalidRequest {
+        field,
+        message: reason.to_string(),
+        hint: matches!(
+            reason,
+            InvalidReason::Empty {
+                what: Part::Operations
+            }
+        )
+        .then(|| "say what is to be added, set, cleared or removed".into()),
+    }
+}

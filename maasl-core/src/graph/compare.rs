@@ -1,0 +1,146 @@
+//! Comparing changes with a graph.
+//!
+//! Owns: which changes say what shows already, and which are about things that
+//! nobody ever named. Promises: leaving out what [`Graph::lacking`] leaves out
+//! changes nothing that shows; what was removed is known. Leaves to others: files
+//! (`llmc`) and what is done about the difference.
+
+use super::changes::{Changes, Edge, Node};
+use super::register::{ABSENT, About, Subject};
+use super::state::Graph;
+use super::take::key_of;
+
+impl Graph {
+    /// The additions of these changes that do not show.
+    #[must_use]
+    pub fn lacking(&self, changes: Changes) -> Changes {
+        let lacking = |mut node: Node| {
+            let Some(shown) = self.node_with_id(&node.id) else {
+                return Some(node);
+            };
+            let properties = &shown.properties;
+            node.properties
+                .retain(|key, value| properties.get(key) != Some(value));
+            (!node.properties.is_empty()).then_some(node)
+        };
+        let nodes = changes.nodes_to_add.into_iter().filter_map(lacking);
+        let edges = changes.edges_to_add.into_iter();
+        Changes {
+            nodes_to_add: nodes.collect(),
+            edges_to_add: edges.filter(|edge| !self.shows_edge(edge)).collect(),
+            ..changes
+        }
+    }
+
+    /// How many of the nodes and edges that are to be added were never named by
+    /// any patch.
+    #[must_use]
+    pub fn unheard_of(&self, changes: &Changes) -> u64 {
+        let is_new = |node: &&Node| self.node_number(&node.id).is_none();
+        let nodes = changes.nodes_to_add.iter().filter(is_new).count();
+        let is_new = |edge: &&Edge| self.edge_register(edge).is_none();
+        let edges = changes.edges_to_add.iter().filter(is_new).count();
+        u64::try_from(nodes + edges).unwrap_or(u64::MAX)
+    }
+
+    fn shows_edge(&self, edge: &Edge) -> bool {
+        let register = self.edge_register(edge);
+        register.is_some_and(|register| self.registers.get(register).shown != ABSENT)
+    }
+
+    fn node_number(&self, id: &str) -> Option<u32> {
+        self.nodes.with_id(self.texts.find(id)?)
+    }
+
+    fn edge_register(&self, edge: &Edge) -> Option<u32> {
+        let node = self.node_number(&edge.source)?;
+        let other = self.node_number(&edge.target)?;
+        let name = self.texts.find(&edge.relation)?;
+        let id = |node| self.texts.key(self.nodes.id(node));
+        let parts = [id(node), self.texts.key(name), id(other)];
+        let about = About::Edge;
+        let subject = Subject {
+            about,
+            node,
+            name,
+            other,
+        };
+        self.registers.find(key_of(about, parts), subject)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::super::patch::{Header, Patch};
+    use super::super::seen::Dot;
+    use super::super::value::Value;
+    use super::*;
+    use crate::id::ActorId;
+
+    fn node(id: &str, kind: &str) -> Node {
+        Node {
+            id: id.into(),
+            properties: [("kind".into(), Value::text(kind))].into(),
+        }
+    }
+
+    fn edge(source: &str, target: &str) -> Edge {
+        Edge {
+            source: source.into(),
+            relation: "calls".into(),
+            target: target.into(),
+        }
+    }
+
+    fn merge(graph: &mut Graph, counter: u64, changes: &Changes) {
+        let actor = ActorId::new("a");
+        let seen = graph.seen().clone();
+        let header = Header::new(Dot { actor, counter }, seen, 1_000).unwrap();
+        graph.merge(&[Patch::seal(header, changes).unwrap()]);
+    }
+
+    #[test]
+    fn only_what_does_not_show_is_lacking() {
+        let mut graph = Graph::new();
+        let all = Changes {
+            nodes_to_add: vec![node("a", "fn"), node("b", "fn")],
+            edges_to_add: vec![edge("a", "b"), edge("a", "c")],
+            ..Changes::default()
+        };
+        assert_eq!(graph.unheard_of(&all), 4);
+        merge(&mut graph, 1, &all);
+        let other = Changes {
+            nodes_to_add: vec![node("a", "fn"), node("b", "class"), node("d", "fn")],
+            edges_to_add: vec![edge("a", "b"), edge("a", "c"), edge("b", "a")],
+            ..Changes::default()
+        };
+        let lacking = graph.lacking(other.clone());
+        assert_eq!(lacking.nodes_to_add, [node("b", "class"), node("d", "fn")]);
+        let edges: Vec<Edge> = vec![edge("a", "c"), edge("b", "a")];
+        assert_eq!(lacking.edges_to_add, edges, "the end of one is not there");
+        assert_eq!(graph.unheard_of(&other), 2);
+    }
+
+    #[test]
+    fn what_was_removed_is_known_even_to_a_checkpoint() {
+        let mut graph = Graph::new();
+        let all = Changes {
+            nodes_to_add: vec![node("a", "fn"), node("b", "fn")],
+            edges_to_add: vec![edge("a", "b")],
+            ..Changes::default()
+        };
+        merge(&mut graph, 1, &all);
+        let gone = Changes {
+            nodes_to_remove: vec!["b".into()],
+            edges_to_remove: vec![edge("a", "b")],
+            ..Changes::default()
+        };
+        merge(&mut graph, 2, &gone);
+        graph.compact();
+        assert_eq!(graph.unheard_of(&all), 0);
+        assert_eq!(graph.lacking(all).nodes_to_add, [node("b", "fn")]);
+    }
+}
