@@ -103,6 +103,9 @@ pub struct Config {
     pub databases: BTreeMap<String, String>,
     /// How documents are made.
     pub docgen: DocgenSettings,
+    /// Where a server writes events as lines of JSON: `stderr`, or a file relative
+    /// to the root. Default: nowhere.
+    pub events: String,
     /// Bounds on what one caller may ask for.
     pub limits: Limits,
     /// The rules of each resource class. A built-in class has the values of its
@@ -124,6 +127,7 @@ impl Default for Config {
             idempotency_window_hours: 72,
             databases: BTreeMap::from([(RAG.to_owned(), RAG_PATH.to_owned())]),
             docgen: DocgenSettings::default(),
+            events: String::new(),
             limits: Limits::default(),
             policies: PolicyRegistry::default(),
         }

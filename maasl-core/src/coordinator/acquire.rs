@@ -376,7 +376,7 @@ pub(super) async fn release(
         })
     };
     let outcome = end_under_latches(cx, known_keys(cx, lease), command).await?;
-    cx.seed.shared.borrow_mut().drop_lease(lease);
+    cx.let_go(lease);
     let outcome = outcome?;
     if let Outcome::Released { wake, .. } = &outcome {
         cx.ring(wake.clone()).await;
@@ -428,7 +428,7 @@ pub(super) async fn give_back(cx: &Cx, id: &LeaseId, counts: Vec<Count>) {
     if release(cx, id, counts).await.is_err() {
         let_run_out(cx, id).await;
     }
-    cx.seed.shared.borrow_mut().drop_lease(id);
+    cx.let_go(id);
 }
 
 /// Lets leases run out that could not be returned, as when the store had no room:

@@ -212,7 +212,7 @@ pub(super) async fn give_up(
 /// A commit that was undone has returned its lease already.
 async fn met_outside(cx: &Cx, right: &Right, refusal: Refusal, class: &'static str) -> Refusal {
     if right.own {
-        cx.seed.shared.borrow_mut().drop_lease(&right.lease.id);
+        cx.let_go(&right.lease.id);
     }
     let mut counts = Vec::from([Count::one(Counter::GuardedFailed, class)]);
     if matches!(refusal, Refusal::StaleVersion(_)) {
@@ -469,8 +469,9 @@ impl Change<'_> {
                 }
             }
         }
+        drop(shared);
         if self.right.own {
-            shared.drop_lease(&self.right.lease.id);
+            self.cx.let_go(&self.right.lease.id);
         }
         receipt
     }

@@ -398,6 +398,26 @@ pub enum Event {
         /// How many expired or dead leases were ended for it.
         taken_over: u64,
     },
+    /// A lease was returned.
+    LockReleased {
+        /// By whom.
+        agent: AgentId,
+        /// What it was for.
+        keys: Vec<ResourceKey>,
+        /// Its token.
+        token: Token,
+    },
+    /// Something that follows from an answer.
+    Told {
+        /// For whom.
+        agent: AgentId,
+        /// What: `merged`, `stale_refused`, …
+        what: &'static str,
+        /// Of which file, database or resource; of a circle, the next in it.
+        subject: String,
+        /// Under which token.
+        token: Option<Token>,
+    },
     /// A lease was extended while calls use it.
     LockRenewed {
         /// Whose.

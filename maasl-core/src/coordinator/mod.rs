@@ -32,6 +32,7 @@ mod reservation;
 mod right;
 mod settle;
 mod shared;
+mod telemetry;
 pub mod transaction;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -250,6 +251,7 @@ async fn run(cx: Cx, call: Call) -> Response {
     let observed = cx.observed();
     observe::count(&cx, &observed, class).await;
     use_lease(&cx, using.as_ref(), -1);
+    cx.tell(&result);
     if let Err(refusal) = &result {
         cx.event(Event::Refused {
             agent: cx.seed.agent.clone(),

@@ -12,6 +12,7 @@ mod graph;
 mod history;
 mod init;
 mod locks;
+mod log;
 mod output;
 mod restore;
 mod revoke;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use maasl_node::node::{Node, NodeOptions};
 
-use super::Failure;
+use super::{Failure, log};
 use crate::server::{EnvIdentity, NodeBackend, serve_stdio};
 
 /// Arguments of `maasl serve`.
@@ -14,7 +14,7 @@ use crate::server::{EnvIdentity, NodeBackend, serve_stdio};
 pub(super) struct Arguments {}
 
 pub(super) fn run(root: &Path, _: &Arguments) -> Result<ExitCode, Failure> {
-    log_to_stderr();
+    log::begin(root)?;
     block_on(async {
         let options = NodeOptions {
             role: "serve".into(),
@@ -44,14 +44,3 @@ pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> R
 
 /// A few calls at once; the rest wait, as they would for the disk.
 const WORKERS: usize = 4;
-
-/// Logs go to standard error: standard output carries the protocol.
-fn log_to_stderr() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("MAASL_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
-}

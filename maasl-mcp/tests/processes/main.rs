@@ -18,6 +18,7 @@ mod deadlock;
 mod docgen;
 mod docgen_check;
 mod docgen_killed;
+mod events;
 mod facts;
 mod fairness;
 mod full_disk;

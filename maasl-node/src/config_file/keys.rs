@@ -54,6 +54,7 @@ pub(super) const MAIN: &[Key<Config>] = &[
     number("idempotency_window_hours", |c| {
         &mut c.idempotency_window_hours
     }),
+    text("events", |c| &mut c.events),
 ];
 
 /// `[maasl.history]`.

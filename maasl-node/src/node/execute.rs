@@ -9,8 +9,9 @@ use std::sync::Arc;
 use maasl_core::coordinator::io::{
     Done, Effect, Event, GeneratorRun, Input, Output, Response, StepId, StoreFault,
 };
-use maasl_core::id::SessionId;
+use maasl_core::id::{SessionId, Token};
 use maasl_core::lease::{Command, Wake};
+use maasl_core::resource::ResourceKey;
 
 use super::{Ground, Node, OnWait, Slot};
 use crate::docgen::lock::{self, Attempt};
@@ -228,6 +229,9 @@ fn fault(error: StoreError) -> StoreFault {
     }
 }
 
+/// The target of events, by which they are told from other lines of the log.
+pub const EVENTS: &str = "maasl::event";
+
 /// Writes an event to the log.
 pub(super) fn log(event: &Event) {
     match event {
@@ -246,11 +250,30 @@ pub(super) fn log(event: &Event) {
             waited_ms,
             taken_over,
         } => {
-            tracing::info!(%agent, ?keys, %token, waited_ms, taken_over, "lock_acquired");
+            let keys = keys_of(keys);
+            if *taken_over > 0 {
+                tracing::info!(target: EVENTS, %agent, keys, %token, taken_over, "takeover");
+            }
+            tracing::info!(target: EVENTS, %agent, keys, %token, waited_ms, taken_over, "lock_acquired");
+        }
+        Event::LockReleased { agent, keys, token } => {
+            let keys = keys_of(keys);
+            tracing::info!(target: EVENTS, %agent, keys, %token, "lock_released");
+        }
+        Event::Told {
+            agent,
+            what,
+            subject,
+            token,
+        } => {
+            let token = token.map(Token::number);
+            tracing::info!(target: EVENTS, %agent, subject, token, "{what}");
         }
         Event::LockRenewed { agent, token } => tracing::debug!(%agent, %token, "lock_renewed"),
-        Event::Observed { agent, what, code } => tracing::info!(%agent, code, "{what}"),
-        Event::Refused { agent, code } => tracing::info!(%agent, code, "refused"),
+        Event::Observed { agent, what, code } => {
+            tracing::info!(target: EVENTS, %agent, code, "{what}");
+        }
+        Event::Refused { agent, code } => tracing::info!(target: EVENTS, %agent, code, "refused"),
         Event::Docgen {
             agent,
             status,
@@ -258,7 +281,7 @@ pub(super) fn log(event: &Event) {
             duration_ms,
         } => {
             let status = status.name();
-            tracing::info!(%agent, status, source, duration_ms, "docgen");
+            tracing::info!(target: EVENTS, %agent, status, source, duration_ms, "docgen");
         }
         Event::GraphMerged {
             agent,
@@ -266,8 +289,15 @@ pub(super) fn log(event: &Event) {
             patch,
             conflicts,
         } => {
-            tracing::info!(%agent, graph, %patch, conflicts, "graph_merge");
+            tracing::info!(target: EVENTS, %agent, graph, %patch, conflicts, "graph_merge");
         }
-        Event::Recovered { agent, token } => tracing::warn!(%agent, %token, "recovered"),
+        Event::Recovered { agent, token } => {
+            tracing::warn!(target: EVENTS, %agent, %token, "recovered");
+        }
     }
+}
+
+fn keys_of(keys: &[ResourceKey]) -> String {
+    let keys: Vec<&str> = keys.iter().map(ResourceKey::as_str).collect();
+    keys.join(" ")
 }
