@@ -148,7 +148,7 @@ pub(super) async fn query(cx: &Cx, asked: GraphQuery) -> Result<Reply, Refusal> 
         patches: u64::try_from(graph.patches()).unwrap_or(u64::MAX),
     });
     let seen = view.seen.clone();
-    shared.graphs.see(&cx.seed.agent, &asked.graph, seen);
+    shared.graphs.see(&cx.seed.agent, &asked.graph, &seen);
     Ok(Reply::Graph(Box::new(view)))
 }
 
@@ -296,7 +296,7 @@ fn appended(cx: &Cx, graph: &str, patch: &Patch, place: (Cursor, Cursor), receip
     let agent = &cx.seed.agent;
     let mut shared = cx.seed.shared.borrow_mut();
     shared.graphs.follow(graph, place, patch);
-    shared.graphs.see(agent, graph, seen.clone());
+    shared.graphs.see(agent, graph, seen);
     drop(shared);
     cx.event(Event::GraphMerged {
         agent: agent.clone(),

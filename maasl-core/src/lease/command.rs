@@ -152,10 +152,9 @@ impl Command {
                 SyncNeed::First
             }
             Self::Acquire(acquire) if acquire.request.is_some() => SyncNeed::First,
-            Self::Remember(_) => SyncNeed::First,
             Self::NoteDocument(note) if note.remember.is_some() => SyncNeed::First,
             Self::AppendPatch(_) if is_active(Mutant::GraphPatchNotDurable) => SyncNeed::None,
-            Self::AppendPatch(_) => SyncNeed::First,
+            Self::Remember(_) | Self::AppendPatch(_) => SyncNeed::First,
             Self::ReadGraph(read) if read.durable => SyncNeed::First,
             Self::Acquire(_)
             | Self::Open(_)

@@ -65,18 +65,17 @@ pub(super) fn read(rows: &RowSet, asked: &ReadGraph, clock: StoreClock) -> Resul
 /// Decides [`super::Command::DrawDot`].
 pub(super) fn draw(rows: &RowSet, asked: &DrawDot, clock: StoreClock) -> Result<Decision, Need> {
     let actor = actor_of(rows.meta()?);
-    let mut journal = match rows.journal(&asked.graph)? {
-        Some(journal) => journal.clone(),
-        None => {
-            let graphs = rows.journals(Query::AllJournals)?.len();
-            if u64::try_from(graphs).unwrap_or(u64::MAX) >= asked.max_graphs {
-                return Ok(Decision::unchanged(Outcome::LimitReached {
-                    limit: "max_graphs".into(),
-                    value: asked.max_graphs,
-                }));
-            }
-            Journal::new(&asked.graph)
+    let mut journal = if let Some(journal) = rows.journal(&asked.graph)? {
+        journal.clone()
+    } else {
+        let graphs = rows.journals(Query::AllJournals)?.len();
+        if u64::try_from(graphs).unwrap_or(u64::MAX) >= asked.max_graphs {
+            return Ok(Decision::unchanged(Outcome::LimitReached {
+                limit: "max_graphs".into(),
+                value: asked.max_graphs,
+            }));
         }
+        Journal::new(&asked.graph)
     };
     let counter = journal.next_counter.max(journal.have.last(&actor) + 1);
     journal.next_counter = counter + 1;

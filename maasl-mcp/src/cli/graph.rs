@@ -43,12 +43,12 @@ enum Command {
     },
     /// Write the graph to a file, keeping what else is in it.
     Export {
-        /// The file; default: .llmc/rag_graph.json.
+        /// The file; by default the one that LLMC has.
         path: Option<String>,
     },
     /// Bring the nodes and edges of a file into the graph.
     Import {
-        /// The file; default: .llmc/rag_graph.json.
+        /// The file; by default the one that LLMC has.
         path: Option<String>,
     },
     /// Put a checkpoint in the place of the patches.

@@ -98,9 +98,9 @@ impl Graphs {
     }
 
     /// Remembers that an agent has seen this much.
-    pub(crate) fn see(&mut self, agent: &AgentId, graph: &str, seen: Seen) {
+    pub(crate) fn see(&mut self, agent: &AgentId, graph: &str, seen: &Seen) {
         let known = self.seen.entry((graph.into(), agent.clone())).or_default();
-        known.join(&seen);
+        known.join(seen);
         if self.seen.len() > SEEN_MAX {
             self.seen.pop_first();
         }
