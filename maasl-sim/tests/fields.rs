@@ -17,7 +17,7 @@ use toml::Value;
 const FULL: &str = include_str!("full.toml");
 
 /// Words that may stand in the place of others.
-const WORDS: [&str; 23] = [
+const WORDS: [&str; 24] = [
     "I3",
     "I2",
     "p0",
@@ -41,6 +41,7 @@ const WORDS: [&str; 23] = [
     "hoarding",
     "other",
     "suspend",
+    "unlink",
 ];
 
 /// Leaves for which no other value can be right here: what is asked of them is
