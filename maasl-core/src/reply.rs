@@ -4,6 +4,7 @@
 //! a receipt can be stored and given again unchanged. Leaves to others: the
 //! envelope around it (the adapter) and refusals (`refusal`).
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -110,13 +111,33 @@ pub struct Beyond {
     /// The documents that were made from their sources already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fresh: Vec<FreshDocument>,
+    /// The graph that was patched, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph: Option<Box<GraphChanged>>,
+}
+
+/// What a patch did to a graph, as of what was known right before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphChanged {
+    /// Which graph.
+    pub graph: String,
+    /// The identity of the patch.
+    pub patch: PatchId,
+    /// What it did to what shows of that which it names.
+    pub effect: Merged,
+    /// Conflicts that an operation of the patch won or lost, the first of them.
+    pub conflicts: Vec<Conflict>,
+    /// How many such conflicts there are.
+    pub conflicts_total: u64,
+    /// What its author has seen of the graph now.
+    pub seen: Seen,
 }
 
 impl Beyond {
     /// Whether there was nothing but files.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.database.is_none() && self.fresh.is_empty()
+        self.database.is_none() && self.fresh.is_empty() && self.graph.is_none()
     }
 }
 

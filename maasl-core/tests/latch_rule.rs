@@ -310,6 +310,7 @@ impl State {
             release: true,
             turned_back: false,
             database: None,
+            patch: None,
         }))
     }
 

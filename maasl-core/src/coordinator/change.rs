@@ -16,6 +16,7 @@ use super::call::{Cx, mixed_up};
 use super::commit::{self, Commit, Committed, Open, Staged};
 use super::database::Guarded;
 use super::facts::{located, paths, planned};
+use super::graph::PatchPart;
 use super::io::{Call, Effect, FileOp, GRAPH};
 use super::plan::Plan;
 use super::right::{self, Right};
@@ -60,6 +61,7 @@ pub(super) struct Changes<'a> {
     pub(super) database: Option<&'a Guarded<'a>>,
     /// Documents for which there is nothing to do.
     pub(super) fresh: &'a [FreshDocument],
+    pub(super) patch: Option<&'a PatchPart>,
 }
 
 impl<'a> Changes<'a> {
@@ -70,6 +72,7 @@ impl<'a> Changes<'a> {
             ops,
             database: None,
             fresh: &[],
+            patch: None,
         }
     }
 }
@@ -299,7 +302,8 @@ impl Change<'_> {
     async fn stage(&mut self, plan: &Plan, attempt: u32) -> Result<Vec<Staged>, Refusal> {
         let session = &self.cx.seed.session;
         let op = self.cx.seed.entropy.derive("op", attempt.into());
-        let is_set = plan.files.len() > 1 || self.asked.database.is_some();
+        let beyond = self.asked.database.is_some() || self.asked.patch.is_some();
+        let is_set = plan.files.len() > 1 || beyond;
         let mut staged = Vec::new();
         for (n, file) in plan.files.iter().enumerate() {
             let stage = alloc::format!("{session}/{op}-{n}");
@@ -390,6 +394,10 @@ impl Change<'_> {
             beyond: Beyond {
                 database: None,
                 fresh: self.asked.fresh.to_vec(),
+                graph: match self.asked.patch {
+                    Some(patch) => Some(patch.foreseen(self.cx).await?),
+                    None => None,
+                },
             },
         };
         let mut database = None;
@@ -406,6 +414,7 @@ impl Change<'_> {
             latches: keys.to_vec(),
             receipt,
             database,
+            patch: self.asked.patch.map(|patch| Box::new(patch.row())),
         };
         let (committed, wake) = commit::commit(self.cx, commit, begun).await?;
         Ok((Some(committed), wake))
@@ -519,10 +528,11 @@ pub(super) fn counts_of(receipt: &Receipt) -> Vec<Count> {
         class: class.into(),
         by,
     });
-    let beyond = match receipt {
-        Receipt::Changed { beyond, .. } => beyond.database.as_ref(),
-        _ => None,
+    let (database, graph) = match receipt {
+        Receipt::Changed { beyond, .. } => (beyond.database.is_some(), beyond.graph.is_some()),
+        _ => (false, false),
     };
-    let database = beyond.map(|_| Count::one(Counter::DbWritten, CRIT_DB));
-    counts.chain(database).collect()
+    let database = database.then(|| Count::one(Counter::DbWritten, CRIT_DB));
+    let graph = graph.then(|| Count::one(Counter::GraphMerged, MERGE_META));
+    counts.chain(database).chain(graph).collect()
 }

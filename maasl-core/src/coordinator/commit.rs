@@ -23,7 +23,7 @@ use super::settle;
 use crate::database::Seal;
 use crate::id::{ContentHash, OpId};
 use crate::lease::command::{FinishCommit, ItemEnd};
-use crate::lease::row::CommitDatabase;
+use crate::lease::row::{CommitDatabase, CommitPatch};
 use crate::lease::{
     Command, CommitIntent, CommitItem, Count, Counter, Lease, Outcome, RequestKey, Wake,
 };
@@ -70,6 +70,7 @@ pub(super) struct Commit<'a> {
     pub(super) latches: Vec<ResourceKey>,
     pub(super) receipt: Receipt,
     pub(super) database: Option<Open<'a>>,
+    pub(super) patch: Option<Box<CommitPatch>>,
 }
 
 /// A transaction of a database that has done its work and is open.
@@ -159,6 +160,7 @@ impl Commit<'_> {
             release: self.right.own,
             turned_back: false,
             database,
+            patch: self.patch,
         }
     }
 }

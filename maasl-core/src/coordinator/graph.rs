@@ -10,6 +10,7 @@
 mod file;
 mod keep;
 pub(super) mod known;
+mod part;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -40,6 +41,7 @@ use crate::resource::ResourceKey;
 
 pub(super) use self::file::{export, import};
 pub(super) use self::keep::compact;
+pub(super) use self::part::{Part as PatchPart, appended as part_appended};
 
 /// The graph that is meant where none is named.
 pub const MAIN: &str = "main";
@@ -194,10 +196,7 @@ async fn append(
     seen: Seen,
 ) -> Result<Receipt, Refusal> {
     cx.still_wanted()?;
-    let (dot, wall_ms) = draw(cx, graph).await?;
-    let header = Header::new(dot, seen, wall_ms);
-    let header = header.ok_or_else(|| Refusal::internal("the stamps of this graph are used up"))?;
-    let patch = Patch::of(header, checked).map_err(refused)?;
+    let patch = seal(cx, graph, checked, seen).await?;
     let bytes = Bytes::from(patch.to_bytes());
     for attempt in 1.. {
         catch_up(cx, graph, false).await?;
@@ -223,6 +222,14 @@ async fn append(
         }
     }
     unreachable!("the last attempt follows any patch")
+}
+
+/// Makes the patch, under a number of its own.
+async fn seal(cx: &Cx, graph: &str, checked: Checked, seen: Seen) -> Result<Patch, Refusal> {
+    let (dot, wall_ms) = draw(cx, graph).await?;
+    let header = Header::new(dot, seen, wall_ms);
+    let header = header.ok_or_else(|| Refusal::internal("the stamps of this graph are used up"))?;
+    Patch::of(header, checked).map_err(refused)
 }
 
 async fn draw(cx: &Cx, graph: &str) -> Result<(Dot, u64), Refusal> {

@@ -115,7 +115,7 @@ pub enum Request {
     Change(Vec<FileOp>),
     /// Write a database, all or nothing.
     Database(DatabaseWrite),
-    /// Change files, documents and a database, all or nothing.
+    /// Change files, documents, a database and a graph, all or nothing.
     Transact(TransactionWanted),
     /// Describe pieces of source in the retrieval database.
     Enrich(Vec<Span>),

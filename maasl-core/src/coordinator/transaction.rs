@@ -1,6 +1,6 @@
 //! Changes across resource classes, all or nothing.
 //!
-//! Owns: what one call changes in files, documents and a database together. One
+//! Owns: what one call changes in files, documents, a database and a graph together. One
 //! lease over everything, one token, one commit. Promises: if any part is
 //! refused, nothing has happened; whoever dies when, everything has happened or
 //! nothing. Leaves to others: the parts themselves (`change`, `docgen`,
@@ -16,6 +16,7 @@ use super::database::{self, DatabaseWrite, Guarded};
 use super::docgen::lock;
 use super::docgen::{Part, Work};
 use super::facts;
+use super::graph::{GraphPatch, PatchPart, part_appended};
 use super::io::{Call, DocumentWanted, Effect, FileOp};
 use super::right::{self, Right};
 use crate::docgen::DocgenStatus;
@@ -33,6 +34,8 @@ pub struct TransactionWanted {
     pub database: Option<DatabaseWrite>,
     /// Documents, each with its content.
     pub documents: Vec<DocumentWanted>,
+    /// A patch of a graph.
+    pub graph: Option<GraphPatch>,
 }
 
 /// Changes what is asked for, all or nothing.
@@ -51,8 +54,16 @@ pub(super) async fn transact(
         let found = Work::find(cx, call, wanted).await;
         documents.push(found.map_err(|refusal| within(&document(at), refusal))?);
     }
+    let patch = match asked.graph {
+        Some(asked) => {
+            let prepared = PatchPart::prepare(cx, asked).await;
+            Some(prepared.map_err(|refusal| within("graph", refusal))?)
+        }
+        None => None,
+    };
     let transaction = Transaction {
         cx,
+        patch,
         call,
         files,
         database: asked.database,
@@ -64,7 +75,10 @@ pub(super) async fn transact(
 }
 
 fn check(cx: &Cx, asked: &TransactionWanted) -> Result<(), Refusal> {
-    let is_empty = asked.files.is_empty() && asked.documents.is_empty() && asked.database.is_none();
+    let is_empty = asked.files.is_empty()
+        && asked.documents.is_empty()
+        && asked.database.is_none()
+        && asked.graph.is_none();
     if is_empty {
         return Err(Refusal::invalid("changes", "names nothing to change"));
     }
@@ -107,6 +121,7 @@ struct Transaction<'a> {
     files: Vec<FileOp>,
     database: Option<DatabaseWrite>,
     documents: Vec<Work<'a>>,
+    patch: Option<PatchPart>,
     budget: database::Budget,
 }
 
@@ -169,6 +184,7 @@ impl Transaction<'_> {
             ops: &ops,
             database: guarded.as_ref(),
             fresh: &fresh,
+            patch: self.patch.as_ref(),
         };
         let receipt = change::under(self.cx, changes, right).await;
         let receipt = receipt.map_err(of_statement)?;
@@ -199,6 +215,9 @@ impl Transaction<'_> {
         let Receipt::Changed { beyond, .. } = receipt else {
             return;
         };
+        if let Some(changed) = &beyond.graph {
+            part_appended(self.cx, changed);
+        }
         for work in &self.documents {
             let is_fresh = beyond.fresh.iter().any(|left| work.is_of(&left.source));
             work.tell(if is_fresh {

@@ -18,6 +18,7 @@ use super::counter::{Count, Counter};
 use super::decide::{StoreClock, earlier_answer};
 use super::document;
 use super::ending::{end_rows, lost, waiters_to_wake};
+use super::journal;
 use super::outcome::{Change, Decision, Outcome};
 use super::query::{Need, RowSet};
 use super::row::{Answered, CommitIntent, CommitItem, Lease, LeaseEnd, OUTSIDE, Version};
@@ -119,6 +120,9 @@ pub(super) fn finish(
     let uncounted = asked.recovered_by.is_some() && is_active(Mutant::DocgenRecoveryUncounted);
     if !is_undone(intent, asked) && !uncounted {
         changes.extend(document::made(intent, clock));
+    }
+    if let Some(part) = intent.patch.as_ref().filter(|_| !is_undone(intent, asked)) {
+        changes.extend(journal::join(rows, part)?);
     }
     if asked.recovered_by.is_some() {
         changes.push(Change::Add(Count::one(Counter::Recovered, class.clone())));

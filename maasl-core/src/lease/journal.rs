@@ -17,7 +17,7 @@ use super::command::{AppendPatch, DrawDot, KeepCheckpoint, ReadGraph};
 use super::decide::{StoreClock, earlier_answer};
 use super::outcome::{Change, Decision, Outcome};
 use super::query::{Need, Query, RowSet};
-use super::row::{Answered, Lease, Meta};
+use super::row::{Answered, CommitPatch, Lease, Meta};
 use crate::graph::journal::{Cursor, Entry, Journal, Part};
 use crate::graph::seen::Dot;
 use crate::id::{ActorId, LeaseId};
@@ -113,7 +113,7 @@ pub(super) fn append(
     {
         return Ok(Decision::unchanged(lost));
     }
-    let entry = put(&mut journal, asked);
+    let entry = put(&mut journal, &as_part(asked));
     let (end, is_new) = (journal.end, true);
     let mut changes = Vec::from([
         Change::PutJournal(Box::new(journal)),
@@ -128,6 +128,25 @@ pub(super) fn append(
         outcome: Outcome::Appended { end, is_new },
         changes,
     })
+}
+
+/// What appending a patch that is a part of a commit changes; nothing if the
+/// journal has it.
+pub(super) fn join(rows: &RowSet, part: &CommitPatch) -> Result<Vec<Change>, Need> {
+    let journal = rows.journal(&part.graph)?;
+    let mut journal = journal.map_or_else(|| Journal::new(&part.graph), Clone::clone);
+    if journal.have.contains(&part.dot) {
+        return Ok(Vec::new());
+    }
+    let entry = put(&mut journal, part);
+    Ok([
+        Change::PutJournal(Box::new(journal)),
+        Change::PutEntry {
+            graph: part.graph.clone(),
+            entry,
+        },
+    ]
+    .into())
 }
 
 /// Decides [`super::Command::KeepCheckpoint`]. Whoever comes with an older one
@@ -229,8 +248,18 @@ fn lost(
     Ok((!allows).then(|| Outcome::NotCovered { key: key.clone() }))
 }
 
+fn as_part(asked: &AppendPatch) -> CommitPatch {
+    CommitPatch {
+        graph: asked.graph.clone(),
+        patch: asked.patch,
+        dot: asked.dot.clone(),
+        stamp: asked.stamp,
+        bytes: asked.bytes.clone(),
+    }
+}
+
 /// Puts the patch at the end of the journal.
-fn put(journal: &mut Journal, asked: &AppendPatch) -> Entry {
+fn put(journal: &mut Journal, asked: &CommitPatch) -> Entry {
     let entry = Entry {
         place: journal.end.place + 1,
         patch: asked.patch,

@@ -5,12 +5,17 @@
 //! stored them; copies of a lease or ticket share its texts and wants, since a
 //! decision makes many. Leaves to others: how a store lays them out.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::graph::journal::Bytes;
+use crate::graph::patch::PatchId;
+use crate::graph::seen::Dot;
+use crate::graph::stamp::Stamp;
 use crate::id::{AgentId, ContentHash, LeaseId, OpId, Owner, SessionId, TicketNo, Token};
 use crate::mutant::{Mutant, is_active};
 use crate::policy::Urgency;
@@ -233,6 +238,24 @@ pub struct CommitIntent {
     /// Its part in a database. Whether that was committed decides for all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<CommitDatabase>,
+    /// The patch of a graph that is appended when it takes effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<Box<CommitPatch>>,
+}
+
+/// The patch of a graph that is a part of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitPatch {
+    /// Which graph.
+    pub graph: String,
+    /// The identity of the patch.
+    pub patch: PatchId,
+    /// The name of the patch, drawn for it.
+    pub dot: Dot,
+    /// Its time.
+    pub stamp: Stamp,
+    /// Its canonical form.
+    pub bytes: Bytes,
 }
 
 /// The part of a commit that is in a database.

@@ -1,11 +1,14 @@
 //! Transactions across classes: all of it or nothing, whoever dies when.
 
 use maasl_core::coordinator::database::DatabaseWrite;
+use maasl_core::coordinator::graph::{GraphPatch, MAIN};
 use maasl_core::coordinator::io::{Call, DocumentWanted, FileOp, OnStale, Request};
 use maasl_core::coordinator::transaction::TransactionWanted;
 use maasl_core::database::Work;
 use maasl_core::docgen::header;
-use maasl_core::lease::Counter;
+use maasl_core::graph::changes::{Changes, Node};
+use maasl_core::graph::value::Value;
+use maasl_core::lease::{Counter, Query, Rows};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::{Beyond, Receipt};
 
@@ -43,7 +46,7 @@ fn document(content: &str, made_from: Option<&str>) -> DocumentWanted {
     }
 }
 
-/// Two files, two rows, and the document of what one of the files becomes.
+/// Files, two rows, a node, and the document of what one of the files becomes.
 fn everything() -> TransactionWanted {
     TransactionWanted {
         files: vec![
@@ -53,6 +56,22 @@ fn everything() -> TransactionWanted {
         ],
         database: Some(rows_of(&["x", "y"])),
         documents: vec![document("says a2", None)],
+        graph: Some(patch("n")),
+    }
+}
+
+fn patch(node: &str) -> GraphPatch {
+    let node = Node {
+        id: node.into(),
+        properties: [("by".into(), Value::text("ann"))].into(),
+    };
+    GraphPatch {
+        graph: MAIN.into(),
+        changes: Changes {
+            nodes_to_add: vec![node],
+            ..Changes::default()
+        },
+        seen: None,
     }
 }
 
@@ -71,6 +90,8 @@ struct State {
     files: Vec<(String, String)>,
     rows: Vec<String>,
     documented: Option<String>,
+    /// How many patches the graph has.
+    patches: usize,
 }
 
 fn state(world: &mut World) -> State {
@@ -84,10 +105,19 @@ fn state(world: &mut World) -> State {
     let document = world.disk.text(DOCUMENT);
     let documented = document.and_then(|text| header::read(text.as_bytes()));
     let rows = world.databases.of("rag").texts();
+    let rows = rows.into_iter().map(str::to_owned).collect();
+    let entries = world.rows.load(&Query::Entries {
+        graph: MAIN.into(),
+        after: 0,
+    });
+    let Rows::Entries(entries) = entries else {
+        panic!("patches were asked for");
+    };
     State {
         files,
-        rows: rows.into_iter().map(str::to_owned).collect(),
+        rows,
         documented: documented.map(|hash| hash.to_string()),
+        patches: entries.len(),
     }
 }
 
@@ -110,6 +140,7 @@ fn touch_all(world: &mut World, pid: Pid) {
         files: vec![write("z", "z")],
         database: Some(rows_of(&["bad"])),
         documents: Vec::new(),
+        graph: None,
     };
     let refused = transact(world, pid, nothing);
     assert_eq!(code(&refused), "invalid_request", "{refused:?}");
@@ -138,6 +169,7 @@ fn everything_takes_effect_under_one_token() {
         files,
         rows,
         documented,
+        patches,
     } = state(&mut world);
     assert_eq!(
         files,
@@ -145,10 +177,14 @@ fn everything_takes_effect_under_one_token() {
     );
     assert_eq!(rows, ["x", "y"]);
     assert_eq!(documented, Some(hash("a2").to_string()));
+    assert_eq!(patches, 1);
+    let told = beyond.graph.unwrap();
+    assert_eq!((told.effect.nodes_added, told.conflicts_total), (1, 0));
     for (counter, count) in [
         (Counter::GuardedOk, 1),
         (Counter::DbWritten, 1),
         (Counter::DocgenGenerated, 1),
+        (Counter::GraphMerged, 1),
     ] {
         assert_eq!(world.count(counter), count, "{counter:?}");
     }
@@ -221,11 +257,16 @@ fn a_refusal_names_the_part() {
         }],
         ..everything()
     };
+    let nameless = TransactionWanted {
+        graph: Some(patch("")),
+        ..everything()
+    };
     for (wanted, expected) in [
         (unnamed, "documents[0].source_sha256"),
         (unknown, "database.db"),
         (bad, "database.statements[1]"),
         (asked, "documents[0].content"),
+        (nameless, "graph.nodes_to_add[0]"),
     ] {
         let (mut world, ann, _) = world();
         let refused = transact(&mut world, ann, wanted);
@@ -250,8 +291,12 @@ fn a_document_that_is_made_already_is_left() {
         panic!("files were changed");
     };
     assert_eq!(files.len(), 1);
-    let Beyond { database, fresh } = beyond;
-    assert_eq!((database, fresh.len()), (None, 1));
+    let Beyond {
+        database,
+        fresh,
+        graph,
+    } = beyond;
+    assert_eq!((database, graph, fresh.len()), (None, None, 1));
     assert_eq!(fresh[0].source_sha256, hash("a2"));
 }
 
@@ -366,12 +411,13 @@ fn an_outside_change_met_at_the_swap_takes_everything_back() {
         files,
         rows,
         documented,
+        patches,
     } = state(&mut world);
     assert_eq!(
         files,
         [("a".into(), "a1".into()), ("b".into(), "outside".into())]
     );
-    assert_eq!((rows, documented), (Vec::new(), None));
+    assert_eq!((rows, documented, patches), (Vec::new(), None, 0));
     world.assert_idle("taken back");
 }
 
@@ -423,12 +469,14 @@ fn it_works_under_a_lease_that_is_held() {
             }],
             database: Some(rows_of(&[rows])),
             documents: Vec::new(),
+            graph: Some(patch(rows)),
         };
         let mut call = call(&mut world, ann, wanted);
         call.lease = Some(held.clone());
         let done = receipt(world.ask(ann, call));
         assert_eq!(code(&done), "ok", "{done:?}");
     }
-    assert_eq!(state(&mut world).rows, ["x", "y"]);
+    let State { rows, patches, .. } = state(&mut world);
+    assert_eq!((rows, patches), (vec!["x".into(), "y".into()], 2));
     assert_eq!(world.leases().len(), 1);
 }

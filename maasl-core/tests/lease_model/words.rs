@@ -91,5 +91,6 @@ pub(crate) fn intent(
         release,
         turned_back: false,
         database: None,
+        patch: None,
     }
 }

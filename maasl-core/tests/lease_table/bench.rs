@@ -150,6 +150,7 @@ pub(crate) fn commit(
         release: false,
         turned_back: false,
         database: None,
+        patch: None,
     }
 }
 

@@ -22,7 +22,8 @@ use maasl_core::refusal::{
     Busy, ChangedBy, DbBusy, LostLease, Process, Refusal, Stale, StaleReason,
 };
 use maasl_core::reply::{
-    Beyond, DatabaseChanged, FileChanged, FreshDocument, Receipt, SkipReason, SkippedSpan,
+    Beyond, DatabaseChanged, FileChanged, FreshDocument, GraphChanged, Receipt, SkipReason,
+    SkippedSpan,
 };
 use maasl_core::resource::{ResourceKey, Want};
 use maasl_core::text::edit::{EditReason, EditRefusal};
@@ -254,6 +255,27 @@ fn transacted(asked: &TransactionWanted) -> Reply {
             other => panic!("no part of a transaction: {other:?}"),
         }
     }
+    let graph = asked.graph.as_ref().map(|patch| {
+        let Receipt::Patched {
+            graph,
+            patch,
+            effect,
+            conflicts,
+            conflicts_total,
+            seen,
+        } = graph::patched(patch)
+        else {
+            panic!("a patch is answered as such");
+        };
+        Box::new(GraphChanged {
+            graph,
+            patch,
+            effect,
+            conflicts,
+            conflicts_total,
+            seen,
+        })
+    });
     let database = asked.database.as_ref().map(|write| DatabaseChanged {
         db: write.db.clone(),
         rows_affected: 1,
@@ -263,7 +285,11 @@ fn transacted(asked: &TransactionWanted) -> Reply {
         files,
         token: Token::from_number(42),
         waited_ms: 3,
-        beyond: Beyond { database, fresh },
+        beyond: Beyond {
+            database,
+            fresh,
+            graph,
+        },
     })
 }
 

@@ -217,6 +217,7 @@ pub(crate) fn examples() -> Vec<(&'static str, Value)> {
                     {"path": "a.py", "content": "says x", "source_sha256": ContentHash::of(b"source").to_string()},
                     {"path": "fresh", "content": "says y"},
                 ],
+                "graph": {"nodes_to_add": [{"id": "a"}]},
             }),
         ),
         ("llmc_locks", json!({})),

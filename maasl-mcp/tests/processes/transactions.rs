@@ -1,4 +1,4 @@
-//! Transactions across files, a database and documents: real servers that die or
+//! Transactions across files, a database, documents and a graph: real servers that die or
 //! stand still at every step.
 //!
 //! Whoever comes next finds all of it or nothing, and asked again it happens once.
@@ -51,6 +51,7 @@ fn transaction(folder: &str) -> Value {
             { "sql": "INSERT INTO t VALUES (?1, 1)", "params": [folder] },
         ]},
         "documents": [{ "path": format!("{folder}/a.py"), "content": "It says new." }],
+        "graph": { "nodes_to_add": [{ "id": folder }] },
         "idempotency_key": folder,
         "max_wait_ms": 5_000,
     })
@@ -89,6 +90,12 @@ fn owned(files: &[(&str, &str)]) -> BTreeMap<String, String> {
     files.collect()
 }
 
+/// Whether the graph shows the node of a folder.
+fn shows(server: &mut Server, folder: &str) -> bool {
+    let shown = server.ok("graph_query", json!({ "node": folder, "depth": 0 }));
+    shown["nodes"][0]["id"] == folder
+}
+
 /// Reads and leases everything of a folder, which settles what was open.
 fn touch_all(heir: &mut Server, folder: &str) {
     let paths = [
@@ -119,6 +126,8 @@ fn everything_takes_effect_under_one_token() {
     assert_eq!(done["files"][1]["op"], "delete");
     assert_eq!(done["database"]["rows_affected"], 1);
     assert_eq!(done["documents"][0]["status"], "generated");
+    assert_eq!(done["graph"]["nodes_added"], 1);
+    assert!(shows(&mut server, "f"));
     assert_eq!(done["documents"][0]["sha256"], sha256("new\n"));
     assert_eq!(state(dir.path(), "f"), after());
     let again = server.ok("transaction", transaction("f"));
@@ -138,6 +147,7 @@ fn if_one_part_is_refused_nothing_has_happened() {
         change(&mut asked);
         let error = server.refused("transaction", asked, code);
         assert_eq!(state(dir.path(), "f"), before(), "{error}");
+        assert!(!shows(server, "f"), "{error}");
         error
     };
     let error = refused(
@@ -194,8 +204,10 @@ fn die(root: &Path, heir: &mut Server, side: &str, step: &str, time: usize) -> O
     touch_all(heir, &folder);
     let found = state(root, &folder);
     assert!(found == before() || found == after(), "{fault}: {found:?}");
+    assert_eq!(shows(heir, &folder), found == after(), "{fault}");
     let again = heir.ok("transaction", transaction(&folder));
     assert_eq!(state(root, &folder), after(), "{fault}: {again}");
+    assert!(shows(heir, &folder), "{fault}");
     Some(found)
 }
 
@@ -229,6 +241,7 @@ fn a_transaction_stopped_beyond_its_lease_is_whole_or_refused() {
         let done = by_a["ok"] == true;
         let expected = if done { after() } else { before() };
         assert_eq!(state(dir.path(), "f"), expected, "{when}: {by_a} {by_b}");
+        assert_eq!(shows(&mut b, "f"), done, "{when}: {by_a} {by_b}");
         let bs = rows(dir.path())
             .iter()
             .filter(|(who, _)| who == "b")

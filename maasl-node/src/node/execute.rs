@@ -252,13 +252,13 @@ pub(super) fn log(event: &Event) {
         } => {
             let keys = keys_of(keys);
             if *taken_over > 0 {
-                tracing::info!(target: EVENTS, %agent, keys, %token, taken_over, "takeover");
+                tracing::info!(target: EVENTS, %agent, keys, token = token.number(), taken_over, "takeover");
             }
-            tracing::info!(target: EVENTS, %agent, keys, %token, waited_ms, taken_over, "lock_acquired");
+            tracing::info!(target: EVENTS, %agent, keys, token = token.number(), waited_ms, taken_over, "lock_acquired");
         }
         Event::LockReleased { agent, keys, token } => {
             let keys = keys_of(keys);
-            tracing::info!(target: EVENTS, %agent, keys, %token, "lock_released");
+            tracing::info!(target: EVENTS, %agent, keys, token = token.number(), "lock_released");
         }
         Event::Told {
             agent,
@@ -269,7 +269,9 @@ pub(super) fn log(event: &Event) {
             let token = token.map(Token::number);
             tracing::info!(target: EVENTS, %agent, subject, token, "{what}");
         }
-        Event::LockRenewed { agent, token } => tracing::debug!(%agent, %token, "lock_renewed"),
+        Event::LockRenewed { agent, token } => {
+            tracing::debug!(%agent, token = token.number(), "lock_renewed")
+        }
         Event::Observed { agent, what, code } => {
             tracing::info!(target: EVENTS, %agent, code, "{what}");
         }
@@ -292,7 +294,7 @@ pub(super) fn log(event: &Event) {
             tracing::info!(target: EVENTS, %agent, graph, %patch, conflicts, "graph_merge");
         }
         Event::Recovered { agent, token } => {
-            tracing::warn!(target: EVENTS, %agent, %token, "recovered");
+            tracing::warn!(target: EVENTS, %agent, token = token.number(), "recovered");
         }
     }
 }

@@ -264,6 +264,7 @@ pub(crate) fn intent(lease: &Lease, op: &str, paths: &[&str], content: &str) -> 
         release: true,
         turned_back: false,
         database: None,
+        patch: None,
     }
 }
 

@@ -343,6 +343,7 @@ pub(super) fn intent(items: &[CommitItem]) -> CommitIntent {
         release: true,
         turned_back: false,
         database: None,
+        patch: None,
     }
 }
 

@@ -186,6 +186,7 @@ impl Client {
                     files: paths.iter().map(|path| self.edit(path)).collect(),
                     database: Some(self.add_rows(db, *rows, request)),
                     documents: Vec::new(),
+                    graph: None,
                 })
             }
             Action::Docgen { path } => Request::Document(self.document(path, request)),

@@ -21,7 +21,7 @@ use crate::server::context::{Cx, mixed_up};
 use crate::server::envelope::Told;
 use crate::server::error::ErrorBody;
 
-pub(crate) use self::patch::Patch;
+pub(crate) use self::patch::{Arguments as PatchArgument, Body as PatchBody, Patch};
 
 /// How far around a node, if the caller does not say.
 const DEPTH: u32 = 1;

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::changed::FileBody;
 use super::refactor::{Change, ops};
-use super::{Effect, Spec, db_write, docs};
+use super::{Effect, Spec, db_write, docs, graph};
 use crate::server::arguments::GUARDED;
 use crate::server::backend::Backend;
 use crate::server::context::{Cx, mixed_up};
@@ -37,6 +37,8 @@ pub(crate) struct Arguments {
     /// what the source becomes.
     #[serde(default)]
     documents: Vec<docs::DocumentArgument>,
+    /// A patch of a graph, as for `graph_patch`; `graph` in it names which.
+    graph: Option<graph::PatchArgument>,
 }
 
 /// What was done.
@@ -50,6 +52,9 @@ pub(crate) struct Body {
     /// What became of each document.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     documents: Vec<DocumentBody>,
+    /// What became of the graph, as of what was known right before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    graph: Option<graph::PatchBody>,
     /// The token all of it was done under.
     fencing_token: u64,
     /// How long the call waited.
@@ -86,9 +91,9 @@ struct DocumentBody {
 
 impl Spec for Transaction {
     const NAME: &'static str = "transaction";
-    const TITLE: &'static str = "Change files, a database and documents at once";
-    const DOC: &'static str = "Makes changes of files, statements on one database and documents \
-        take effect together, all or nothing: if any part is refused or anybody crashes, nothing \
+    const TITLE: &'static str = "Change files, a database, documents and a graph at once";
+    const DOC: &'static str = "Makes changes of files, statements on one database, documents and a \
+        patch of a graph take effect together, all or nothing: if any part is refused or anybody crashes, nothing \
         of it has happened.";
     const EFFECT: Effect = Effect::Replaces;
     const COMMON: &'static [&'static str] = GUARDED;
@@ -112,6 +117,10 @@ impl Arguments {
             files: ops(self.changes)?,
             database: database.transpose()?,
             documents: documents.collect::<Result<_, _>>()?,
+            graph: self
+                .graph
+                .map(|patch| patch.into_patch("graph."))
+                .transpose()?,
         })
     }
 }
@@ -128,13 +137,18 @@ fn body(reply: Reply) -> Result<Body, Box<ErrorBody>> {
     };
     let (made, files): (Vec<_>, Vec<_>) =
         files.into_iter().partition(|file| file.document.is_some());
-    let Beyond { database, fresh } = beyond;
+    let Beyond {
+        database,
+        fresh,
+        graph,
+    } = beyond;
     let made = made.into_iter().filter_map(generated);
     let fresh = fresh.into_iter().map(noop);
     Ok(Body {
         files: files.into_iter().map(FileBody::from).collect(),
         database: database.map(DatabaseBody::from),
         documents: made.chain(fresh).collect(),
+        graph: graph.map(|changed| (*changed).into()),
         fencing_token: token.number(),
         waited_ms,
     })

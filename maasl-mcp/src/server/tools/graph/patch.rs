@@ -9,7 +9,7 @@ use maasl_core::coordinator::graph::{GraphPatch, MAIN};
 use maasl_core::coordinator::io::{Reply, Request};
 use maasl_core::graph::changes::{Changes, Edge};
 use maasl_core::graph::seen::Seen;
-use maasl_core::reply::Receipt;
+use maasl_core::reply::{GraphChanged, Receipt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -25,6 +25,7 @@ use crate::server::tools::{Effect, Spec};
 /// The tool.
 pub(crate) struct Patch;
 
+/// Changes of a graph.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Arguments {
@@ -48,6 +49,7 @@ pub(crate) struct Arguments {
     seen: Option<String>,
 }
 
+/// What they did.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Body {
     /// The identity of the patch: the hash of what it says.
@@ -87,7 +89,7 @@ impl Spec for Patch {
     type Body = Body;
 
     async fn run<B: Backend>(cx: Cx<B>, arguments: Arguments) -> Told<Body> {
-        match arguments.into_patch() {
+        match arguments.into_patch("") {
             Ok(patch) => cx.call(Request::Patch(patch)).await.and_then(patched),
             Err(error) => error.into(),
         }
@@ -95,14 +97,16 @@ impl Spec for Patch {
 }
 
 impl Arguments {
-    fn into_patch(self) -> Result<GraphPatch, Box<ErrorBody>> {
+    /// What is asked for; `at` is where these arguments stand among others, with a
+    /// dot at its end.
+    pub(crate) fn into_patch(self, at: &str) -> Result<GraphPatch, Box<ErrorBody>> {
         let nodes = self.nodes_to_add.unwrap_or_default().into_iter();
         let nodes = nodes
             .enumerate()
-            .map(|(index, node)| node.into_node(&format!("nodes_to_add[{index}]")));
+            .map(|(index, node)| node.into_node(&format!("{at}nodes_to_add[{index}]")));
         let set = self.properties_to_set.unwrap_or_default().into_iter();
         let set = set.map(|(node, values)| {
-            let values = properties(&format!("properties_to_set.{node}"), values)?;
+            let values = properties(&format!("{at}properties_to_set.{node}"), values)?;
             Ok((node, values))
         });
         let changes = Changes {
@@ -117,7 +121,8 @@ impl Arguments {
         Ok(GraphPatch {
             graph: self.graph.unwrap_or_else(|| MAIN.to_owned()),
             changes,
-            seen: seen.map_err(|fault| ErrorBody::invalid("seen", fault.to_string()))?,
+            seen: seen
+                .map_err(|fault| ErrorBody::invalid(&format!("{at}seen"), fault.to_string()))?,
         })
     }
 }
@@ -129,26 +134,45 @@ fn edges(edges: Option<Vec<EdgeBody>>) -> Vec<Edge> {
 
 fn patched(reply: Reply) -> Result<Body, Box<ErrorBody>> {
     let Reply::Receipt(Receipt::Patched {
+        graph,
         patch,
         effect,
         conflicts,
         conflicts_total,
         seen,
-        ..
     }) = reply
     else {
         return Err(mixed_up(&reply));
     };
-    Ok(Body {
-        patch_id: patch.to_string(),
-        nodes_added: effect.nodes_added,
-        nodes_removed: effect.nodes_removed,
-        edges_added: effect.edges_added,
-        edges_removed: effect.edges_removed,
-        properties_updated: effect.properties_updated,
-        properties_cleared: effect.properties_cleared,
-        conflicts: conflicts.into_iter().map(ConflictBody::from).collect(),
+    Ok(GraphChanged {
+        graph,
+        patch,
+        effect,
+        conflicts,
         conflicts_total,
-        seen: seen.to_string(),
-    })
+        seen,
+    }
+    .into())
+}
+
+impl From<GraphChanged> for Body {
+    fn from(changed: GraphChanged) -> Self {
+        let effect = changed.effect;
+        Self {
+            patch_id: changed.patch.to_string(),
+            nodes_added: effect.nodes_added,
+            nodes_removed: effect.nodes_removed,
+            edges_added: effect.edges_added,
+            edges_removed: effect.edges_removed,
+            properties_updated: effect.properties_updated,
+            properties_cleared: effect.properties_cleared,
+            conflicts: changed
+                .conflicts
+                .into_iter()
+                .map(ConflictBody::from)
+                .collect(),
+            conflicts_total: changed.conflicts_total,
+            seen: changed.seen.to_string(),
+        }
+    }
 }
