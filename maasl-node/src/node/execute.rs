@@ -270,7 +270,7 @@ pub(super) fn log(event: &Event) {
             tracing::info!(target: EVENTS, %agent, subject, token, "{what}");
         }
         Event::LockRenewed { agent, token } => {
-            tracing::debug!(%agent, token = token.number(), "lock_renewed")
+            tracing::debug!(%agent, token = token.number(), "lock_renewed");
         }
         Event::Observed { agent, what, code } => {
             tracing::info!(target: EVENTS, %agent, code, "{what}");
