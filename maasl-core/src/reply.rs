@@ -72,21 +72,7 @@ pub enum Receipt {
         waited_ms: u64,
     },
     /// A graph was patched.
-    Patched {
-        /// Which graph.
-        graph: String,
-        /// The identity of the patch.
-        patch: PatchId,
-        /// What it did to what shows of that which it names.
-        effect: Merged,
-        /// Conflicts that an operation of the patch won or lost, the first of
-        /// them.
-        conflicts: Vec<Conflict>,
-        /// How many such conflicts there are.
-        conflicts_total: u64,
-        /// What its author has seen of the graph now.
-        seen: Seen,
-    },
+    Patched(Box<GraphChanged>),
     /// A document was made from its source already; nothing was changed.
     Fresh {
         /// The source.
@@ -116,7 +102,8 @@ pub struct Beyond {
     pub graph: Option<Box<GraphChanged>>,
 }
 
-/// What a patch did to a graph, as of what was known right before.
+/// What a patch did to a graph; that of a transaction, as of what was known right
+/// before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GraphChanged {
     /// Which graph.

@@ -343,7 +343,7 @@ impl Points {
             }
             Ok(Reply::Receipt(Receipt::Fresh { .. })) => self.reach(P::DocumentFresh),
             Err(Refusal::DocgenStale(_)) => self.reach(P::DocumentStale),
-            Ok(Reply::Receipt(Receipt::Patched { conflicts, .. })) if !conflicts.is_empty() => {
+            Ok(Reply::Receipt(Receipt::Patched(changed))) if !changed.conflicts.is_empty() => {
                 self.reach(P::GraphConflictTold);
             }
             Err(Refusal::LeaseLost(_)) => self.reach(P::LeaseLostTold),

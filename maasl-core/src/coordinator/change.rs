@@ -187,7 +187,7 @@ pub(super) fn class_of(receipt: &Receipt) -> &'static str {
         Receipt::Changed { files, .. } if files.iter().any(|file| file.op == GRAPH) => MERGE_META,
         Receipt::Fresh { .. } => IDEMP_DOCS,
         Receipt::Written { .. } | Receipt::Enriched { .. } => CRIT_DB,
-        Receipt::Patched { .. } => MERGE_META,
+        Receipt::Patched(_) => MERGE_META,
         Receipt::Changed { .. } | Receipt::Leased { .. } => CRIT_CODE,
     }
 }
@@ -395,7 +395,7 @@ impl Change<'_> {
                 database: None,
                 fresh: self.asked.fresh.to_vec(),
                 graph: match self.asked.patch {
-                    Some(patch) => Some(patch.foreseen(self.cx).await?),
+                    Some(patch) => Some(Box::new(patch.foreseen(self.cx).await?)),
                     None => None,
                 },
             },

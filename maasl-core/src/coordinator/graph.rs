@@ -25,23 +25,24 @@ use super::io::{Call, Event, Reply};
 use super::right;
 use crate::graph::changes::{Changes, Field, Invalid, InvalidReason, Part};
 use crate::graph::conflict::Conflict;
-use crate::graph::journal::{Bytes, Cursor};
+use crate::graph::journal::Cursor;
 use crate::graph::patch::{Checked, Header, Patch};
 use crate::graph::query::{Answer, Question};
 use crate::graph::seen::{Dot, Seen};
 use crate::graph::state::Merged;
 use crate::id::ContentHash;
 use crate::lease::command::{AppendPatch, DrawDot, ReadGraph};
+use crate::lease::row::CommitPatch;
 use crate::lease::{Command, Count, Counter, Outcome};
 use crate::path::fold;
 use crate::policy::MERGE_META;
 use crate::refusal::Refusal;
-use crate::reply::Receipt;
+use crate::reply::{GraphChanged, Receipt};
 use crate::resource::ResourceKey;
 
 pub(super) use self::file::{export, import};
 pub(super) use self::keep::compact;
-pub(super) use self::part::{Part as PatchPart, appended as part_appended};
+pub(super) use self::part::Part as PatchPart;
 
 /// The graph that is meant where none is named.
 pub const MAIN: &str = "main";
@@ -197,17 +198,24 @@ async fn append(
 ) -> Result<Receipt, Refusal> {
     cx.still_wanted()?;
     let patch = seal(cx, graph, checked, seen).await?;
-    let bytes = Bytes::from(patch.to_bytes());
+    let part = CommitPatch::of(graph, &patch);
     for attempt in 1.. {
         catch_up(cx, graph, false).await?;
-        let (receipt, after) = foresee(cx, graph, &patch);
+        let (changed, after) = foresee(cx, graph, &patch);
+        let receipt = Receipt::Patched(Box::new(changed.clone()));
         let command = AppendPatch {
             after: (attempt < ATTEMPTS_MAX).then_some(after),
-            ..command(cx, call, graph, &patch, &bytes, receipt.clone())
+            ..command(cx, call, &part, receipt.clone())
         };
         match cx.store(Command::AppendPatch(Box::new(command))).await? {
             Outcome::Appended { end, .. } => {
-                appended(cx, graph, &patch, (after, end), &receipt);
+                let place = (after, end);
+                cx.seed
+                    .shared
+                    .borrow_mut()
+                    .graphs
+                    .follow(graph, place, &patch);
+                appended(cx, &changed);
                 return Ok(receipt);
             }
             Outcome::JournalMoved(_) => {}
@@ -244,8 +252,8 @@ async fn draw(cx: &Cx, graph: &str) -> Result<(Dot, u64), Refusal> {
     }
 }
 
-/// The answer to a patch that follows what is known here, and how far that is.
-fn foresee(cx: &Cx, graph: &str, patch: &Patch) -> (Receipt, Cursor) {
+/// What a patch does that follows what is known here, and how far that is.
+fn foresee(cx: &Cx, graph: &str, patch: &Patch) -> (GraphChanged, Cursor) {
     let shared = cx.seed.shared.borrow();
     let foreseen = shared.graphs.view(graph, |graph| graph.foresee(patch));
     let header = patch.header();
@@ -254,7 +262,7 @@ fn foresee(cx: &Cx, graph: &str, patch: &Patch) -> (Receipt, Cursor) {
     let mut conflicts = foreseen.conflicts;
     let conflicts_total = u64::try_from(conflicts.len()).unwrap_or(u64::MAX);
     conflicts.truncate(CONFLICTS_TOLD_MAX);
-    let receipt = Receipt::Patched {
+    let changed = GraphChanged {
         graph: graph.into(),
         patch: patch.id(),
         effect: foreseen.effect,
@@ -262,54 +270,33 @@ fn foresee(cx: &Cx, graph: &str, patch: &Patch) -> (Receipt, Cursor) {
         conflicts_total,
         seen,
     };
-    (receipt, shared.graphs.cursor(graph))
+    (changed, shared.graphs.cursor(graph))
 }
 
-fn command(
-    cx: &Cx,
-    call: &Call,
-    graph: &str,
-    patch: &Patch,
-    bytes: &Bytes,
-    receipt: Receipt,
-) -> AppendPatch {
-    let header = patch.header();
+fn command(cx: &Cx, call: &Call, part: &CommitPatch, receipt: Receipt) -> AppendPatch {
     let counts = [Counter::GuardedOk, Counter::GraphMerged];
     AppendPatch {
-        graph: graph.into(),
-        patch: patch.id(),
-        dot: header.dot.clone(),
-        stamp: header.stamp,
-        bytes: bytes.clone(),
+        part: part.clone(),
         after: None,
         lease: call.lease.clone(),
-        key: graph_key(cx, graph),
+        key: graph_key(cx, &part.graph),
         request: call.request.clone(),
         receipt,
         counts: counts.map(|counter| Count::one(counter, MERGE_META)).into(),
     }
 }
 
-/// Takes a patch that is in the journal into what is known here.
-fn appended(cx: &Cx, graph: &str, patch: &Patch, place: (Cursor, Cursor), receipt: &Receipt) {
-    let Receipt::Patched {
-        conflicts_total,
-        seen,
-        ..
-    } = receipt
-    else {
-        return;
-    };
+/// A patch is in the journal: its author has seen it.
+pub(super) fn appended(cx: &Cx, changed: &GraphChanged) {
     let agent = &cx.seed.agent;
     let mut shared = cx.seed.shared.borrow_mut();
-    shared.graphs.follow(graph, place, patch);
-    shared.graphs.see(agent, graph, seen);
+    shared.graphs.see(agent, &changed.graph, &changed.seen);
     drop(shared);
     cx.event(Event::GraphMerged {
         agent: agent.clone(),
-        graph: graph.into(),
-        patch: patch.id(),
-        conflicts: *conflicts_total,
+        graph: changed.graph.clone(),
+        patch: changed.patch,
+        conflicts: changed.conflicts_total,
     });
 }
 

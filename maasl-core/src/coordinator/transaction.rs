@@ -16,7 +16,7 @@ use super::database::{self, DatabaseWrite, Guarded};
 use super::docgen::lock;
 use super::docgen::{Part, Work};
 use super::facts;
-use super::graph::{GraphPatch, PatchPart, part_appended};
+use super::graph::{self, GraphPatch, PatchPart};
 use super::io::{Call, DocumentWanted, Effect, FileOp};
 use super::right::{self, Right};
 use crate::docgen::DocgenStatus;
@@ -216,7 +216,7 @@ impl Transaction<'_> {
             return;
         };
         if let Some(changed) = &beyond.graph {
-            part_appended(self.cx, changed);
+            graph::appended(self.cx, changed);
         }
         for work in &self.documents {
             let is_fresh = beyond.fresh.iter().any(|left| work.is_of(&left.source));

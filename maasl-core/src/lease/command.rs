@@ -14,12 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::docgen::DocgenRecord;
 use crate::graph::journal::{Bytes, Cursor};
-use crate::graph::patch::PatchId;
-use crate::graph::seen::Dot;
-use crate::graph::stamp::Stamp;
 use crate::id::{AgentId, ContentHash, LeaseId, OpId, Owner, SessionId, TicketNo, Token};
 use crate::lease::counter::Count;
-use crate::lease::row::{CommitIntent, LeaseKind, RequestKey, Session, Target};
+use crate::lease::row::{CommitIntent, CommitPatch, LeaseKind, RequestKey, Session, Target};
 use crate::mutant::{Mutant, is_active};
 use crate::policy::Urgency;
 use crate::reply::Receipt;
@@ -354,16 +351,8 @@ pub struct DrawDot {
 /// Arguments of [`Command::AppendPatch`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppendPatch {
-    /// Which graph.
-    pub graph: String,
-    /// The identity of the patch.
-    pub patch: PatchId,
-    /// The name of the patch, drawn for it.
-    pub dot: Dot,
-    /// Its time.
-    pub stamp: Stamp,
-    /// Its canonical form.
-    pub bytes: Bytes,
+    /// The patch, and which graph it is for.
+    pub part: CommitPatch,
     /// The patch that it is to follow at once, since the answer was made from
     /// all up to that one; nothing where it may follow any.
     pub after: Option<Cursor>,

@@ -99,9 +99,8 @@ pub(super) fn append(
     {
         return Ok(Decision::unchanged(known));
     }
-    let journal = rows.journal(&asked.graph)?;
-    let mut journal = journal.map_or_else(|| Journal::new(&asked.graph), Clone::clone);
-    if journal.have.contains(&asked.dot) {
+    let journal = journal_of(rows, &asked.part)?;
+    if journal.have.contains(&asked.part.dot) {
         let (end, is_new) = (journal.end, false);
         return Ok(Decision::unchanged(Outcome::Appended { end, is_new }));
     }
@@ -113,19 +112,12 @@ pub(super) fn append(
     {
         return Ok(Decision::unchanged(lost));
     }
-    let entry = put(&mut journal, &as_part(asked));
-    let (end, is_new) = (journal.end, true);
-    let mut changes = Vec::from([
-        Change::PutJournal(Box::new(journal)),
-        Change::PutEntry {
-            graph: asked.graph.clone(),
-            entry,
-        },
-    ]);
+    let (end, changes) = put(journal, &asked.part);
+    let mut changes = Vec::from(changes);
     changes.extend(answer_record(asked, clock.wall_ms));
     changes.extend(asked.counts.iter().cloned().map(Change::Add));
     Ok(Decision {
-        outcome: Outcome::Appended { end, is_new },
+        outcome: Outcome::Appended { end, is_new: true },
         changes,
     })
 }
@@ -133,20 +125,12 @@ pub(super) fn append(
 /// What appending a patch that is a part of a commit changes; nothing if the
 /// journal has it.
 pub(super) fn join(rows: &RowSet, part: &CommitPatch) -> Result<Vec<Change>, Need> {
-    let journal = rows.journal(&part.graph)?;
-    let mut journal = journal.map_or_else(|| Journal::new(&part.graph), Clone::clone);
+    let journal = journal_of(rows, part)?;
     if journal.have.contains(&part.dot) {
         return Ok(Vec::new());
     }
-    let entry = put(&mut journal, part);
-    Ok([
-        Change::PutJournal(Box::new(journal)),
-        Change::PutEntry {
-            graph: part.graph.clone(),
-            entry,
-        },
-    ]
-    .into())
+    let (_, changes) = put(journal, part);
+    Ok(changes.into())
 }
 
 /// Decides [`super::Command::KeepCheckpoint`]. Whoever comes with an older one
@@ -248,30 +232,34 @@ fn lost(
     Ok((!allows).then(|| Outcome::NotCovered { key: key.clone() }))
 }
 
-fn as_part(asked: &AppendPatch) -> CommitPatch {
-    CommitPatch {
-        graph: asked.graph.clone(),
-        patch: asked.patch,
-        dot: asked.dot.clone(),
-        stamp: asked.stamp,
-        bytes: asked.bytes.clone(),
-    }
+/// The journal that a patch is for, as it is without it.
+fn journal_of(rows: &RowSet, part: &CommitPatch) -> Result<Journal, Need> {
+    let journal = rows.journal(&part.graph)?;
+    Ok(journal.map_or_else(|| Journal::new(&part.graph), Clone::clone))
 }
 
-/// Puts the patch at the end of the journal.
-fn put(journal: &mut Journal, asked: &CommitPatch) -> Entry {
+/// Puts the patch at the end of the journal; where that is then.
+fn put(mut journal: Journal, part: &CommitPatch) -> (Cursor, [Change; 2]) {
     let entry = Entry {
         place: journal.end.place + 1,
-        patch: asked.patch,
-        bytes: asked.bytes.clone(),
+        patch: part.patch,
+        bytes: part.bytes.clone(),
     };
     journal.end = Cursor {
         place: entry.place,
         patch: Some(entry.patch),
     };
-    journal.have.insert(&asked.dot, asked.stamp);
+    journal.have.insert(&part.dot, part.stamp);
     journal.bytes += entry.bytes.count();
-    entry
+    let end = journal.end;
+    let changes = [
+        Change::PutJournal(Box::new(journal)),
+        Change::PutEntry {
+            graph: part.graph.clone(),
+            entry,
+        },
+    ];
+    (end, changes)
 }
 
 fn answer_record(asked: &AppendPatch, wall_ms: u64) -> Option<Change> {

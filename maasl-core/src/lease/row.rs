@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::journal::Bytes;
-use crate::graph::patch::PatchId;
+use crate::graph::patch::{Patch, PatchId};
 use crate::graph::seen::Dot;
 use crate::graph::stamp::Stamp;
 use crate::id::{AgentId, ContentHash, LeaseId, OpId, Owner, SessionId, TicketNo, Token};
@@ -243,7 +243,8 @@ pub struct CommitIntent {
     pub patch: Option<Box<CommitPatch>>,
 }
 
-/// The patch of a graph that is a part of a commit.
+/// A patch on its way into the journal of a graph, by itself or as a part of a
+/// commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitPatch {
     /// Which graph.
@@ -256,6 +257,21 @@ pub struct CommitPatch {
     pub stamp: Stamp,
     /// Its canonical form.
     pub bytes: Bytes,
+}
+
+impl CommitPatch {
+    /// A patch on its way into the journal of `graph`.
+    #[must_use]
+    pub fn of(graph: &str, patch: &Patch) -> Self {
+        let header = patch.header();
+        Self {
+            graph: graph.into(),
+            patch: patch.id(),
+            dot: header.dot.clone(),
+            stamp: header.stamp,
+            bytes: patch.to_bytes().into(),
+        }
+    }
 }
 
 /// The part of a commit that is in a database.

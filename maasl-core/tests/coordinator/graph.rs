@@ -69,11 +69,7 @@ fn shown(view: &GraphView) -> String {
 
 fn told(receipt: &Receipt) -> (u64, &Seen) {
     match receipt {
-        Receipt::Patched {
-            conflicts_total,
-            seen,
-            ..
-        } => (*conflicts_total, seen),
+        Receipt::Patched(changed) => (changed.conflicts_total, &changed.seen),
         other => panic!("no patch: {other:?}"),
     }
 }

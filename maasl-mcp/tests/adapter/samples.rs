@@ -22,8 +22,7 @@ use maasl_core::refusal::{
     Busy, ChangedBy, DbBusy, LostLease, Process, Refusal, Stale, StaleReason,
 };
 use maasl_core::reply::{
-    Beyond, DatabaseChanged, FileChanged, FreshDocument, GraphChanged, Receipt, SkipReason,
-    SkippedSpan,
+    Beyond, DatabaseChanged, FileChanged, FreshDocument, Receipt, SkipReason, SkippedSpan,
 };
 use maasl_core::resource::{ResourceKey, Want};
 use maasl_core::text::edit::{EditReason, EditRefusal};
@@ -131,7 +130,7 @@ pub(crate) fn reply_to(call: &Call) -> Reply {
         }),
         Request::Preview(ops) => Reply::Preview(ops.iter().map(|op| changed(op, 0)).collect()),
         Request::Document(asked) => document(asked),
-        Request::Patch(asked) => Reply::Receipt(graph::patched(asked)),
+        Request::Patch(asked) => Reply::Receipt(Receipt::Patched(Box::new(graph::patched(asked)))),
         Request::Query(_) => Reply::Graph(Box::new(graph::view())),
         Request::ExportGraph(_) | Request::ImportGraph(_) | Request::CompactGraphs(_) => {
             panic!("no tool asks for it")
@@ -255,27 +254,8 @@ fn transacted(asked: &TransactionWanted) -> Reply {
             other => panic!("no part of a transaction: {other:?}"),
         }
     }
-    let graph = asked.graph.as_ref().map(|patch| {
-        let Receipt::Patched {
-            graph,
-            patch,
-            effect,
-            conflicts,
-            conflicts_total,
-            seen,
-        } = graph::patched(patch)
-        else {
-            panic!("a patch is answered as such");
-        };
-        Box::new(GraphChanged {
-            graph,
-            patch,
-            effect,
-            conflicts,
-            conflicts_total,
-            seen,
-        })
-    });
+    let graph = asked.graph.as_ref();
+    let graph = graph.map(|patch| Box::new(graph::patched(patch)));
     let database = asked.database.as_ref().map(|write| DatabaseChanged {
         db: write.db.clone(),
         rows_affected: 1,

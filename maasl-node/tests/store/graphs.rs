@@ -7,9 +7,10 @@ use maasl_core::graph::seen::{Dot, Seen};
 use maasl_core::graph::state::Merged;
 use maasl_core::id::LeaseId;
 use maasl_core::lease::command::{AppendPatch, DrawDot, KeepCheckpoint, ReadGraph};
+use maasl_core::lease::row::CommitPatch;
 use maasl_core::lease::{Command, Count, Counter, Lease, Outcome};
 use maasl_core::policy::MERGE_META;
-use maasl_core::reply::Receipt;
+use maasl_core::reply::{GraphChanged, Receipt};
 use maasl_core::resource::{Mode, ResourceKey, Scope, Want, canonical};
 
 use super::bench::{Bench, ask_for, request, want};
@@ -46,23 +47,19 @@ fn patch(bench: &Bench, graph: &str, node: &str) -> Patch {
 
 fn append(graph: &str, patch: &Patch) -> AppendPatch {
     AppendPatch {
-        graph: graph.into(),
-        patch: patch.id(),
-        dot: patch.header().dot.clone(),
-        stamp: patch.header().stamp,
-        bytes: patch.to_bytes().into(),
+        part: CommitPatch::of(graph, patch),
         after: None,
         lease: None,
         key: key(graph),
         request: None,
-        receipt: Receipt::Patched {
+        receipt: Receipt::Patched(Box::new(GraphChanged {
             graph: graph.into(),
             patch: patch.id(),
             effect: Merged::default(),
             conflicts: Vec::new(),
             conflicts_total: 0,
             seen: Seen::nothing(),
-        },
+        })),
         counts: vec![Count::one(Counter::GraphMerged, MERGE_META)],
     }
 }

@@ -1,6 +1,5 @@
 //! Tests of the judge of documents.
 
-use maasl_core::coordinator::io::Response;
 use maasl_core::docgen::Made as MadeFrom;
 use maasl_core::lease::Count;
 use maasl_core::lease::outcome::Change;
@@ -8,7 +7,7 @@ use maasl_core::policy::IDEMP_DOCS;
 
 use super::super::documents::text_of;
 use super::super::scene::{
-    ANN, CALL, P, Scene, finish, hash, intent, item, receipt as receipt_of, site,
+    CALL, P, Scene, finish, hash, intent, item, receipt as receipt_of, site,
 };
 use super::*;
 
@@ -286,17 +285,8 @@ fn a_refusal_as_stale_of_what_has_not_moved_is_reported() {
             expected: Some(hash("one")),
             current: Some(hash("two")),
         };
-        let response = Response {
-            result: Err(Refusal::DocgenStale(Box::new(stale))),
-            lost: Vec::new(),
-            observed: Vec::new(),
-        };
-        let seen = Observation::Answered {
-            agent: ANN,
-            request: RequestNo(1),
-            response: &response,
-        };
-        site(scene.show(&mut judge, &seen))
+        let refusal = Refusal::DocgenStale(Box::new(stale));
+        site(scene.answered(&mut judge, 1, Err(refusal)))
     };
     assert_eq!(refused(true), None);
     assert_eq!(refused(false), Some("untrue-refusal"));

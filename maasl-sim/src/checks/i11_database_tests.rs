@@ -1,6 +1,5 @@
 //! Tests of the judge of databases.
 
-use maasl_core::coordinator::io::{Reply, Response};
 use maasl_core::database::Seal;
 use maasl_core::id::Token;
 use maasl_core::lease::Lease;
@@ -8,7 +7,7 @@ use maasl_core::reply::Receipt;
 use maasl_core::resource::{ResourceKey, Want};
 use maasl_core::time::Timestamp;
 
-use super::super::scene::{ANN, CALL, P, Scene, lease, token as token_of};
+use super::super::scene::{CALL, P, Scene, lease, token as token_of};
 use super::*;
 
 const DB: &str = "rag";
@@ -58,17 +57,7 @@ fn ask(scene: &Scene, judge: &mut Databases, key: Option<&str>) {
         db: DB.into(),
         rows: 1,
     };
-    let asked = Asked {
-        agent: ANN,
-        request: RequestNo(1),
-        attempt: 1,
-        process: P,
-        action: &action,
-        key,
-        bases: &[],
-        wait_ms: 0,
-    };
-    scene.show(judge, &Observation::Asked(&asked)).unwrap();
+    scene.ask(judge, 1, &action, key, &[]).unwrap();
 }
 
 fn site(result: Result<(), Breach>) -> &'static str {
@@ -162,25 +151,16 @@ fn a_row_that_is_written_twice_under_one_key_is_reported() {
 fn a_row_that_was_acknowledged_must_be_there() {
     let (scene, mut judge) = scene();
     ask(&scene, &mut judge, None);
-    let response = Response {
-        result: Ok(Reply::Receipt(Receipt::Written {
-            db: DB.into(),
-            rows_affected: 1,
-            last_insert_rowid: None,
-            token: Token::from_number(1),
-            waited_ms: 0,
-        })),
-        lost: Vec::new(),
-        observed: Vec::new(),
+    let written = Receipt::Written {
+        db: DB.into(),
+        rows_affected: 1,
+        last_insert_rowid: None,
+        token: Token::from_number(1),
+        waited_ms: 0,
     };
-    let answered = Observation::Answered {
-        agent: ANN,
-        request: RequestNo(1),
-        response: &response,
-    };
-    let result = scene.show(&mut judge, &answered);
+    let result = scene.answer(&mut judge, 1, &written);
     assert_eq!(site(result), "acknowledged-and-not-there");
     latched(&scene, &mut judge);
     commit(&scene, &mut judge, 1, &[row_of("ann", RequestNo(1), 0)]).unwrap();
-    scene.show(&mut judge, &answered).unwrap();
+    scene.answer(&mut judge, 1, &written).unwrap();
 }

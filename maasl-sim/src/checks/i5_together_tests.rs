@@ -4,7 +4,7 @@ use maasl_core::lease::CommitIntent;
 use maasl_core::lease::row::CommitDatabase;
 use maasl_core::resource::ResourceKey;
 
-use super::super::scene::{ANN, CALL, P, Scene, finish, intent, item, site};
+use super::super::scene::{CALL, P, Scene, finish, intent, item, site};
 use super::*;
 use crate::observe::RequestNo;
 
@@ -18,17 +18,7 @@ fn asked() -> (Scene, Together) {
         db: DB.into(),
         rows: 1,
     };
-    let asked = Asked {
-        agent: ANN,
-        request: RequestNo(1),
-        attempt: 1,
-        process: P,
-        action: &action,
-        key: None,
-        bases: &[],
-        wait_ms: 0,
-    };
-    scene.show(&mut judge, &Observation::Asked(&asked)).unwrap();
+    scene.ask(&mut judge, 1, &action, None, &[]).unwrap();
     (scene, judge)
 }
 

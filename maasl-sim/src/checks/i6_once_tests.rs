@@ -1,12 +1,11 @@
 //! Tests of the judge of I6.
 
-use maasl_core::coordinator::io::Response;
 use maasl_core::id::ContentHash;
 use maasl_core::lease::{CommitIntent, Lease, RequestKey};
 
 use super::*;
 use crate::checks::scene::{
-    ANN, Scene, asking, edit, finish, intent, item, lease, receipt, site, token,
+    Scene, asking, edit, finish, intent, item, lease, receipt, site, token,
 };
 
 fn request() -> RequestKey {
@@ -107,15 +106,7 @@ fn an_answer_tells_what_was_done() {
 #[test]
 fn a_key_is_not_mistaken_for_another_request() {
     let (scene, mut judge) = asked();
-    let response = Response {
-        result: Err(Refusal::IdempotencyMismatch { key: "k".into() }),
-        lost: Vec::new(),
-        observed: Vec::new(),
-    };
-    let seen = Observation::Answered {
-        agent: ANN,
-        request: RequestNo(1),
-        response: &response,
-    };
-    assert_eq!(site(scene.show(&mut judge, &seen)), Some("mismatch"));
+    let refusal = Refusal::IdempotencyMismatch { key: "k".into() };
+    let judged = scene.answered(&mut judge, 1, Err(refusal));
+    assert_eq!(site(judged), Some("mismatch"));
 }

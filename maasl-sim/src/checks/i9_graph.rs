@@ -60,7 +60,7 @@ impl Judge for Graphs {
             Observation::Answered {
                 request, response, ..
             } => match &response.result {
-                Ok(Reply::Receipt(Receipt::Patched { patch, .. })) => self.judge_answer(*patch),
+                Ok(Reply::Receipt(Receipt::Patched(changed))) => self.judge_answer(changed.patch),
                 Ok(Reply::Graph(view)) => self.judge_view(*request, view),
                 _ => Ok(()),
             },
@@ -71,7 +71,7 @@ impl Judge for Graphs {
 
 impl Graphs {
     fn note_patch(&mut self, append: &AppendPatch) -> Result<(), Breach> {
-        let patch = Patch::from_bytes(append.bytes.as_slice());
+        let patch = Patch::from_bytes(append.part.bytes.as_slice());
         let patch = patch.map_err(|fault| breach("not-a-patch", fault.to_string()))?;
         let header = patch.header();
         if header.stamp <= header.seen.newest() {

@@ -1,6 +1,5 @@
 //! Tests of the judge of graphs.
 
-use maasl_core::coordinator::io::Response;
 use maasl_core::graph::changes::{Changes, Edge, Node};
 use maasl_core::graph::journal::{Cursor, Journal};
 use maasl_core::graph::patch::Header;
@@ -12,9 +11,11 @@ use maasl_core::graph::value::Value;
 use maasl_core::id::{ActorId, ContentHash};
 use maasl_core::lease::RequestKey;
 use maasl_core::lease::outcome::Change;
+use maasl_core::lease::row::CommitPatch;
+use maasl_core::reply::GraphChanged;
 use maasl_core::resource::ResourceKey;
 
-use super::super::scene::{ANN, Scene, site};
+use super::super::scene::{Scene, site};
 use super::*;
 
 fn dot(counter: u64) -> Dot {
@@ -60,11 +61,7 @@ fn append(
         patch: Some(patch.id()),
     };
     let append = AppendPatch {
-        graph: MAIN.into(),
-        patch: patch.id(),
-        dot: patch.header().dot.clone(),
-        stamp: patch.header().stamp,
-        bytes: patch.to_bytes().into(),
+        part: CommitPatch::of(MAIN, patch),
         after: None,
         lease: None,
         key: ResourceKey::new("graph", MAIN),
@@ -80,14 +77,14 @@ fn append(
 }
 
 fn receipt(patch: &Patch) -> Receipt {
-    Receipt::Patched {
+    Receipt::Patched(Box::new(GraphChanged {
         graph: MAIN.into(),
         patch: patch.id(),
         effect: Merged::default(),
         conflicts: Vec::new(),
         conflicts_total: 0,
         seen: Seen::nothing(),
-    }
+    }))
 }
 
 fn view(patches: &[Patch]) -> GraphView {
@@ -110,17 +107,7 @@ fn view(patches: &[Patch]) -> GraphView {
 
 fn look(scene: &Scene, judge: &mut Graphs, view: GraphView) -> Result<(), Breach> {
     scene.ask(judge, 9, &Action::GraphQuery, None, &[]).unwrap();
-    let response = Response {
-        result: Ok(Reply::Graph(Box::new(view))),
-        lost: Vec::new(),
-        observed: Vec::new(),
-    };
-    let seen = Observation::Answered {
-        agent: ANN,
-        request: RequestNo(9),
-        response: &response,
-    };
-    scene.show(judge, &seen)
+    scene.answered(judge, 9, Ok(Reply::Graph(Box::new(view))))
 }
 
 /// Two patches of which neither author knew the other, the later one first.

@@ -12,6 +12,7 @@ use maasl_core::lease::{
     Command, CommitIntent, CommitItem, Lease, LeaseKind, MemoryRows, Outcome, StoreClock, Ticket,
 };
 use maasl_core::policy::{CRIT_CODE, Urgency};
+use maasl_core::refusal::Refusal;
 use maasl_core::reply::{FileChanged, Receipt};
 use maasl_core::resource::{ResourceKey, Want};
 use maasl_core::time::Timestamp;
@@ -211,8 +212,17 @@ impl Scene {
         request: u64,
         receipt: &Receipt,
     ) -> Result<(), Breach> {
+        self.answered(judge, request, Ok(Reply::Receipt(receipt.clone())))
+    }
+
+    pub(super) fn answered(
+        &self,
+        judge: &mut impl Judge,
+        request: u64,
+        result: Result<Reply, Refusal>,
+    ) -> Result<(), Breach> {
         let response = Response {
-            result: Ok(Reply::Receipt(receipt.clone())),
+            result,
             lost: Vec::new(),
             observed: Vec::new(),
         };

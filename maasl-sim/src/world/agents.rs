@@ -367,7 +367,7 @@ impl Client {
                 Receipt::Written { .. }
                 | Receipt::Enriched { .. }
                 | Receipt::Fresh { .. }
-                | Receipt::Patched { .. },
+                | Receipt::Patched(_),
             )
             | Reply::Renewed { .. }
             | Reply::Revoked(_)

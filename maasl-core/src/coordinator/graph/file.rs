@@ -86,7 +86,8 @@ pub(crate) async fn import(cx: &Cx, call: &Call, asked: GraphFile) -> Result<Rep
             ..call.clone()
         };
         let receipt = append(cx, &own, &asked.graph, checked, Seen::nothing()).await?;
-        if let Receipt::Patched { effect, .. } = receipt {
+        if let Receipt::Patched(changed) = receipt {
+            let effect = changed.effect;
             imported.patches += 1;
             imported.effect.nodes_added += effect.nodes_added;
             imported.effect.edges_added += effect.edges_added;

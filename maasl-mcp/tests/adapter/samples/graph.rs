@@ -10,7 +10,7 @@ use maasl_core::graph::seen::{Dot, Seen};
 use maasl_core::graph::state::Merged;
 use maasl_core::graph::value::Value;
 use maasl_core::id::{ActorId, ContentHash};
-use maasl_core::reply::Receipt;
+use maasl_core::reply::GraphChanged;
 
 use super::WALL_MS;
 
@@ -22,10 +22,10 @@ fn dot() -> Dot {
 }
 
 /// The patch that is asked for, as it would be kept.
-pub(crate) fn patched(asked: &GraphPatch) -> Receipt {
+pub(crate) fn patched(asked: &GraphPatch) -> GraphChanged {
     let header = Header::new(dot(), Seen::nothing(), WALL_MS).expect("a stamp");
     let patch = Patch::seal(header, &asked.changes).expect("good changes");
-    Receipt::Patched {
+    GraphChanged {
         graph: asked.graph.clone(),
         patch: patch.id(),
         effect: Merged {

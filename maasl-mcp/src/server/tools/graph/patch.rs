@@ -133,26 +133,10 @@ fn edges(edges: Option<Vec<EdgeBody>>) -> Vec<Edge> {
 }
 
 fn patched(reply: Reply) -> Result<Body, Box<ErrorBody>> {
-    let Reply::Receipt(Receipt::Patched {
-        graph,
-        patch,
-        effect,
-        conflicts,
-        conflicts_total,
-        seen,
-    }) = reply
-    else {
-        return Err(mixed_up(&reply));
-    };
-    Ok(GraphChanged {
-        graph,
-        patch,
-        effect,
-        conflicts,
-        conflicts_total,
-        seen,
+    match reply {
+        Reply::Receipt(Receipt::Patched(changed)) => Ok((*changed).into()),
+        other => Err(mixed_up(&other)),
     }
-    .into())
 }
 
 impl From<GraphChanged> for Body {
