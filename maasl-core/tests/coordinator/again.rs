@@ -62,9 +62,7 @@ fn copies_in_two_processes_have_one_effect() {
         let (mut world, ann, bob) = World::of_two(&[("f", "old")]);
         let call = write_keyed(&mut world, ann);
         let first = world.start(ann, call);
-        world.stop_at(ann, point);
-        world.run();
-        let paused = world.is_stopped(ann);
+        let paused = world.stops(ann, point);
         let call = write_keyed(&mut world, bob);
         let second = receipt(world.ask(bob, call));
         world.resume(ann);
@@ -88,9 +86,7 @@ fn a_retry_after_a_death_has_one_effect() {
         let (mut world, ann, bob) = World::of_two(&[("f", "old")]);
         let call = write_keyed(&mut world, ann);
         world.start(ann, call);
-        world.stop_at(ann, point);
-        world.run();
-        let paused = world.is_stopped(ann);
+        let paused = world.stops(ann, point);
         world.kill(ann);
         let call = write_keyed(&mut world, bob);
         let done = changed(world.ask(bob, call)).unwrap();

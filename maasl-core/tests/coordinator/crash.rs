@@ -32,17 +32,6 @@ fn whole(ops: &[FileOp]) -> Files {
     files(&world)
 }
 
-/// Kills `pid` at `point` of what it does; whether it got that far.
-fn dies(world: &mut World, pid: Pid, point: Point) -> bool {
-    world.stop_at(pid, point);
-    world.run();
-    let died = world.is_stopped(pid);
-    if died {
-        world.kill(pid);
-    }
-    died
-}
-
 /// Somebody else reads and changes every path, which settles what was open.
 fn touch_all(world: &mut World, pid: Pid, when: &str) -> Files {
     for path in ["a", "b", "d"] {
@@ -62,7 +51,7 @@ fn check_deaths(ops: &[FileOp]) -> usize {
     at_every_point(|point| {
         let (mut world, ann, bob, _) = world();
         world.start_change(ann, ops.to_vec());
-        if !dies(&mut world, ann, point) {
+        if !world.dies(ann, point) {
             return false;
         }
         let when = format!("{point:?} of {:?}", world.sent(ann));
@@ -89,11 +78,11 @@ fn check_deaths_in_recovery(ops: &[FileOp], recover: fn(&mut World, Pid)) {
         for second in 0.. {
             let (mut world, ann, bob, eve) = world();
             world.start_change(ann, ops.to_vec());
-            if !dies(&mut world, ann, before(first)) {
+            if !world.dies(ann, before(first)) {
                 return;
             }
             recover(&mut world, bob);
-            if world.intents().is_empty() || !dies(&mut world, bob, before(second)) {
+            if world.intents().is_empty() || !world.dies(bob, before(second)) {
                 break;
             }
             let when = format!("step {first}, then {second} of {:?}", world.sent(bob));
@@ -213,7 +202,7 @@ fn the_dead_are_forgotten_wherever_they_died() {
     let points = at_every_point(|point| {
         let (mut world, author, bob, _) = world();
         world.start_change(author, refactoring());
-        if !dies(&mut world, author, point) {
+        if !world.dies(author, point) {
             return false;
         }
         assert_eq!(bury(&mut world, bob), ann(), "{point:?}");

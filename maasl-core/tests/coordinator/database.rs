@@ -91,9 +91,7 @@ fn a_paused_writer_is_fenced_or_keeps_others_out() {
         let (mut world, ann, bob) = world();
         let call = world.call(ann, request(&["ann"]));
         let call = world.start(ann, call);
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
+        if !world.stops(ann, point) {
             return false;
         }
         world.advance(61_000);
@@ -124,12 +122,9 @@ fn a_write_that_dies_at_any_step_is_whole_or_not_there() {
         let (mut world, ann, bob) = world();
         let call = keyed(&mut world, ann, &["x", "y"], "k");
         world.start(ann, call);
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
+        if !world.dies(ann, point) {
             return false;
         }
-        world.kill(ann);
         let when = format!("{point:?} of {:?}", world.sent(ann));
         // The same request again, through another process: one effect.
         let again = keyed(&mut world, bob, &["x", "y"], "k");

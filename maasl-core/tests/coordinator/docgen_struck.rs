@@ -16,9 +16,7 @@ fn a_source_that_moves_at_any_step_leaves_no_document_of_its_past() {
         let (mut world, ann, _) = by_generator();
         let call = world.call(ann, Request::Document(wanted(None, None)));
         let id = world.start(ann, call);
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
+        if !world.stops(ann, point) {
             return false;
         }
         let begun = world.rows.intents().count() > 0 || world.disk.text(DOCUMENT).is_some();
@@ -59,12 +57,9 @@ fn dies_at(point: Point) -> Option<()> {
     let (mut world, ann, bob) = by_generator();
     let call = world.call(ann, Request::Document(wanted(None, None)));
     world.start(ann, call);
-    world.stop_at(ann, point);
-    world.run();
-    if !world.is_stopped(ann) {
+    if !world.dies(ann, point) {
         return None;
     }
-    world.kill(ann);
     let mut call = world.call(bob, Request::Document(wanted(None, None)));
     call.max_wait_ms = Some(600_000);
     let reply = world.ask(bob, call).result;
@@ -83,9 +78,7 @@ fn an_outside_document_that_appears_meanwhile_is_not_destroyed() {
         let (mut world, ann, _) = by_generator();
         let call = world.call(ann, Request::Document(wanted(None, None)));
         let id = world.start(ann, call);
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
+        if !world.stops(ann, point) {
             return false;
         }
         world.disk.outside(DOCUMENT, Some("by hand"));
@@ -126,9 +119,7 @@ fn a_paused_maker_is_fenced_or_keeps_others_out() {
         let (mut world, ann, bob) = by_generator();
         let call = world.call(ann, Request::Document(wanted(None, None)));
         let paused = world.start(ann, call);
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
+        if !world.stops(ann, point) {
             return false;
         }
         world.advance(300_000);

@@ -111,9 +111,7 @@ fn patches_that_cross_are_both_there_and_the_second_is_told() {
         let (mut world, ann, bob) = world();
         let call = world.call(ann, patch("ann", None));
         let call = world.start(ann, call);
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
+        if !world.stops(ann, point) {
             return false;
         }
         let others = put(&mut world, bob, "bob").unwrap();
@@ -140,12 +138,9 @@ fn a_patch_that_dies_at_any_step_is_once_under_its_key() {
         let (mut world, ann, bob) = world();
         let call = keyed(&mut world, ann, "x");
         world.start(ann, call);
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
+        if !world.dies(ann, point) {
             return false;
         }
-        world.kill(ann);
         let when = format!("{point:?} of {:?}", world.sent(ann));
         let again = keyed(&mut world, bob, "x");
         let first = receipt(world.ask(bob, again));
@@ -197,9 +192,7 @@ fn a_checkpoint_that_dies_at_any_step_changes_nothing_that_shows() {
         let compact = Request::CompactGraphs(Some(MAIN.into()));
         let call = world.call(ann, compact);
         world.start(ann, call);
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
+        if !world.stops(ann, point) {
             return false;
         }
         let when = format!("{point:?} of {:?}", world.sent(ann));

@@ -129,9 +129,7 @@ fn a_paused_writer_is_let_through_wherever_it_stood() {
         world.read(ann, "a").unwrap();
         let call: Call = world.call(ann, Request::Change(vec![write("a", "ann")]));
         let call = world.start(ann, call);
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
+        if !world.stops(ann, point) {
             return false;
         }
         world.advance(60_000);

@@ -14,9 +14,7 @@ fn check_pauses(ops: &[FileOp]) -> (usize, usize) {
         let (mut world, ann, bob) = World::of_two(&[("f", "old"), ("g", "other")]);
         world.read(ann, "f").unwrap();
         let call = world.start_change(ann, ops.to_vec());
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
+        if !world.stops(ann, point) {
             return false;
         }
         world.advance(31_000);
@@ -101,9 +99,7 @@ fn a_paused_call_under_a_reservation_is_fenced_or_keeps_others_out() {
         let mut call = world.call(ann, body);
         call.lease = Some(held.clone());
         let call = world.start(ann, call);
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
+        if !world.stops(ann, point) {
             return false;
         }
         world.advance(31_000);

@@ -311,12 +311,9 @@ fn a_transaction_that_dies_at_any_step_is_whole_or_not_there() {
         let mut first = call(&mut world, ann, everything());
         first.request = Some(key("k", "everything"));
         world.start(ann, first);
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
+        if !world.dies(ann, point) {
             return false;
         }
-        world.kill(ann);
         let when = format!("{point:?} of {:?}", world.sent(ann));
         touch_all(&mut world, bob);
         let settled = state(&mut world);
@@ -350,12 +347,9 @@ fn recovery_of_a_transaction_can_die_at_any_step() {
             world.kill(ann);
             let second = call(&mut world, bob, everything());
             world.start(bob, second);
-            world.stop_at(bob, point);
-            world.run();
-            if !world.is_stopped(bob) {
+            if !world.dies(bob, point) {
                 return false;
             }
-            world.kill(bob);
             let when = format!("{victim}: {point:?} of {:?}", world.sent(bob));
             touch_all(&mut world, eve);
             let settled = state(&mut world);
@@ -428,9 +422,7 @@ fn a_paused_transaction_is_fenced_or_keeps_others_out() {
         let (mut world, ann, bob) = world();
         let first = call(&mut world, ann, everything());
         let first = world.start(ann, first);
-        world.stop_at(ann, point);
-        world.run();
-        if !world.is_stopped(ann) {
+        if !world.stops(ann, point) {
             return false;
         }
         world.advance(300_000);

@@ -242,6 +242,22 @@ impl World {
         self.processes[pid.0].stop = Some(point);
     }
 
+    /// Runs until a process is stopped at a point; whether it got that far.
+    pub(crate) fn stops(&mut self, pid: Pid, point: Point) -> bool {
+        self.stop_at(pid, point);
+        self.run();
+        self.is_stopped(pid)
+    }
+
+    /// Runs until a process dies at a point; whether it got that far.
+    pub(crate) fn dies(&mut self, pid: Pid, point: Point) -> bool {
+        let died = self.stops(pid, point);
+        if died {
+            self.kill(pid);
+        }
+        died
+    }
+
     pub(crate) fn is_stopped(&self, pid: Pid) -> bool {
         self.processes[pid.0].stopped
     }
