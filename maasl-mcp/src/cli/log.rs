@@ -9,7 +9,6 @@ use std::io::stderr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use maasl_node::config_file;
 use maasl_node::node::EVENTS;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -22,14 +21,11 @@ use super::Failure;
 /// The place that is no file.
 const STDERR: &str = "stderr";
 
-/// Begins to log. A configuration that cannot be read has no say in it, and is
-/// reported by whoever acts on it.
-pub(super) fn begin(root: &Path) -> Result<(), Failure> {
+/// Begins to log; `events` is the setting of that name.
+pub(super) fn begin(root: &Path, events: &str) -> Result<(), Failure> {
     let filter = EnvFilter::try_from_env("MAASL_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     let lines = fmt::layer().with_writer(stderr).with_ansi(false);
-    let config = config_file::load(root).ok().map(|loaded| loaded.config);
-    let place = config.map_or_else(String::new, |config| config.events);
-    let events = match writer(root, &place)? {
+    let events = match writer(root, events)? {
         None => None,
         Some(writer) => {
             let only = Targets::new().with_target(EVENTS, LevelFilter::INFO);

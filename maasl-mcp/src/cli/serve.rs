@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use maasl_node::node::{Node, NodeOptions};
+use maasl_node::config_file;
+use maasl_node::node::{Node, NodeOptions, OpenError};
+use maasl_node::root::Root;
 
 use super::{Failure, log};
 use crate::server::{EnvIdentity, NodeBackend, serve_stdio};
@@ -14,12 +16,14 @@ use crate::server::{EnvIdentity, NodeBackend, serve_stdio};
 pub(super) struct Arguments {}
 
 pub(super) fn run(root: &Path, _: &Arguments) -> Result<ExitCode, Failure> {
-    log::begin(root)?;
+    let root = Root::open(root).map_err(OpenError::from)?;
+    let loaded = config_file::load(root.path()).map_err(OpenError::from)?;
+    log::begin(root.path(), &loaded.config.events)?;
     block_on(async {
         let options = NodeOptions {
             role: "serve".into(),
         };
-        let node = Node::open(root, &options)?;
+        let node = Node::open_on(root, loaded, &options)?;
         let backend = Arc::new(NodeBackend::new(node.clone()));
         let served = serve_stdio(backend, EnvIdentity::from_env()).await;
         node.close().await;

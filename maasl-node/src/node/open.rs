@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Ground, Node, Timer};
-use crate::config_file::{self, ConfigFileError};
+use crate::config_file::{self, ConfigFileError, Loaded};
 use crate::root::{Root, RootError};
 use crate::state_dir::StateDirError;
 use crate::store::StoreError;
@@ -63,6 +63,16 @@ impl Node {
     pub fn open(root: &Path, options: &NodeOptions) -> Result<Arc<Self>, OpenError> {
         let root = Root::open(root)?;
         let loaded = config_file::load(root.path())?;
+        Self::open_on(root, loaded, options)
+    }
+
+    /// The same, on a root that is open and with its configuration: for whoever
+    /// needs that before.
+    pub fn open_on(
+        root: Root,
+        loaded: Loaded,
+        options: &NodeOptions,
+    ) -> Result<Arc<Self>, OpenError> {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
