@@ -155,6 +155,24 @@ impl Refusal {
         }
     }
 
+    /// The refusal of one part of what was asked for: a field is named as it stands
+    /// in the whole.
+    #[must_use]
+    pub fn within(self, part: &str) -> Self {
+        match self {
+            Self::InvalidRequest {
+                field,
+                message,
+                hint,
+            } => Self::InvalidRequest {
+                field: format!("{part}.{field}"),
+                message,
+                hint,
+            },
+            other => other,
+        }
+    }
+
     /// A failure of the machine underneath.
     #[must_use]
     pub fn internal(message: impl Into<String>) -> Self {

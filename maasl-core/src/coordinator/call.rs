@@ -293,6 +293,11 @@ impl Cx {
         }
     }
 
+    pub(super) async fn locate_one(&self, path: String) -> Result<String, Refusal> {
+        let found = self.locate([path].into()).await?.into_iter().next();
+        Ok(found.expect("as many are located as are asked for"))
+    }
+
     pub(super) async fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>, Refusal> {
         match self.effect(Effect::Read(path.to_string())).await? {
             Done::Content(content) => Ok(content),

@@ -21,6 +21,7 @@ use super::io::{Call, Effect, FileOp, GRAPH};
 use super::plan::Plan;
 use super::right::{self, Right};
 use super::settle;
+use super::transaction::DATABASE;
 use crate::docgen::DocgenStale;
 use crate::lease::command::Inspect;
 use crate::lease::outcome::Inspected;
@@ -490,7 +491,8 @@ impl Change<'_> {
 async fn open<'a>(guarded: &'a Guarded<'a>, receipt: &mut Receipt) -> Result<Open<'a>, Refusal> {
     let begun = guarded.begin(None).await?;
     guarded.passes(begun.fence)?;
-    let written = guarded.work().await?;
+    let written = guarded.work().await;
+    let written = written.map_err(|refusal| refusal.within(DATABASE))?;
     if let Receipt::Changed { beyond, .. } = receipt {
         beyond.database = Some(DatabaseChanged {
             db: guarded.asked.db.clone(),

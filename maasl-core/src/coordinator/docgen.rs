@@ -100,9 +100,9 @@ impl<'a> Work<'a> {
     ) -> Result<Self, Refusal> {
         let started = cx.now();
         let settings = &cx.config().docgen;
-        let source = located(cx, asked.path.clone()).await?;
+        let source = cx.locate_one(asked.path.clone()).await?;
         let document = settings.layout.document(&settings.root, &source)?;
-        let document = located(cx, document).await?;
+        let document = cx.locate_one(document).await?;
         Ok(Self {
             cx,
             call,
@@ -181,7 +181,7 @@ impl<'a> Work<'a> {
             made_from: self.asked.made_from,
             replaces: self.asked.replaces,
         };
-        match self.gate(gated, Some(gated.hash), offer)? {
+        match self.gate(Some(gated.hash), gated.document.as_deref(), offer)? {
             Gate::Fresh => Ok(self.is_fresh(&found, right)),
             Gate::Write(content) => Ok(Next::Write(self.op(found.base(), found.hash, content))),
             Gate::NeedsContent if self.cx.config().docgen.command.is_empty() => {
@@ -203,23 +203,19 @@ impl<'a> Work<'a> {
         })
     }
 
+    /// Asks the gate. In observe mode what it refuses is written all the same.
     fn gate(
         &self,
-        found: &Found,
         source: Option<ContentHash>,
+        document: Option<&[u8]>,
         offer: Offer<'_>,
     ) -> Result<Gate, Refusal> {
         let known = Known {
             source_path: &self.source,
             source,
             document_path: &self.document,
-            document: found.document.as_deref(),
+            document,
         };
-        self.gate_of(known, offer)
-    }
-
-    /// In observe mode what the gate refuses is written all the same.
-    fn gate_of(&self, known: Known<'_>, offer: Offer<'_>) -> Result<Gate, Refusal> {
         let form = self.cx.config().docgen.header;
         gate(known, offer, form).or_else(|refusal| {
             self.cx.unless_observed(refusal)?;
@@ -258,7 +254,8 @@ impl<'a> Work<'a> {
             made_from: Some(found.hash),
             replaces: self.asked.replaces,
         };
-        match self.gate(found, source, offer).map_err(unusable)? {
+        let document = found.document.as_deref();
+        match self.gate(source, document, offer).map_err(unusable)? {
             Gate::Fresh => Ok(self.is_fresh(found, right)),
             Gate::Write(content) => Ok(Next::Write(self.op(found.base(), found.hash, content))),
             Gate::NeedsContent => panic!("content was offered to the gate"),
@@ -399,14 +396,6 @@ impl<'a> Work<'a> {
     fn took_ms(&self) -> u64 {
         self.cx.now().ms_since(self.started)
     }
-}
-
-async fn located(cx: &Cx, path: String) -> Result<String, Refusal> {
-    let found = cx.locate(Vec::from([path])).await?;
-    Ok(found
-        .into_iter()
-        .next()
-        .expect("as many were located as were asked for"))
 }
 
 /// The resource key of all documents.

@@ -27,7 +27,7 @@ use crate::resource::{Extent, ResourceKey, Want, canonical};
 
 /// Reads one file whole and remembers that the agent has seen it.
 pub(super) async fn read(cx: &Cx, path: String) -> Result<FileRead, Refusal> {
-    let path = located(cx, path).await?;
+    let path = cx.locate_one(path).await?;
     let mut inspected = inspect(cx, &path).await?;
     if !inspected.intents.is_empty() {
         let open = core::mem::take(&mut inspected.intents);
@@ -57,14 +57,6 @@ pub(super) async fn read(cx: &Cx, path: String) -> Result<FileRead, Refusal> {
         version: version.map(|version| version.number),
         held_by: inspected.holders.into_iter().next(),
     })
-}
-
-async fn located(cx: &Cx, path: String) -> Result<String, Refusal> {
-    let found = cx.locate(Vec::from([path])).await?;
-    Ok(found
-        .into_iter()
-        .next()
-        .expect("as many were located as were asked for"))
 }
 
 /// Grants a reservation.
@@ -242,7 +234,7 @@ async fn resource_key(cx: &Cx, id: &str, policy: &Policy) -> Result<ResourceKey,
     if id == "." || id.is_empty() {
         return Ok(ResourceKey::new(&policy.key_prefix, ""));
     }
-    let path = located(cx, id.to_string()).await?;
+    let path = cx.locate_one(id.to_string()).await?;
     Ok(ResourceKey::new(&policy.key_prefix, &fold(&path)))
 }
 

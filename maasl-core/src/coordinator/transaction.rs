@@ -25,6 +25,9 @@ use crate::refusal::Refusal;
 use crate::reply::{FreshDocument, Receipt};
 use crate::resource::Want;
 
+/// The part in a database, in the names of fields.
+pub(super) const DATABASE: &str = "database";
+
 /// What is changed together.
 #[derive(Clone, Debug, Default)]
 pub struct TransactionWanted {
@@ -52,12 +55,12 @@ pub(super) async fn transact(
     let mut documents = Vec::new();
     for (at, wanted) in asked.documents.into_iter().enumerate() {
         let found = Work::find(cx, call, wanted).await;
-        documents.push(found.map_err(|refusal| within(&document(at), refusal))?);
+        documents.push(found.map_err(|refusal| refusal.within(&document(at)))?);
     }
     let patch = match asked.graph {
         Some(asked) => {
             let prepared = PatchPart::prepare(cx, asked).await;
-            Some(prepared.map_err(|refusal| within("graph", refusal))?)
+            Some(prepared.map_err(|refusal| refusal.within("graph"))?)
         }
         None => None,
     };
@@ -88,31 +91,13 @@ fn check(cx: &Cx, asked: &TransactionWanted) -> Result<(), Refusal> {
         return Err(Refusal::LimitReached { limit, value });
     }
     match &asked.database {
-        Some(database) => {
-            database::check(cx, database).map_err(|refusal| within("database", refusal))
-        }
+        Some(database) => database::check(cx, database).map_err(|refusal| refusal.within(DATABASE)),
         None => Ok(()),
     }
 }
 
 fn document(at: usize) -> String {
     format!("documents[{at}]")
-}
-
-/// A refusal that names the field of a part, as the caller knows that field.
-fn within(part: &str, refusal: Refusal) -> Refusal {
-    match refusal {
-        Refusal::InvalidRequest {
-            field,
-            message,
-            hint,
-        } => Refusal::InvalidRequest {
-            field: format!("{part}.{field}"),
-            message,
-            hint,
-        },
-        other => other,
-    }
 }
 
 struct Transaction<'a> {
@@ -186,8 +171,7 @@ impl Transaction<'_> {
             fresh: &fresh,
             patch: self.patch.as_ref(),
         };
-        let receipt = change::under(self.cx, changes, right).await;
-        let receipt = receipt.map_err(of_statement)?;
+        let receipt = change::under(self.cx, changes, right).await?;
         self.tell(&receipt);
         Ok(receipt)
     }
@@ -203,7 +187,7 @@ impl Transaction<'_> {
         let changed = facts::planned(self.cx, &self.files).await?.files;
         for (at, work) in self.documents.iter().enumerate() {
             let part = work.part(&changed).await;
-            match part.map_err(|refusal| within(&document(at), refusal))? {
+            match part.map_err(|refusal| refusal.within(&document(at)))? {
                 Part::Write(op) => ops.push(op),
                 Part::Fresh(left) => fresh.push(left),
             }
@@ -226,15 +210,5 @@ impl Transaction<'_> {
                 DocgenStatus::Generated
             });
         }
-    }
-}
-
-/// A statement is named as a part of the transaction.
-fn of_statement(refusal: Refusal) -> Refusal {
-    match refusal {
-        Refusal::InvalidRequest { ref field, .. } if field.starts_with("statements") => {
-            within("database", refusal)
-        }
-        other => other,
     }
 }

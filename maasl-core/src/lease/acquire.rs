@@ -147,7 +147,7 @@ pub(super) fn answered_before(
 }
 
 /// Everything between a request and its grant.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Front<'a> {
     /// Live leases in the way, and the contested key of each.
     pub(super) held: Vec<(&'a Lease, &'a ResourceKey)>,
@@ -170,14 +170,7 @@ impl<'a> Front<'a> {
         own: Option<TicketNo>,
         now: Timestamp,
     ) -> Result<Self, Need> {
-        let mut front = Self {
-            held: Vec::new(),
-            claimable: Vec::new(),
-            died: Vec::new(),
-            waiting: Vec::new(),
-            passed: Vec::new(),
-            gone: BTreeSet::new(),
-        };
+        let mut front = Self::default();
         let mut leases = BTreeMap::new();
         let mut tickets = BTreeMap::new();
         for want in planted::looked_at(&asked.wants) {

@@ -113,15 +113,18 @@ pub(super) fn finish(
         let number = record_versions(rows, intent, item, end, clock.wall_ms, &mut changes)?;
         complete(&mut receipt, item, number, end);
     }
-    changes.extend(answer_record(intent, asked, &receipt, clock.wall_ms));
+    let undone = is_undone(intent, asked);
+    if !undone {
+        changes.extend(answer_record(intent, &receipt, clock.wall_ms));
+    }
     let lease = rows.lease(&intent.lease)?;
     let class = lease.map_or_else(Arc::default, |lease| class_of(&lease.wants));
     changes.extend(asked.counts.iter().cloned().map(Change::Add));
     let uncounted = asked.recovered_by.is_some() && is_active(Mutant::DocgenRecoveryUncounted);
-    if !is_undone(intent, asked) && !uncounted {
+    if !undone && !uncounted {
         changes.extend(document::made(intent, clock));
     }
-    if let Some(part) = intent.patch.as_ref().filter(|_| !is_undone(intent, asked)) {
+    if let Some(part) = intent.patch.as_ref().filter(|_| !undone) {
         changes.extend(journal::join(rows, part)?);
     }
     if asked.recovered_by.is_some() {
@@ -149,15 +152,10 @@ fn is_undone(intent: &CommitIntent, asked: &FinishCommit) -> bool {
         })
 }
 
-/// The answer to remember: only one that took effect. A commit that was undone
-/// is refused, and a refusal may be tried again under the same key.
-fn answer_record(
-    intent: &CommitIntent,
-    asked: &FinishCommit,
-    receipt: &Receipt,
-    wall_ms: u64,
-) -> Option<Change> {
-    let recorded = !is_undone(intent, asked) && !is_active(Mutant::AnswerNotRecorded);
+/// The answer to remember of a commit that took effect. One that was undone is
+/// refused, and a refusal may be tried again under the same key.
+fn answer_record(intent: &CommitIntent, receipt: &Receipt, wall_ms: u64) -> Option<Change> {
+    let recorded = !is_active(Mutant::AnswerNotRecorded);
     let request = intent.request.clone().filter(|_| recorded)?;
     let receipt = receipt.clone();
     Some(Change::PutAnswered(Box::new(Answered {

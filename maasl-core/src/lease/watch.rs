@@ -5,9 +5,6 @@
 //! nothing, and names what would have been waited for. Leaves to others: enforce
 //! mode, in which this is never asked for.
 
-use alloc::collections::BTreeSet;
-use alloc::vec::Vec;
-
 use super::acquire::{self, Front, answered_before, grant};
 use super::command::Acquire;
 use super::decide::StoreClock;
@@ -23,15 +20,7 @@ pub(super) fn watch(rows: &RowSet, asked: &Acquire, clock: StoreClock) -> Result
     if front.is_clear() {
         return acquire::acquire(rows, asked, clock);
     }
-    let beside = Front {
-        held: Vec::new(),
-        claimable: Vec::new(),
-        died: Vec::new(),
-        waiting: Vec::new(),
-        passed: Vec::new(),
-        gone: BTreeSet::new(),
-    };
-    let mut decision = grant(rows, asked, None, &beside, clock)?;
+    let mut decision = grant(rows, asked, None, &Front::default(), clock)?;
     if let Outcome::Granted { lease, .. } = decision.outcome {
         let blockers = front.blockers(clock.now);
         decision.outcome = Outcome::Watched { lease, blockers };

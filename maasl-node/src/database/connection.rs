@@ -89,16 +89,18 @@ impl Guarded {
 
 /// Opens a database for reading alone.
 pub(super) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
-    let db = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
-    db.busy_timeout(Duration::from_secs(1))?;
-    db.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;")?;
-    Ok(db)
+    open_quietly(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 /// Opens a database to ask what was committed in it. What a dead process left half
 /// done may have to be rolled back for that, which only a writer can.
 pub(super) fn open_to_ask(path: &Path) -> rusqlite::Result<Connection> {
-    let db = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+    open_quietly(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+/// Opens a database for questions.
+fn open_quietly(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, flags(access))?;
     db.busy_timeout(Duration::from_secs(1))?;
     db.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;")?;
     Ok(db)

@@ -10,7 +10,7 @@ use alloc::string::String;
 use super::{Work, elsewhere};
 use crate::coordinator::io::FileOp;
 use crate::coordinator::plan::Planned;
-use crate::docgen::{Gate, Known, Offer, header};
+use crate::docgen::{Gate, Offer, header};
 use crate::id::ContentHash;
 use crate::refusal::Refusal;
 use crate::reply::FreshDocument;
@@ -38,18 +38,12 @@ impl Work<'_> {
             return Ok(Part::Fresh(self.left(hash, place.path, place.content)));
         }
         let document = document.as_deref();
-        let known = Known {
-            source_path: &self.source,
-            source,
-            document_path: &self.document,
-            document,
-        };
         let offer = Offer {
             content: self.asked.content.as_deref(),
             made_from: self.asked.made_from.or(changed.and(source)),
             replaces: self.asked.replaces,
         };
-        match self.gate_of(known, offer)? {
+        match self.gate(source, document, offer)? {
             Gate::NeedsContent => Err(Refusal::invalid("content", "is needed in a transaction")),
             Gate::Fresh => {
                 let document = document.unwrap_or_default();

@@ -110,9 +110,7 @@ fn default_path(graph: &str) -> String {
 async fn located(cx: &Cx, asked: &GraphFile) -> Result<String, Refusal> {
     let path = asked.path.clone();
     let path = path.unwrap_or_else(|| default_path(&asked.graph));
-    let found = cx.locate(Vec::from([path])).await?;
-    let found = found.into_iter().next();
-    Ok(found.expect("as many were located as were asked for"))
+    cx.locate_one(path).await
 }
 
 /// The change of the file that makes it say what the graph says. The caller has
