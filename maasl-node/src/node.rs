@@ -189,7 +189,7 @@ impl Node {
         }
     }
 
-    /// The counters of the store, by name and class.
+    /// The counters of the store.
     pub fn counters(self: &Arc<Self>) -> Result<Counters, StoreError> {
         self.ground().store.counters()
     }

@@ -310,7 +310,7 @@ impl Attempt<'_> {
             return mixed_up(&"an answer to a cancelled wait");
         };
         let class = self.wanted.wants.first().map_or("", |want| &want.class);
-        let count = Command::Tally(Vec::from([Count::one(Counter::TimedOut, class)]));
+        let count = Command::Tally(Vec::from([self.cx.count(Counter::TimedOut, class)]));
         self.cx.store(count).await?;
         self.cx.ring(wake).await;
         Ok(())

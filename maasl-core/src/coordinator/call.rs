@@ -22,7 +22,7 @@ use super::shared::Shared;
 use crate::config::Config;
 use crate::docgen::GeneratorFailure;
 use crate::id::{AgentId, ContentHash, Entropy, Owner, SessionId, TicketNo};
-use crate::lease::{Command, Outcome, Wake};
+use crate::lease::{Command, Count, Counter, Outcome, Wake};
 use crate::mutant::{Mutant, is_active};
 use crate::observed::Observed;
 use crate::refusal::{Busy, Process, Refusal};
@@ -196,6 +196,11 @@ impl Cx {
 
     pub(super) fn observed(&self) -> Vec<Observed> {
         self.port.borrow().observed.clone()
+    }
+
+    /// One more of `counter` for `class`, by the agent of this call.
+    pub(super) fn count(&self, counter: Counter, class: impl Into<Arc<str>>) -> Count {
+        Count::one(counter, class, &self.seed.agent)
     }
 
     pub(super) fn event(&self, event: Event) {

@@ -23,6 +23,7 @@ use super::right::{self, Right};
 use super::settle;
 use super::transaction::DATABASE;
 use crate::docgen::DocgenStale;
+use crate::id::AgentId;
 use crate::lease::command::Inspect;
 use crate::lease::outcome::Inspected;
 use crate::lease::{Command, Count, Counter, Outcome, RequestKey, Wake};
@@ -154,7 +155,7 @@ pub(super) async fn recall(
 }
 
 async fn replayed(cx: &Cx) -> Result<(), Refusal> {
-    let count = Count::one(Counter::Replayed, CRIT_CODE);
+    let count = cx.count(Counter::Replayed, CRIT_CODE);
     cx.store(Command::Tally(Vec::from([count]))).await?;
     Ok(())
 }
@@ -201,9 +202,9 @@ pub(super) async fn give_up(
     class: &'static str,
 ) -> Refusal {
     let refusal = explained(cx, refusal).await;
-    let mut counts = Vec::from([Count::one(Counter::GuardedFailed, class)]);
+    let mut counts = Vec::from([cx.count(Counter::GuardedFailed, class)]);
     if matches!(refusal, Refusal::StaleVersion(_) | Refusal::DocgenStale(_)) {
-        counts.push(Count::one(Counter::StaleRefused, class));
+        counts.push(cx.count(Counter::StaleRefused, class));
     }
     if right.own {
         acquire::give_back(cx, &right.lease.id, counts).await;
@@ -218,9 +219,9 @@ async fn met_outside(cx: &Cx, right: &Right, refusal: Refusal, class: &'static s
     if right.own {
         cx.let_go(&right.lease.id);
     }
-    let mut counts = Vec::from([Count::one(Counter::GuardedFailed, class)]);
+    let mut counts = Vec::from([cx.count(Counter::GuardedFailed, class)]);
     if matches!(refusal, Refusal::StaleVersion(_)) {
-        counts.push(Count::one(Counter::StaleRefused, class));
+        counts.push(cx.count(Counter::StaleRefused, class));
     }
     let _ = cx.store(Command::Tally(counts)).await;
     refusal
@@ -515,7 +516,7 @@ fn unfinished(cause: &Refusal) -> Refusal {
 }
 
 /// The counters a committed change adds to.
-pub(super) fn counts_of(receipt: &Receipt) -> Vec<Count> {
+pub(super) fn counts_of(receipt: &Receipt, agent: &AgentId) -> Vec<Count> {
     let mut counts = BTreeMap::from([(Counter::GuardedOk, 1)]);
     if let Receipt::Changed { files, .. } = receipt {
         for file in files {
@@ -526,15 +527,14 @@ pub(super) fn counts_of(receipt: &Receipt) -> Vec<Count> {
     let class = class_of(receipt);
     let counts = counts.into_iter().filter(|(_, by)| *by > 0);
     let counts = counts.map(|(counter, by)| Count {
-        counter,
-        class: class.into(),
         by,
+        ..Count::one(counter, class, agent)
     });
     let (database, graph) = match receipt {
         Receipt::Changed { beyond, .. } => (beyond.database.is_some(), beyond.graph.is_some()),
         _ => (false, false),
     };
-    let database = database.then(|| Count::one(Counter::DbWritten, CRIT_DB));
-    let graph = graph.then(|| Count::one(Counter::GraphMerged, MERGE_META));
+    let database = database.then(|| Count::one(Counter::DbWritten, CRIT_DB, agent));
+    let graph = graph.then(|| Count::one(Counter::GraphMerged, MERGE_META, agent));
     counts.chain(database).chain(graph).collect()
 }

@@ -291,7 +291,7 @@ async fn take_effect(cx: &Cx, intent: &CommitIntent) -> Result<(Committed, Vec<W
         op: intent.op.clone(),
         exceptions: BTreeMap::new(),
         recovered_by: None,
-        counts: counts_of(&intent.receipt),
+        counts: counts_of(&intent.receipt, &intent.owner.agent),
     };
     let (receipt, wake) = finished(cx, finish).await?;
     Ok((Committed::Receipt(receipt), wake))
@@ -375,7 +375,7 @@ async fn undo(
         op: intent.op.clone(),
         exceptions,
         recovered_by: None,
-        counts: obstacle.counts(class_of(&intent.receipt)),
+        counts: obstacle.counts(intent),
     };
     let (receipt, wake) = finished(cx, finish).await?;
     let refusal = match obstacle {
@@ -405,9 +405,12 @@ impl Obstacle {
         }
     }
 
-    fn counts(&self, class: &'static str) -> Vec<Count> {
+    fn counts(&self, intent: &CommitIntent) -> Vec<Count> {
         match self {
-            Self::Foreign(_) => [Count::one(Counter::SwapConflicts, class)].into(),
+            Self::Foreign(_) => {
+                let (class, agent) = (class_of(&intent.receipt), &intent.owner.agent);
+                [Count::one(Counter::SwapConflicts, class, agent)].into()
+            }
             Self::Database(_) => Vec::new(),
         }
     }

@@ -70,7 +70,7 @@ pub(super) async fn run(
         Ok(right) => right,
         Err(refusal) => {
             let counts = [Counter::GuardedFailed, Counter::DbFailed];
-            let counts = counts.map(|counter| Count::one(counter, CRIT_DB));
+            let counts = counts.map(|counter| cx.count(counter, CRIT_DB));
             let _ = cx.store(Command::Tally(counts.into())).await;
             return Err(busy_database(&asked.db, refusal));
         }
@@ -287,9 +287,9 @@ impl Write<'_> {
             ],
             Err(_) => &[Counter::GuardedFailed, Counter::DbFailed],
         };
-        let counts = counters.iter().map(|counter| Count::one(*counter, CRIT_DB));
-        let counts: Vec<Count> = counts.collect();
         let Guarded { cx, right, .. } = self.guarded;
+        let counts = counters.iter().map(|counter| cx.count(*counter, CRIT_DB));
+        let counts: Vec<Count> = counts.collect();
         if right.own {
             acquire::give_back(cx, &right.lease.id, counts).await;
         } else {

@@ -27,7 +27,7 @@ use crate::docgen::{
 };
 use crate::id::ContentHash;
 use crate::lease::command::{NoteDocument, Remember};
-use crate::lease::{Command, Count, Counter, Outcome};
+use crate::lease::{Command, Counter, Outcome};
 use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
 use crate::policy::{CRIT_CODE, IDEMP_DOCS};
@@ -343,7 +343,7 @@ impl<'a> Work<'a> {
 
     /// Returns the lease of a call that has written nothing and succeeded.
     async fn end_well(&self, right: &Right) {
-        let counts = Vec::from([Count::one(Counter::GuardedOk, IDEMP_DOCS)]);
+        let counts = Vec::from([self.cx.count(Counter::GuardedOk, IDEMP_DOCS)]);
         if right.own {
             acquire::give_back(self.cx, &right.lease.id, counts).await;
         } else {

@@ -33,7 +33,7 @@ use crate::graph::state::Merged;
 use crate::id::ContentHash;
 use crate::lease::command::{AppendPatch, DrawDot, ReadGraph};
 use crate::lease::row::CommitPatch;
-use crate::lease::{Command, Count, Counter, Outcome};
+use crate::lease::{Command, Counter, Outcome};
 use crate::path::fold;
 use crate::policy::MERGE_META;
 use crate::refusal::Refusal;
@@ -122,7 +122,7 @@ pub(super) async fn patch(cx: &Cx, call: &Call, asked: GraphPatch) -> Result<Rec
     }
     let result = checked_patch(cx, call, asked).await;
     if result.is_err() {
-        let failed = Count::one(Counter::GuardedFailed, MERGE_META);
+        let failed = cx.count(Counter::GuardedFailed, MERGE_META);
         let _ = cx.store(Command::Tally([failed].into())).await;
     }
     result
@@ -282,7 +282,7 @@ fn command(cx: &Cx, call: &Call, part: &CommitPatch, receipt: Receipt) -> Append
         key: graph_key(cx, &part.graph),
         request: call.request.clone(),
         receipt,
-        counts: counts.map(|counter| Count::one(counter, MERGE_META)).into(),
+        counts: counts.map(|counter| cx.count(counter, MERGE_META)).into(),
     }
 }
 

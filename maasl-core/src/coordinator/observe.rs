@@ -86,7 +86,7 @@ pub(super) async fn count(cx: &Cx, observed: &[Observed], class: &'static str) {
             Observed::WouldBlock(_) => Counter::WouldBlock,
             Observed::WouldRefuse(_) => Counter::WouldRefuse,
         };
-        Count::one(counter, class)
+        cx.count(counter, class)
     });
     let counts: Vec<Count> = counts.collect();
     let _ = cx.store(Command::Tally(counts)).await;

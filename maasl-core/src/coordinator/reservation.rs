@@ -17,7 +17,7 @@ use super::settle;
 use crate::id::{AgentId, ContentHash, LeaseId};
 use crate::lease::command::{Remember, Revoke};
 use crate::lease::row::Target;
-use crate::lease::{Command, Count, Counter, Lease, LeaseKind, Outcome, RequestKey};
+use crate::lease::{Command, Counter, Lease, LeaseKind, Outcome, RequestKey};
 use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
 use crate::policy::{Policy, ScopeKind};
@@ -351,7 +351,7 @@ pub(super) async fn check_doubtful(cx: &Cx) -> Result<(), Refusal> {
             // Another call of the agent that found out first tells it.
             let Some(held) = held else { continue };
             let keys = names(&held.lease);
-            let count = Count::one(Counter::LostLeases, "");
+            let count = cx.count(Counter::LostLeases, "");
             cx.store(Command::Tally(Vec::from([count]))).await?;
             if let Refusal::LeaseLost(lost) = acquire::lost(&keys, ended, expired.as_ref()) {
                 cx.seed.shared.borrow_mut().lose(&cx.seed.agent, *lost);

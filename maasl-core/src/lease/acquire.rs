@@ -323,7 +323,7 @@ fn wait(
         let own = queued.map(|ticket| ticket.no);
         let (blockers, place) = front.ahead_of(own.or(asked.ticket)).described(clock.now);
         changes.extend(own.map(Change::DeleteTicket));
-        changes.push(Change::Add(Count::one(Counter::TimedOut, class)));
+        changes.push(clock.add(Count::one(Counter::TimedOut, class, &asked.owner.agent)));
         return Ok(Decision {
             outcome: Outcome::Busy {
                 blockers,
@@ -337,7 +337,11 @@ fn wait(
         && let Some(circle) = deadlock::circle(rows, asked, queued, front.obstacles(), clock.now)?
     {
         changes.extend(queued.map(|ticket| Change::DeleteTicket(ticket.no)));
-        changes.push(Change::Add(Count::one(Counter::DeadlocksRefused, class)));
+        changes.push(clock.add(Count::one(
+            Counter::DeadlocksRefused,
+            class,
+            &asked.owner.agent,
+        )));
         return Ok(Decision {
             outcome: Outcome::Deadlock {
                 circle,
@@ -462,18 +466,15 @@ pub(super) fn grant(
     changes.push(Change::PutLease(lease.clone()));
     changes.extend(grant_record(asked, &lease, clock.wall_ms));
     let class = class_of(&asked.wants);
-    changes.push(Change::Add(Count::one(Counter::Acquired, class.clone())));
-    changes.push(Change::Add(Count::one(
-        Counter::Wait(wait_bucket(asked.waited_us)),
-        class.clone(),
-    )));
+    let waited = Counter::Wait(wait_bucket(asked.waited_us));
     let takeovers = front.claimable.len() as u64;
-    if takeovers > 0 {
-        changes.push(Change::Add(Count {
-            counter: Counter::Takeovers,
-            class,
-            by: takeovers,
-        }));
+    for (counter, by) in [
+        (Counter::Acquired, 1),
+        (waited, 1),
+        (Counter::Takeovers, takeovers),
+    ] {
+        let count = Count::one(counter, class.clone(), &asked.owner.agent);
+        changes.extend((by > 0).then(|| clock.add(Count { by, ..count })));
     }
     let taken_over: Vec<Owner> = front
         .claimable

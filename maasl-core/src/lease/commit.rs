@@ -50,7 +50,7 @@ pub(super) fn begin(
         if is_active(Mutant::FenceIgnoresToken) {
             return Ok(begun(intent));
         }
-        return lost(rows, &intent.lease, lease, Counter::FenceRejections);
+        return lost(rows, &intent.lease, lease, Counter::FenceRejections, clock);
     };
     assert_latched(standing, intent);
     if let Some(key) = intent.keys().find(|key| !standing.allows_change_of(key)) {
@@ -119,7 +119,7 @@ pub(super) fn finish(
     }
     let lease = rows.lease(&intent.lease)?;
     let class = lease.map_or_else(Arc::default, |lease| class_of(&lease.wants));
-    changes.extend(asked.counts.iter().cloned().map(Change::Add));
+    changes.extend(asked.counts.iter().cloned().map(|count| clock.add(count)));
     let uncounted = asked.recovered_by.is_some() && is_active(Mutant::DocgenRecoveryUncounted);
     if !undone && !uncounted {
         changes.extend(document::made(intent, clock));
@@ -128,12 +128,13 @@ pub(super) fn finish(
         changes.extend(journal::join(rows, part)?);
     }
     if asked.recovered_by.is_some() {
-        changes.push(Change::Add(Count::one(Counter::Recovered, class.clone())));
+        let count = Count::one(Counter::Recovered, class.clone(), &intent.owner.agent);
+        changes.push(clock.add(count));
     }
     let mut wake = Vec::new();
     if let Some(lease) = lease.filter(|_| intent.release) {
         changes.extend(end_rows(lease, LeaseEnd::Released, clock.wall_ms));
-        changes.push(Change::Add(Count::one(Counter::Released, class)));
+        changes.push(clock.add(Count::one(Counter::Released, class, &lease.owner.agent)));
         wake = waiters_to_wake(rows, &*lease.wants, &[], clock.now, |_| false)?;
     }
     Ok(Decision {

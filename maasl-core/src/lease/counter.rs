@@ -9,7 +9,9 @@ use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// What is counted, per resource class.
+use crate::id::AgentId;
+
+/// What is counted, per resource class, agent and hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Counter {
@@ -107,21 +109,45 @@ pub struct Count {
     pub counter: Counter,
     /// For which resource class.
     pub class: Arc<str>,
+    /// For which agent.
+    pub agent: AgentId,
     /// How much.
     pub by: u64,
 }
 
 impl Count {
-    /// One more of `counter` for `class`.
+    /// One more of `counter` for `class` and `agent`.
     #[must_use]
-    pub fn one(counter: Counter, class: impl Into<Arc<str>>) -> Self {
+    pub fn one(counter: Counter, class: impl Into<Arc<str>>, agent: &AgentId) -> Self {
         Self {
             counter,
             class: class.into(),
+            agent: agent.clone(),
             by: 1,
         }
     }
 }
+
+/// What one counter counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CounterKey {
+    /// In which hour since 1970, by the wall clock; 0: at some time, see
+    /// [`HOURS_KEPT`].
+    pub hour: u64,
+    /// Which counter.
+    pub counter: Counter,
+    /// For which resource class.
+    pub class: Arc<str>,
+    /// For which agent.
+    pub agent: AgentId,
+}
+
+/// For how many hours counters are kept by hour and agent. Older ones are added
+/// up under hour 0 and no agent, so that a store does not grow with its age.
+pub const HOURS_KEPT: u64 = 7 * 24;
+
+/// Milliseconds of an hour.
+pub const HOUR_MS: u64 = 3_600_000;
 
 /// The bucket of a wait of `us` microseconds: four per power of two, so a
 /// percentile read back is at most a quarter too high.

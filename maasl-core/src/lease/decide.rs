@@ -13,7 +13,7 @@ use super::query::{Need, Query, RowSet, Rows};
 use super::row::{Answered, RequestKey};
 use super::{acquire, commit, document, ending, journal, open, watch};
 use crate::id::{LeaseId, TicketNo};
-use crate::lease::counter::Count;
+use crate::lease::counter::{Count, HOUR_MS};
 use crate::time::Timestamp;
 
 /// The two readings a store takes when its transaction begins.
@@ -24,6 +24,14 @@ pub struct StoreClock {
     /// Wall clock, milliseconds since 1970; shown to people, never compared
     /// except to forget old answers and to order concurrent patches of a graph.
     pub wall_ms: u64,
+}
+
+impl StoreClock {
+    /// The change that counts `count` now.
+    pub(super) fn add(self, count: Count) -> Change {
+        let hour = self.wall_ms / HOUR_MS;
+        Change::Add { count, hour }
+    }
 }
 
 /// Decides `command` from the rows loaded so far.
@@ -47,7 +55,7 @@ pub fn decide(rows: &RowSet, command: &Command, clock: StoreClock) -> Result<Dec
         Command::Inspect(arguments) => inspect(rows, arguments, clock),
         Command::Recall(request) => recall(rows, request),
         Command::Remember(arguments) => remember(rows, arguments, clock),
-        Command::Tally(counts) => Ok(tally(counts)),
+        Command::Tally(counts) => Ok(tally(counts, clock)),
         Command::NoteDocument(arguments) => document::note(rows, arguments, clock),
         Command::ReadGraph(arguments) => journal::read(rows, arguments, clock),
         Command::DrawDot(arguments) => journal::draw(rows, arguments, clock),
@@ -250,10 +258,14 @@ pub(super) fn remember(
     })
 }
 
-fn tally(counts: &[Count]) -> Decision {
+fn tally(counts: &[Count], clock: StoreClock) -> Decision {
     Decision {
         outcome: Outcome::Done { wake: Vec::new() },
-        changes: counts.iter().cloned().map(Change::Add).collect(),
+        changes: counts
+            .iter()
+            .cloned()
+            .map(|count| clock.add(count))
+            .collect(),
     }
 }
 

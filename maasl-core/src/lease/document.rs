@@ -70,7 +70,7 @@ fn logged(record: DocgenRecord, clock: StoreClock) -> [Change; 2] {
         ..record
     };
     [
-        Change::Add(Count::one(counter, IDEMP_DOCS)),
+        clock.add(Count::one(counter, IDEMP_DOCS, &record.owner.agent)),
         Change::PutDocgen(Box::new(record)),
     ]
 }

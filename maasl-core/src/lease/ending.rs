@@ -42,7 +42,7 @@ pub(super) fn renew(rows: &RowSet, id: &LeaseId, clock: StoreClock) -> Result<De
                 changes: [Change::PutLease(lease)].into(),
             })
         }
-        lease => lost(rows, id, lease, Counter::LostLeases),
+        lease => lost(rows, id, lease, Counter::LostLeases, clock),
     }
 }
 
@@ -52,10 +52,14 @@ pub(super) fn lost(
     id: &LeaseId,
     expired: Option<&Lease>,
     counter: Counter,
+    clock: StoreClock,
 ) -> Result<Decision, Need> {
     let class = expired.map_or_else(Arc::default, |lease| class_of(&lease.wants));
-    let changes = [Change::Add(Count::one(counter, class))].into();
     let ended = rows.ended(id)?.cloned();
+    let ended_owner = ended.as_ref().map(|ended| &ended.owner);
+    let owner = expired.map(|lease| &lease.owner).or(ended_owner);
+    let agent = owner.map(|owner| owner.agent.clone()).unwrap_or_default();
+    let changes = [clock.add(Count::one(counter, class, &agent))].into();
     Ok(Decision {
         outcome: Outcome::Lost {
             ended,
@@ -69,7 +73,7 @@ pub(super) fn lost(
 pub(super) fn release(rows: &RowSet, asked: &Release, clock: StoreClock) -> Result<Decision, Need> {
     let lease = rows.lease(&asked.lease)?;
     let Some(lease) = lease.or(any_lease(rows, Mutant::OldReleaseFreesNew)?) else {
-        return lost(rows, &asked.lease, None, Counter::LostLeases);
+        return lost(rows, &asked.lease, None, Counter::LostLeases, clock);
     };
     let is_latched = |key: &ResourceKey| asked.latched.contains(key);
     if let Some(refusal) = end_refused(rows, core::iter::once(lease), is_latched)? {
@@ -78,7 +82,7 @@ pub(super) fn release(rows: &RowSet, asked: &Release, clock: StoreClock) -> Resu
     if lease.is_expired(clock.now) {
         // Its holder is told. The row goes only if nobody waits for it, and its
         // lock-delay is over: such an end rings nobody.
-        let mut decision = lost(rows, &asked.lease, Some(lease), Counter::LostLeases)?;
+        let mut decision = lost(rows, &asked.lease, Some(lease), Counter::LostLeases, clock)?;
         let waiters = waiters_to_wake(rows, &*lease.wants, &[], clock.now, |_| false)?;
         if clock.now >= lease.claimable_at() && waiters.is_empty() {
             let end = end_rows(lease, LeaseEnd::Expired, clock.wall_ms);
@@ -88,11 +92,9 @@ pub(super) fn release(rows: &RowSet, asked: &Release, clock: StoreClock) -> Resu
     }
     let wake = waiters_to_wake(rows, &*lease.wants, &[], clock.now, |_| false)?;
     let mut changes = end_rows(lease, LeaseEnd::Released, clock.wall_ms);
-    changes.push(Change::Add(Count::one(
-        Counter::Released,
-        class_of(&lease.wants),
-    )));
-    changes.extend(asked.counts.iter().cloned().map(Change::Add));
+    let (class, agent) = (class_of(&lease.wants), &lease.owner.agent);
+    changes.push(clock.add(Count::one(Counter::Released, class, agent)));
+    changes.extend(asked.counts.iter().cloned().map(|count| clock.add(count)));
     if is_active(Mutant::ReleaseByAnother) {
         let all = rows.leases(Query::AllLeases)?.iter();
         let ours = all.filter(|other| other.owner.session == lease.owner.session);
@@ -138,10 +140,8 @@ pub(super) fn revoke(rows: &RowSet, asked: &Revoke, clock: StoreClock) -> Result
     let mut leases = Vec::new();
     for victim in victims {
         changes.extend(end_rows(victim, end.clone(), clock.wall_ms));
-        changes.push(Change::Add(Count::one(
-            Counter::Revoked,
-            class_of(&victim.wants),
-        )));
+        let (class, agent) = (class_of(&victim.wants), &victim.owner.agent);
+        changes.push(clock.add(Count::one(Counter::Revoked, class, agent)));
         leases.push(ended(victim, end.clone(), clock.wall_ms));
     }
     let freed = victims.iter().flat_map(|victim| &*victim.wants);

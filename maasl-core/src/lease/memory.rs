@@ -10,12 +10,11 @@ mod graphs;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
 use self::graphs::Graphs;
-use super::counter::{Count, Counter};
+use super::counter::CounterKey;
 use super::outcome::Change;
 use super::query::{Query, Rows};
 use super::row::{
@@ -44,7 +43,7 @@ pub struct MemoryRows {
     versions: BTreeMap<String, Vec<Version>>,
     answered: BTreeMap<String, Answered>,
     sessions: BTreeMap<SessionId, Session>,
-    counters: BTreeMap<(Counter, Arc<str>), u64>,
+    counters: BTreeMap<CounterKey, u64>,
     docgen: VecDeque<DocgenRecord>,
     graphs: Graphs,
 }
@@ -133,9 +132,15 @@ impl MemoryRows {
                 let key = answered.request.key.clone();
                 self.answered.insert(key, *answered);
             }
-            Change::Add(Count { counter, class, by }) => {
-                let value = self.counters.entry((counter, class)).or_default();
-                *value = value.saturating_add(by);
+            Change::Add { count, hour } => {
+                let key = CounterKey {
+                    hour,
+                    counter: count.counter,
+                    class: count.class,
+                    agent: count.agent,
+                };
+                let value = self.counters.entry(key).or_default();
+                *value = value.saturating_add(count.by);
             }
             Change::PutJournal(journal) => self.graphs.put_journal(*journal),
             Change::PutEntry { graph, entry } => self.graphs.put_entry(graph, entry),
@@ -174,9 +179,9 @@ impl MemoryRows {
         self.versions.get(path).map_or(&[], Vec::as_slice)
     }
 
-    /// Every counter, by counter and class.
+    /// Every counter.
     #[must_use]
-    pub fn counters(&self) -> &BTreeMap<(Counter, Arc<str>), u64> {
+    pub fn counters(&self) -> &BTreeMap<CounterKey, u64> {
         &self.counters
     }
 

@@ -27,7 +27,7 @@ pub mod query;
 pub mod row;
 
 pub use command::Command;
-pub use counter::{Count, Counter};
+pub use counter::{Count, Counter, CounterKey};
 pub use decide::{StoreClock, decide, transact};
 pub use memory::MemoryRows;
 pub use outcome::{Blocker, Change, Decision, Outcome, Wake};

@@ -312,7 +312,12 @@ pub enum Change {
         bytes: Bytes,
     },
     /// Adds to a counter.
-    Add(Count),
+    Add {
+        /// What, and how much.
+        count: Count,
+        /// In which hour since 1970, by the wall clock.
+        hour: u64,
+    },
     /// Adds to the log of operations on documents, which is bounded.
     PutDocgen(Box<DocgenRecord>),
 }

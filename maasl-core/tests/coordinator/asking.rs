@@ -78,7 +78,7 @@ impl World {
     /// A counter, over all classes.
     pub(crate) fn count(&self, counter: Counter) -> u64 {
         let counters = self.rows.counters().iter();
-        let ours = counters.filter(|((of, _), _)| *of == counter);
+        let ours = counters.filter(|(key, _)| key.counter == counter);
         ours.map(|(_, value)| value).sum()
     }
 

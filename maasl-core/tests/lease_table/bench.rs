@@ -289,7 +289,7 @@ impl Table {
 
     pub(crate) fn count(&self, counter: Counter) -> u64 {
         let all = self.rows.counters().iter();
-        all.filter(|((name, _), _)| *name == counter)
+        all.filter(|(key, _)| key.counter == counter)
             .map(|(_, n)| n)
             .sum()
     }

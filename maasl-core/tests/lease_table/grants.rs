@@ -1,6 +1,6 @@
 //! Granting, sending again, opening, looking.
 
-use maasl_core::id::{LeaseId, Token};
+use maasl_core::id::{AgentId, LeaseId, Token};
 use maasl_core::lease::command::{Acquire, Inspect};
 use maasl_core::lease::{Command, Counter, MemoryRows, Outcome};
 use maasl_core::reply::Receipt;
@@ -258,7 +258,7 @@ fn inspecting_shows_holder_waiters_commits_and_version() {
 #[test]
 fn counts_add_up() {
     let mut table = Table::new();
-    let count = maasl_core::lease::Count::one(Counter::GuardedOk, "CRIT_CODE");
+    let count = maasl_core::lease::Count::one(Counter::GuardedOk, "CRIT_CODE", &AgentId::new("a"));
     table.done(&Command::Tally(vec![count.clone(), count]));
     assert_eq!(table.count(Counter::GuardedOk), 2);
 }

@@ -1,23 +1,48 @@
 //! `maasl stats`
 
+mod chart;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use maasl_core::lease::Counter;
+use maasl_core::lease::counter::{HOUR_MS, wait_bucket_limit_us};
 use maasl_node::state_dir;
+use maasl_node::store::Counters;
 use maasl_node::store::sqlite::View;
-
 use serde_json::Value;
 
 use super::{Failure, output};
-use crate::server::stats_json;
+use crate::server::{stats_hour, stats_json};
+
+/// How many hours a sparkline shows, the current one last.
+const HOURS_SHOWN: u64 = 48;
+
+/// What is drawn by the hour: a name, and the counters it adds up.
+const DRAWN: [(&str, &[Counter]); 3] = [
+    (
+        "guarded calls",
+        &[Counter::GuardedOk, Counter::GuardedFailed],
+    ),
+    (
+        "stomps prevented",
+        &[Counter::StaleRefused, Counter::Merged, Counter::Rebased],
+    ),
+    ("waits in vain", &[Counter::TimedOut]),
+];
 
 /// Arguments of `maasl stats`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// One JSON object instead of a table.
+    /// One JSON object instead of tables and charts.
     #[arg(long)]
     json: bool,
+    /// Only what was counted since then: an instant (RFC 3339) or how long ago
+    /// (`2h`); whole hours, a week at most.
+    #[arg(long, value_name = "WHEN", value_parser = stats_hour)]
+    since: Option<u64>,
 }
 
 pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -25,17 +50,25 @@ pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failur
         Some(view) => view.counters()?,
         None => BTreeMap::new(),
     };
-    let shown = stats_json(counters);
+    let shown = stats_json(&counters, arguments.since);
     if arguments.json {
         output::json(&shown);
-    } else {
-        output::line(&table(&shown));
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::line(&by_class(&shown));
+    if let Some(agents) = by_agent(&shown) {
+        output::line(&format!("\n{agents}"));
+    }
+    if output::is_terminal() {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        let hour = since_1970.unwrap_or_default().as_secs() * 1_000 / HOUR_MS;
+        output::line(&charts(&counters, hour));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// One row per counter, the headline first, with a column per class.
-fn table(shown: &Value) -> String {
+fn by_class(shown: &Value) -> String {
     let classes = shown["classes"].as_object();
     let classes: Vec<(&String, &Value)> = classes.into_iter().flatten().collect();
     let mut header = vec!["counted", "all"];
@@ -57,16 +90,32 @@ fn table(shown: &Value) -> String {
 
 fn names(shown: &Value) -> Vec<String> {
     let headline = "stomps_prevented";
-    let rest = shown
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.as_str());
-    let rest = rest.filter(|name| !["classes", "uptime_seconds", headline].contains(name));
+    let elsewhere = ["classes", "agents", "uptime_seconds", "since", headline];
+    let members = shown.as_object().into_iter().flatten();
+    let rest = members
+        .map(|(name, _)| name.as_str())
+        .filter(|name| !elsewhere.contains(name));
     std::iter::once(headline)
         .chain(rest)
         .map(str::to_owned)
         .collect()
+}
+
+/// One row per agent; nothing where none was counted.
+fn by_agent(shown: &Value) -> Option<String> {
+    let agents = shown["agents"].as_object()?;
+    let (_, first) = agents.iter().next()?;
+    let columns: Vec<&str> = first.as_object()?.keys().map(String::as_str).collect();
+    let header: Vec<&str> = std::iter::once("agent")
+        .chain(columns.iter().copied())
+        .collect();
+    let mut table = output::table(&header);
+    for (agent, counts) in agents {
+        let mut row = vec![agent.clone()];
+        row.extend(columns.iter().map(|name| cell(&counts[name])));
+        table.add_row(row);
+    }
+    Some(table.to_string())
 }
 
 /// A number, or the numbers of a group side by side.
@@ -83,5 +132,115 @@ fn cell(value: &Value) -> String {
             format!("{:.2}", number.as_f64().unwrap_or(0.0))
         }
         other => other.to_string(),
+    }
+}
+
+/// What came when, up to this hour, and how long grants were waited for.
+fn charts(counters: &Counters, hour: u64) -> String {
+    let first = (hour + 1).saturating_sub(HOURS_SHOWN);
+    let lines = DRAWN.map(|(name, counted)| {
+        let hours = first..=hour;
+        let values: Vec<u64> = hours.map(|hour| count(counters, hour, counted)).collect();
+        let most = values.iter().max().copied().unwrap_or(0);
+        let line = chart::sparkline(&values);
+        format!("  {name:<16}  {line}  at most {most}\n")
+    });
+    let waits = match waits(counters) {
+        none if none.is_empty() => String::new(),
+        some => format!(
+            "\ngrants, by how long they were waited for\n{}",
+            chart::bars(&some)
+        ),
+    };
+    format!(
+        "\nby the hour, the last {HOURS_SHOWN}\n{}{waits}",
+        lines.concat()
+    )
+}
+
+fn count(counters: &Counters, hour: u64, counted: &[Counter]) -> u64 {
+    let names: Vec<String> = counted.iter().map(|counter| counter.name()).collect();
+    let rows = counters.iter();
+    let rows = rows.filter(|(row, _)| row.hour == hour && names.contains(&row.name));
+    rows.map(|(_, value)| value).sum()
+}
+
+/// Grants by the power of ten below which their waits lie, without gaps.
+fn waits(counters: &Counters) -> Vec<(String, u64)> {
+    let mut found: BTreeMap<u32, u64> = BTreeMap::new();
+    for (row, value) in counters {
+        let bucket = row
+            .name
+            .strip_prefix("wait_")
+            .and_then(|no| no.parse().ok());
+        let Some(bucket) = bucket else { continue };
+        let limit_us = wait_bucket_limit_us(bucket);
+        let power = limit_us.checked_ilog10().map_or(0, |power| power + 1);
+        *found.entry(power.max(3)).or_default() += value;
+    }
+    let (Some(first), Some(last)) = (found.keys().next(), found.keys().next_back()) else {
+        return Vec::new();
+    };
+    let named = |power: u32| {
+        let limit = Duration::from_micros(10_u64.saturating_pow(power));
+        (
+            format!("< {limit:?}"),
+            found.get(&power).copied().unwrap_or(0),
+        )
+    };
+    (*first..=*last).map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use maasl_core::lease::counter::wait_bucket;
+    use maasl_node::store::CounterRow;
+
+    fn counters(rows: &[(u64, Counter, u64)]) -> Counters {
+        let rows = rows.iter().map(|(hour, counter, value)| {
+            let row = CounterRow {
+                hour: *hour,
+                agent: "a".into(),
+                name: counter.name(),
+                class: "CRIT_CODE".into(),
+            };
+            (row, *value)
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn charts_show_when_and_how_long() {
+        let drawn = charts(
+            &counters(&[
+                (100, Counter::GuardedOk, 4),
+                (101, Counter::GuardedFailed, 8),
+                (101, Counter::Merged, 1),
+                (52, Counter::GuardedOk, 1_000),
+                (101, Counter::Wait(wait_bucket(0)), 48),
+                (101, Counter::Wait(wait_bucket(50_000)), 24),
+            ]),
+            101,
+        );
+        assert!(drawn.contains("▄█  at most 8"), "{drawn}");
+        assert!(drawn.contains("stomps prevented"), "{drawn}");
+        let full = "█".repeat(24);
+        let half = "█".repeat(12);
+        let waits = format!("  < 1ms    {full} 48\n  < 10ms   0\n  < 100ms  {half} 24\n");
+        assert!(drawn.contains(&waits), "{drawn}");
+        assert!(!charts(&counters(&[]), 5).contains("waited"));
+    }
+
+    #[test]
+    fn agents_have_a_row_each() {
+        let shown = stats_json(&counters(&[(1, Counter::Acquired, 3)]), None);
+        let table = by_agent(&shown).unwrap();
+        assert!(
+            table
+                .lines()
+                .any(|line| line.trim().starts_with('a') && line.contains('3'))
+        );
+        assert_eq!(by_agent(&stats_json(&counters(&[]), None)), None);
     }
 }

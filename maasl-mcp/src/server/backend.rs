@@ -4,7 +4,6 @@
 //! does goes through here, so that tests script it. Leaves to others: doing it
 //! (`maasl-node`).
 
-use std::collections::BTreeMap;
 use std::future::Future;
 
 use maasl_core::config::Config;
@@ -15,6 +14,7 @@ use maasl_core::id::{ContentHash, Entropy, SessionId};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{StoreClock, Version};
 use maasl_core::refusal::Refusal;
+use maasl_node::store::Counters;
 use tokio_util::sync::CancellationToken;
 
 /// Told each time a call begins to wait, or looks again and waits on, with
@@ -55,8 +55,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Descriptions of pieces of source that fit a query, best first.
     fn find_spans(&self, query: &str, limit: u32) -> Result<Vec<FoundSpan>, Refusal>;
 
-    /// The counters of the store, by counter name and resource class.
-    fn counters(&self) -> Result<BTreeMap<(String, String), u64>, Refusal>;
+    /// The counters of the store.
+    fn counters(&self) -> Result<Counters, Refusal>;
 
     /// The newest `limit` operations on documents, newest first, and when that was
     /// so.

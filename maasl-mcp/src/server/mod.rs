@@ -32,4 +32,4 @@ pub use identity::EnvIdentity;
 pub use node_backend::NodeBackend;
 pub use stdio::{EofNotify, ServeError, serve, serve_stdio};
 pub(crate) use time::rfc3339;
-pub(crate) use tools::{graph_json, graph_query, locks_json, stats_json};
+pub(crate) use tools::{graph_json, graph_query, locks_json, stats_hour, stats_json};

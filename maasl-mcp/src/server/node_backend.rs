@@ -1,6 +1,5 @@
 //! The adapter's backend: a real node.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use maasl_core::config::Config;
@@ -14,7 +13,7 @@ use maasl_core::refusal::Refusal;
 use maasl_node::database::DatabaseError;
 use maasl_node::docgen::check::CheckError;
 use maasl_node::node::{HistoryError, Node};
-use maasl_node::store::StoreError;
+use maasl_node::store::{Counters, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::backend::{Backend, OnWait};
@@ -74,7 +73,7 @@ impl Backend for NodeBackend {
             })
     }
 
-    fn counters(&self) -> Result<BTreeMap<(String, String), u64>, Refusal> {
+    fn counters(&self) -> Result<Counters, Refusal> {
         self.node.counters().map_err(|error| internal(&error))
     }
 

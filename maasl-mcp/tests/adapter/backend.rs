@@ -3,7 +3,6 @@
 //! Owns: waits that end when a test says so. Promises: every call is recorded.
 //! Leaves to others: answers (`samples`) and what is right.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -12,11 +11,13 @@ use maasl_core::coordinator::io::{Call, CallId, Event, Reply, Request, Response}
 use maasl_core::database::FoundSpan;
 use maasl_core::docgen::{Checked, DocgenRecord};
 use maasl_core::id::{AgentId, ContentHash, Entropy, SessionId, Token};
+use maasl_core::lease::counter::HOUR_MS;
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{StoreClock, Version};
 use maasl_core::refusal::Refusal;
 use maasl_core::time::Timestamp;
 use maasl_mcp::server::{Backend, OnWait};
+use maasl_node::store::{CounterRow, Counters};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -179,11 +180,17 @@ impl Backend for Scripted {
         }])
     }
 
-    fn counters(&self) -> Result<BTreeMap<(String, String), u64>, Refusal> {
-        let entry = |name: &str| ((name.to_owned(), "CRIT_CODE".to_owned()), 2);
-        Ok(BTreeMap::from(
-            ["acquired", "merged", "wait_040"].map(entry),
-        ))
+    fn counters(&self) -> Result<Counters, Refusal> {
+        let entry = |name: &str| {
+            let row = CounterRow {
+                hour: WALL_MS / HOUR_MS,
+                agent: "alice".to_owned(),
+                name: name.to_owned(),
+                class: "CRIT_CODE".to_owned(),
+            };
+            (row, 2)
+        };
+        Ok(["acquired", "merged", "wait_040"].map(entry).into())
     }
 
     fn docgen_log(&self, limit: u32) -> Result<(Vec<DocgenRecord>, StoreClock), Refusal> {

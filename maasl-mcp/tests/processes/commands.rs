@@ -45,6 +45,10 @@ fn locks_stats_and_history_show_what_servers_do() {
     assert_eq!(of_b["count"], 0);
     let stats = shown_json(dir.path(), &["stats"]);
     assert_eq!(stats["lock_acquisitions"], 2, "{stats}");
+    assert_eq!(stats["agents"]["a"]["lock_acquisitions"], 2, "{stats}");
+    let since = |when| shown_json(dir.path(), &["stats", "--since", when]);
+    assert_eq!(since("1h")["lock_acquisitions"], 2);
+    assert_eq!(since("2999-01-01T00:00:00Z")["lock_acquisitions"], 0);
     assert!(shown(dir.path(), &["stats"]).contains("stomps_prevented"));
     let history = shown_json(dir.path(), &["history", "f"]);
     assert_eq!(history["versions"][0]["agent"], "a");

@@ -1,17 +1,13 @@
 //! One database and many writers: real processes, real SQLite.
 //!
-//! Every acknowledged row is there once, whoever was killed when; what is refused
-//! has changed nothing; databases of others are not damaged.
+//! What is refused has changed nothing; databases of others are not damaged.
 
-use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, Server, repository};
+use crate::harness::{Server, repository};
 
 /// A database called `main`.
 pub(crate) const MAIN: &str = "[maasl.db.main]\npath = \"main.db\"\n";
@@ -322,88 +318,4 @@ fn statements_that_run_for_too_long_are_ended() {
     );
     server.ok("db_write", row("x", 1));
     assert_eq!(rows(dir.path()), [("x".to_owned(), 1)]);
-}
-
-/// How long the agents write; `MAASL_SECONDS` makes it longer.
-fn seconds() -> u64 {
-    let set = std::env::var("MAASL_SECONDS").ok();
-    set.and_then(|text| text.parse().ok()).unwrap_or(4)
-}
-
-#[test]
-fn every_acknowledged_row_is_there_once_whoever_is_killed() {
-    let dir = prepared("");
-    let stop = AtomicBool::new(false);
-    let told: Vec<(Rows, u64, u64)> = std::thread::scope(|scope| {
-        let agents: Vec<_> = (0..5)
-            .map(|no| {
-                scope.spawn({
-                    let (root, stop) = (dir.path(), &stop);
-                    move || write_on(root, no, stop)
-                })
-            })
-            .collect();
-        std::thread::sleep(Duration::from_secs(seconds())); // tidy: how long the agents write
-        stop.store(true, Ordering::Relaxed);
-        agents
-            .into_iter()
-            .map(|agent| agent.join().unwrap())
-            .collect()
-    });
-    let acknowledged: Rows = told.iter().flat_map(|(rows, ..)| rows.clone()).collect();
-    let kills: u64 = told.iter().map(|(_, kills, _)| kills).sum();
-    let busy: u64 = told.iter().map(|(_, _, busy)| busy).sum();
-    let found = rows(dir.path());
-    let distinct: Rows = found.iter().cloned().collect();
-    eprintln!("{} rows, {kills} kills, {busy} busy", found.len());
-    assert_eq!(found.len(), distinct.len(), "a row is there twice");
-    let lost: Vec<_> = acknowledged.difference(&distinct).collect();
-    assert_eq!(
-        lost,
-        [] as [&(String, u64); 0],
-        "acknowledged and not there"
-    );
-    assert!(
-        kills > 0 && acknowledged.len() > 50,
-        "{kills} {}",
-        acknowledged.len()
-    );
-    assert_eq!(busy, 0, "nobody is refused within a budget of 10 s");
-}
-
-/// Rows as they were written: by whom, and which.
-type Rows = BTreeSet<(String, u64)>;
-
-/// One agent: writes rows, is killed now and then, and asks again under the same
-/// key. Returns what it was told, its deaths, and how often it was refused.
-fn write_on(root: &Path, no: u64, stop: &AtomicBool) -> (Rows, u64, u64) {
-    let who = format!("a{no}");
-    let mut server = Server::start(root, &who);
-    let (mut told, mut kills, mut busy) = (BTreeSet::new(), 0, 0);
-    let mut n = 0;
-    while !stop.load(Ordering::Relaxed) {
-        n += 1;
-        let id = server.send("db_write", row(&who, n));
-        if n % 37 == no {
-            // Somewhere inside the write, a little later each time.
-            let until = Instant::now() + Duration::from_micros(150 * (kills % 20));
-            while Instant::now() < until {
-                std::hint::spin_loop();
-            }
-            server.kill();
-            kills += 1;
-            server = Server::start(root, &who);
-            let again = server.call("db_write", row(&who, n));
-            assert_eq!(again["ok"], true, "{again}");
-            told.insert((who.clone(), n));
-            continue;
-        }
-        let answer = server.result_within(id, PATIENCE).expect("it lives");
-        match answer["error"]["code"].as_str() {
-            None => drop(told.insert((who.clone(), n))),
-            Some("db_busy") => busy += 1,
-            Some(_) => panic!("{answer}"),
-        }
-    }
-    (told, kills, busy)
 }

@@ -13,6 +13,7 @@
 mod commands;
 mod configuration;
 mod databases;
+mod databases_killed;
 mod databases_stopped;
 mod deadlock;
 mod docgen;

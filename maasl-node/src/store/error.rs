@@ -76,6 +76,17 @@ pub enum StoreError {
         /// The newest this program knows.
         known: u32,
     },
+    /// An older MAASL wrote this store, and who only looks does not change it.
+    #[error(
+        "the store has schema {found}, this program reads {known}; any server of this version \
+         brings it up to date when it starts"
+    )]
+    SchemaOlder {
+        /// The schema of the store.
+        found: u32,
+        /// The one this program reads.
+        known: u32,
+    },
     /// The file is not a store of this user.
     #[error("{}: {reason}", path.display())]
     NotOurs {

@@ -10,7 +10,7 @@ use maasl_core::lease::command::Open;
 use maasl_core::lease::{Command, MemoryRows, Meta, Outcome, Query, Rows, Version};
 use parking_lot::Mutex;
 
-use super::{Clock, Counters, Store, StoreError, clock};
+use super::{Clock, CounterRow, Counters, Store, StoreError, clock};
 
 /// A store in memory.
 pub struct MemoryStore {
@@ -84,10 +84,15 @@ impl Store for MemoryStore {
 
     fn counters(&self) -> Result<Counters, StoreError> {
         let rows = self.rows.lock();
-        let named = rows
-            .counters()
-            .iter()
-            .map(|((counter, class), value)| ((counter.name(), class.to_string()), *value));
+        let named = rows.counters().iter().map(|(key, value)| {
+            let row = CounterRow {
+                hour: key.hour,
+                agent: key.agent.to_string(),
+                name: key.counter.name(),
+                class: key.class.to_string(),
+            };
+            (row, *value)
+        });
         Ok(named.collect())
     }
 

@@ -20,8 +20,22 @@ pub use error::{GateHolder, StoreError};
 pub use memory::MemoryStore;
 pub use sqlite::{Durability, OpenOptions, SqliteStore};
 
-/// Counter values by counter name and resource class.
-pub type Counters = BTreeMap<(String, String), u64>;
+/// What has been counted.
+pub type Counters = BTreeMap<CounterRow, u64>;
+
+/// What one counter counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CounterRow {
+    /// In which hour since 1970, by the wall clock; 0: longer ago than
+    /// [`HOURS_KEPT`] hours.
+    pub hour: u64,
+    /// By which agent; empty for those of hour 0.
+    pub agent: String,
+    /// Which counter.
+    pub name: String,
+    /// For which resource class.
+    pub class: String,
+}
 
 /// The rows of one repository, and the only way to change them.
 pub trait Store: Send + Sync {

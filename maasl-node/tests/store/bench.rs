@@ -121,7 +121,7 @@ impl Bench {
 
     pub(crate) fn count(&self, name: &str) -> u64 {
         let counters = self.store.counters().unwrap();
-        let of_name = counters.iter().filter(|((counter, _), _)| counter == name);
+        let of_name = counters.iter().filter(|(counter, _)| counter.name == name);
         of_name.map(|(_, value)| value).sum()
     }
 }

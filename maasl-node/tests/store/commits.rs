@@ -1,12 +1,14 @@
 //! Contract: commits, versions, answers, counters.
 
-use maasl_core::id::{ContentHash, LeaseId, OpId};
+use maasl_core::id::{AgentId, ContentHash, LeaseId, OpId};
 use maasl_core::lease::command::Acquire;
+use maasl_core::lease::counter::HOUR_MS;
 use maasl_core::lease::{Command, CommitIntent, Count, Counter, LeaseKind, Outcome};
 use maasl_core::reply::Receipt;
 
 use super::bench::{Bench, TTL_MS, ask, ask_for, finish, intent, release, request, want, write};
 use maasl_core::resource::{Mode, Scope};
+use maasl_node::store::CounterRow;
 
 pub(crate) fn a_commit_leaves_versions_and_an_answer(bench: &Bench) {
     let lease = bench.take(ask("a", "x"));
@@ -156,22 +158,32 @@ pub(crate) fn answers_and_ends_are_forgotten_by_age(bench: &Bench) {
 pub(crate) fn counters_add_up(bench: &Bench) {
     let many = Count {
         by: u64::MAX,
-        ..Count::one(Counter::Merged, "MERGE_META")
+        ..Count::one(Counter::Merged, "MERGE_META", &AgentId::new("a"))
     };
+    let rebased = |class, agent| Count::one(Counter::Rebased, class, &AgentId::new(agent));
     let few = [
-        Count::one(Counter::Rebased, "CRIT_CODE"),
-        Count::one(Counter::Rebased, "CRIT_CODE"),
-        Count::one(Counter::Rebased, "OTHER"),
+        rebased("CRIT_CODE", "a"),
+        rebased("CRIT_CODE", "a"),
+        rebased("CRIT_CODE", "b"),
+        rebased("OTHER", "a"),
     ];
     bench.run(Command::Tally(few.into()));
     bench.run(Command::Tally(vec![many.clone(), many]));
     let counters = bench.store.counters().unwrap();
-    let value = |name: &str, class: &str| counters[&(name.into(), class.into())];
-    assert_eq!(value("rebased", "CRIT_CODE"), 2);
-    assert_eq!(value("rebased", "OTHER"), 1);
+    let value = |name: &str, class: &str, agent: &str| {
+        counters[&CounterRow {
+            hour: bench.time.wall_ms() / HOUR_MS,
+            agent: agent.into(),
+            name: name.into(),
+            class: class.into(),
+        }]
+    };
+    assert_eq!(value("rebased", "CRIT_CODE", "a"), 2);
+    assert_eq!(value("rebased", "CRIT_CODE", "b"), 1);
+    assert_eq!(value("rebased", "OTHER", "a"), 1);
     assert!(
-        value("merged", "MERGE_META") >= u64::MAX / 2,
+        value("merged", "MERGE_META", "a") >= u64::MAX / 2,
         "it stops, it never wraps"
     );
-    assert_eq!(counters.len(), 3);
+    assert_eq!(counters.len(), 4);
 }

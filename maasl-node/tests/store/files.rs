@@ -5,9 +5,11 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use maasl_core::id::{LeaseId, Token};
+use maasl_core::id::{AgentId, LeaseId, Token};
 use maasl_core::lease::command::Acquire;
-use maasl_core::lease::{Command, CommitIntent, Lease, Outcome};
+use maasl_core::lease::counter::{HOUR_MS, HOURS_KEPT};
+use maasl_core::lease::{Command, CommitIntent, Count, Counter, Lease, Outcome};
+use maasl_node::store::sqlite::View;
 use maasl_node::store::{OpenOptions, SqliteStore, Store, StoreError};
 use tempfile::TempDir;
 
@@ -179,21 +181,85 @@ fn a_store_of_an_earlier_layout_is_given_what_it_lacks() {
     let before = place.token();
     let later = ["docgen", "graph", "graph_patch", "graph_checkpoint"];
     let later = later.map(|table| format!("DROP TABLE {table};")).concat();
-    edit(&place, &format!("{later} PRAGMA user_version = 1"));
+    edit(
+        &place,
+        &format!(
+            "{later}
+             ALTER TABLE counter RENAME TO later;
+             CREATE TABLE counter (
+                 name TEXT NOT NULL, class TEXT NOT NULL, value ANY NOT NULL,
+                 PRIMARY KEY (name, class)
+             ) STRICT, WITHOUT ROWID;
+             INSERT INTO counter
+                 SELECT iif(name = '', 'meta', name), class, value FROM later;
+             DROP TABLE later;
+             PRAGMA user_version = 1"
+        ),
+    );
+    let refused = View::open(&place.file("")).unwrap_err();
+    assert!(
+        matches!(refused, StoreError::SchemaOlder { found: 1, .. }),
+        "who looks changes nothing: {refused}"
+    );
     let store = place.open();
     assert_eq!(store.docgen_log(10).unwrap(), []);
+    let counters = store.counters().unwrap();
+    let acquired = counters.iter().find(|(row, _)| row.name == "acquired");
+    let (row, count) = acquired.unwrap();
+    assert_eq!((row.hour, row.agent.as_str(), *count), (0, "", 1));
     assert!(pair(&store).token > before, "and keeps what it has");
     drop(store);
     let db = rusqlite::Connection::open(place.file("maasl.db")).unwrap();
     let layout: u32 = db
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(layout, 3);
+    assert_eq!(layout, 4);
 }
 
 fn edit(place: &Place, sql: &str) {
     let db = rusqlite::Connection::open(place.file("maasl.db")).unwrap();
     db.execute_batch(sql).unwrap();
+}
+
+#[test]
+fn old_counters_are_added_up_and_none_is_lost() {
+    let place = Place::new();
+    let time = Time::new();
+    let store = open(
+        place.root.path(),
+        OpenOptions {
+            clock: time.clock(),
+            ..options()
+        },
+    );
+    let count = |agent: &str| Count::one(Counter::Merged, "CRIT_CODE", &AgentId::new(agent));
+    let tally = |agent| store.transact(&Command::Tally(vec![count(agent)])).unwrap();
+    let seen = || {
+        let counters = store.counters().unwrap().into_iter();
+        let ages = counters.map(|(row, value)| {
+            let ago = (row.hour > 0).then(|| time.wall_ms() / HOUR_MS - row.hour);
+            (ago, row.agent, value)
+        });
+        ages.collect::<Vec<_>>()
+    };
+    tally("a");
+    tally("b");
+    time.pass_ms(HOUR_MS);
+    tally("b");
+    time.pass_ms((HOURS_KEPT - 1) * HOUR_MS);
+    store.forget_answers_before(0).unwrap();
+    assert_eq!(seen().len(), 3, "a week is kept");
+    time.pass_ms(HOUR_MS);
+    tally("c");
+    for _ in 0..2 {
+        store.forget_answers_before(0).unwrap();
+        let kept = [
+            (None, String::new(), 2),
+            (Some(HOURS_KEPT), "b".into(), 1),
+            (Some(0), "c".into(), 1),
+        ];
+        assert_eq!(seen(), kept);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use maasl_core::graph::journal::{Bytes, Cursor, PART_ENTRIES_MAX, Part};
 use maasl_core::graph::patch::{Header, Patch};
 use maasl_core::graph::seen::{Dot, Seen};
 use maasl_core::graph::state::Merged;
-use maasl_core::id::LeaseId;
+use maasl_core::id::{AgentId, LeaseId};
 use maasl_core::lease::command::{AppendPatch, DrawDot, KeepCheckpoint, ReadGraph};
 use maasl_core::lease::row::CommitPatch;
 use maasl_core::lease::{Command, Count, Counter, Lease, Outcome};
@@ -60,7 +60,11 @@ fn append(graph: &str, patch: &Patch) -> AppendPatch {
             conflicts_total: 0,
             seen: Seen::nothing(),
         })),
-        counts: vec![Count::one(Counter::GraphMerged, MERGE_META)],
+        counts: vec![Count::one(
+            Counter::GraphMerged,
+            MERGE_META,
+            &AgentId::new("a"),
+        )],
     }
 }
 

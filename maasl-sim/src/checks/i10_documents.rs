@@ -347,7 +347,7 @@ impl Made {
 /// How many documents the store says were made.
 fn count(ground: &Ground<'_>) -> u64 {
     let counters = ground.rows.counters().iter();
-    let made = counters.filter(|((counter, _), _)| *counter == Counter::DocgenGenerated);
+    let made = counters.filter(|(key, _)| key.counter == Counter::DocgenGenerated);
     made.map(|(_, count)| count).sum()
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the judge of documents.
 
 use maasl_core::docgen::Made as MadeFrom;
+use maasl_core::id::AgentId;
 use maasl_core::lease::Count;
 use maasl_core::lease::outcome::Change;
 use maasl_core::policy::IDEMP_DOCS;
@@ -77,11 +78,10 @@ fn end(
     counted: u64,
 ) -> Option<&'static str> {
     let count = Count {
-        counter: Counter::DocgenGenerated,
-        class: IDEMP_DOCS.into(),
         by: counted,
+        ..Count::one(Counter::DocgenGenerated, IDEMP_DOCS, &AgentId::new("a"))
     };
-    scene.rows.apply(Change::Add(count));
+    scene.rows.apply(Change::Add { count, hour: 0 });
     site(scene.finish(judge, finish(), &receipt(item, 1)))
 }
 

@@ -22,7 +22,7 @@ mod write;
 
 pub(crate) use graph::{graph_json, query as graph_query};
 pub(crate) use locks::locks_json;
-pub(crate) use stats::stats_json;
+pub(crate) use stats::{stats_hour, stats_json};
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,20 +1,27 @@
 //! `llmc_stomp_stats`.
 //!
-//! Owns: how counters are named and added up for those who read them. Promises:
-//! the totals are the sums over the classes. Leaves to others: counting.
+//! Owns: which counters are added up for whom: all, a class, an agent, since
+//! when. Promises: the totals are the sums over the classes; agents are told
+//! apart for as long as the store does. Leaves to others: counting.
+
+mod counts;
 
 use std::collections::BTreeMap;
 
 use maasl_core::lease::Counter;
-use maasl_core::lease::counter::wait_bucket_limit_us;
+use maasl_core::lease::counter::HOUR_MS;
+use maasl_node::store::{CounterRow, Counters};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::counts::{AgentBody, Counts, CountsBody, DocgenBody, OutcomeBody, count};
 use super::{Effect, Spec};
 use crate::server::arguments::NOTHING;
 use crate::server::backend::Backend;
 use crate::server::context::Cx;
 use crate::server::envelope::Told;
+use crate::server::error::ErrorBody;
+use crate::server::time;
 
 /// The tool.
 pub(crate) struct Stats;
@@ -22,9 +29,9 @@ pub(crate) struct Stats;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Arguments {
-    /// Accepted and not used: the counters are over the life of the store.
-    #[serde(rename = "since")]
-    _since: Option<String>,
+    /// Only what was counted since then: an instant (RFC 3339) or how long ago
+    /// (`2h`). Counters are kept by the hour for a week.
+    since: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -37,120 +44,67 @@ pub(crate) struct Body {
     docgen_operations: DocgenBody,
     /// Seconds since this server started; the counters are older.
     uptime_seconds: f64,
+    /// The beginning of the first hour that is counted; null: the life of the
+    /// store.
+    since: Option<String>,
     /// The same counters for each resource class.
     classes: BTreeMap<String, CountsBody>,
-}
-
-/// What is counted.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct CountsBody {
-    /// Leases granted.
-    lock_acquisitions: u64,
-    /// Waits that ended without a grant.
-    lock_timeouts: u64,
-    /// Leases returned by their holders.
-    lock_releases: u64,
-    /// Guarded changes that succeeded, and those refused or failed.
-    stomp_guard_calls: OutcomeBody,
-    /// Stale changes that were refused, merged or rebased instead of
-    /// overwriting somebody's work.
-    stomps_prevented: u64,
-    /// Of these, refused.
-    stale_refused: u64,
-    /// Of these, merged.
-    merged: u64,
-    /// Of these, rebased.
-    rebased: u64,
-    /// Foreign changes met while writing, both contents kept.
-    swap_conflicts: u64,
-    /// Expired or dead leases taken over.
-    takeovers: u64,
-    /// Changes refused because their lease was gone.
-    fence_rejections: u64,
-    /// Leases found gone by their holder otherwise.
-    lost_leases: u64,
-    /// Requests refused because waiting would have closed a circle.
-    deadlocks_refused: u64,
-    /// Leases taken away by decision.
-    revoked: u64,
-    /// Requests answered as before, by their idempotency key.
-    replayed: u64,
-    /// Changes of dead processes that were finished or undone.
-    recovered: u64,
-    /// Waits and refusals that observe mode spared; none of them is in the other
-    /// counts.
-    observed: SparedBody,
-    /// How long grants were waited for.
-    wait_ms: WaitBody,
-}
-
-#[derive(Debug, Default, Serialize, JsonSchema)]
-pub(crate) struct SparedBody {
-    would_block: u64,
-    would_refuse: u64,
-}
-
-#[derive(Debug, Default, Serialize, JsonSchema)]
-pub(crate) struct OutcomeBody {
-    success: u64,
-    failed: u64,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct DocgenBody {
-    /// Documents written.
-    generated: u64,
-    /// Documents that were made from their source already.
-    noop: u64,
-    /// Requests that were refused or failed.
-    error: u64,
-}
-
-/// Percentiles, in milliseconds; at most a quarter too high.
-#[derive(Debug, Default, PartialEq, Serialize, JsonSchema)]
-pub(crate) struct WaitBody {
-    p50: f64,
-    p90: f64,
-    p99: f64,
-    max: f64,
+    /// What each agent came to within the last week.
+    agents: BTreeMap<String, AgentBody>,
 }
 
 impl Spec for Stats {
     const NAME: &'static str = "llmc_stomp_stats";
     const TITLE: &'static str = "Show what was prevented";
     const DOC: &'static str = "Counts grants, waits, refusals and prevented overwrites over the \
-        life of the store, in total and per resource class.";
+        life of the store or since a time, in total, per resource class and per agent.";
     const EFFECT: Effect = Effect::Reads;
     const COMMON: &'static [&'static str] = NOTHING;
     type Arguments = Arguments;
     type Body = Body;
 
-    async fn run<B: Backend>(cx: Cx<B>, _: Arguments) -> Told<Body> {
+    async fn run<B: Backend>(cx: Cx<B>, arguments: Arguments) -> Told<Body> {
+        let since = match arguments.since.as_deref().map(stats_hour).transpose() {
+            Ok(since) => since,
+            Err(message) => return ErrorBody::invalid("since", message).into(),
+        };
         let uptime_seconds = cx.started.elapsed().as_secs_f64();
         let counters = cx.ask(B::counters).await;
         counters
-            .map(|counters| body(counters, uptime_seconds))
+            .map(|counters| body(&counters, since, uptime_seconds))
             .into()
     }
 }
 
-/// What the tool answers, for the command line; counters by name and class.
-pub(crate) fn stats_json(counters: BTreeMap<(String, String), u64>) -> serde_json::Value {
-    serde_json::to_value(body(counters, 0.0)).expect("the body is made of texts and numbers")
+/// What the tool answers, for the command line: since an hour, if one is given.
+pub(crate) fn stats_json(counters: &Counters, since: Option<u64>) -> serde_json::Value {
+    let body = body(counters, since, 0.0);
+    serde_json::to_value(body).expect("the body is made of texts and numbers")
 }
 
-/// The counters of one class, by name.
-type Counts = BTreeMap<String, u64>;
+/// The hour that an argument names, since 1970; or what it may be.
+pub(crate) fn stats_hour(since: &str) -> Result<u64, &'static str> {
+    let wall_ms = time::wall_ms(since);
+    let wall_ms = wall_ms.ok_or("is an instant (2026-11-28T12:00:00Z) or how long ago (2h)")?;
+    // Hour 0 is no hour.
+    Ok((wall_ms / HOUR_MS).max(1))
+}
 
-fn body(counters: BTreeMap<(String, String), u64>, uptime_seconds: f64) -> Body {
+fn body(counters: &Counters, since: Option<u64>, uptime_seconds: f64) -> Body {
     let mut total = Counts::new();
     let mut classes: BTreeMap<String, Counts> = BTreeMap::new();
-    for ((name, class), count) in counters {
-        *total.entry(name.clone()).or_default() += count;
-        *classes.entry(class).or_default().entry(name).or_default() += count;
+    let mut agents: BTreeMap<String, Counts> = BTreeMap::new();
+    let counted = counters.iter();
+    for (row, value) in counted.filter(|(row, _)| since.is_none_or(|since| row.hour >= since)) {
+        let CounterRow {
+            name, class, agent, ..
+        } = row;
+        let of_class = classes.entry(class.clone()).or_default();
+        let of_agent = (!agent.is_empty()).then(|| agents.entry(agent.clone()).or_default());
+        for group in [&mut total, of_class].into_iter().chain(of_agent) {
+            *group.entry(name.clone()).or_default() += value;
+        }
     }
-    let docgen_operations = DocgenBody::from(&total);
-    let classes = classes.iter();
     Body {
         total: CountsBody::from(&total),
         db_writes: OutcomeBody {
@@ -158,131 +112,79 @@ fn body(counters: BTreeMap<(String, String), u64>, uptime_seconds: f64) -> Body 
             failed: count(&total, Counter::DbFailed),
         },
         graph_merges: count(&total, Counter::GraphMerged),
-        docgen_operations,
+        docgen_operations: DocgenBody::from(&total),
         uptime_seconds,
-        classes: classes
-            .map(|(class, counts)| (class.clone(), CountsBody::from(counts)))
-            .collect(),
+        since: since.map(|hour| time::rfc3339(hour.saturating_mul(HOUR_MS))),
+        classes: by_name(&classes),
+        agents: by_name(&agents),
     }
 }
 
-fn count(counts: &Counts, counter: Counter) -> u64 {
-    counts.get(&counter.name()).copied().unwrap_or(0)
-}
-
-impl From<&Counts> for CountsBody {
-    fn from(counts: &Counts) -> Self {
-        let of = |counter| count(counts, counter);
-        // A conflict met at the swap is counted as refused, too.
-        let (refused, merged) = (of(Counter::StaleRefused), of(Counter::Merged));
-        let rebased = of(Counter::Rebased);
-        Self {
-            lock_acquisitions: of(Counter::Acquired),
-            lock_timeouts: of(Counter::TimedOut),
-            lock_releases: of(Counter::Released),
-            stomp_guard_calls: OutcomeBody {
-                success: of(Counter::GuardedOk),
-                failed: of(Counter::GuardedFailed),
-            },
-            stomps_prevented: refused + merged + rebased,
-            stale_refused: refused,
-            merged,
-            rebased,
-            swap_conflicts: of(Counter::SwapConflicts),
-            takeovers: of(Counter::Takeovers),
-            fence_rejections: of(Counter::FenceRejections),
-            lost_leases: of(Counter::LostLeases),
-            deadlocks_refused: of(Counter::DeadlocksRefused),
-            revoked: of(Counter::Revoked),
-            replayed: of(Counter::Replayed),
-            recovered: of(Counter::Recovered),
-            observed: SparedBody {
-                would_block: of(Counter::WouldBlock),
-                would_refuse: of(Counter::WouldRefuse),
-            },
-            wait_ms: WaitBody::from(counts),
-        }
-    }
-}
-
-impl From<&Counts> for DocgenBody {
-    fn from(counts: &Counts) -> Self {
-        let of = |counter: Counter| counts.get(&counter.name()).copied().unwrap_or(0);
-        Self {
-            generated: of(Counter::DocgenGenerated),
-            noop: of(Counter::DocgenNoop),
-            error: of(Counter::DocgenError),
-        }
-    }
-}
-
-impl From<&Counts> for WaitBody {
-    fn from(counts: &Counts) -> Self {
-        // Names end in three digits, so their order is that of the buckets.
-        let buckets: Vec<(u8, u64)> = counts
-            .iter()
-            .filter_map(|(name, count)| {
-                let bucket = name.strip_prefix("wait_")?.parse().ok()?;
-                Some((bucket, *count)).filter(|(_, count)| *count > 0)
-            })
-            .collect();
-        Self {
-            p50: percentile(&buckets, 50),
-            p90: percentile(&buckets, 90),
-            p99: percentile(&buckets, 99),
-            max: percentile(&buckets, 100),
-        }
-    }
-}
-
-/// The limit of the bucket below which `percent` of the waits lie.
-fn percentile(buckets: &[(u8, u64)], percent: u128) -> f64 {
-    let total: u128 = buckets.iter().map(|(_, count)| u128::from(*count)).sum();
-    let rank = (total * percent).div_ceil(100);
-    let mut seen = 0;
-    for (bucket, count) in buckets {
-        seen += u128::from(*count);
-        if seen >= rank {
-            let limit = std::time::Duration::from_micros(wait_bucket_limit_us(*bucket));
-            return limit.as_secs_f64() * 1e3;
-        }
-    }
-    0.0
+/// The groups as results name their counts.
+fn by_name<'a, T: From<&'a Counts>>(groups: &'a BTreeMap<String, Counts>) -> BTreeMap<String, T> {
+    let groups = groups.iter();
+    groups
+        .map(|(name, counts)| (name.clone(), T::from(counts)))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use maasl_core::lease::counter::wait_bucket;
 
-    #[test]
-    fn percentiles_are_those_of_all_waits() {
-        let mut counts = Counts::new();
-        for (us, count) in [(0, 90), (1_000, 9), (1_000_000, 1)] {
-            counts.insert(Counter::Wait(wait_bucket(us)).name(), count);
-        }
-        let waits = WaitBody::from(&counts);
-        assert_eq!((waits.p50, waits.p90), (0.0, 0.0));
-        assert!((1.0..1.3).contains(&waits.p99), "{waits:?}");
-        assert!((1_000.0..1_300.0).contains(&waits.max), "{waits:?}");
-        assert_eq!(WaitBody::from(&Counts::new()), WaitBody::default());
+    fn counters(rows: &[(u64, &str, &str, Counter, u64)]) -> Counters {
+        let rows = rows.iter().map(|(hour, agent, class, counter, value)| {
+            let row = CounterRow {
+                hour: *hour,
+                agent: (*agent).into(),
+                name: counter.name(),
+                class: (*class).into(),
+            };
+            (row, *value)
+        });
+        rows.collect()
+    }
+
+    fn some() -> Counters {
+        counters(&[
+            (0, "", "CRIT_CODE", Counter::Acquired, 10),
+            (7, "a", "CRIT_CODE", Counter::Acquired, 3),
+            (8, "b", "CRIT_DB", Counter::Acquired, 4),
+            (8, "b", "CRIT_CODE", Counter::StaleRefused, 1),
+            (8, "b", "CRIT_CODE", Counter::SwapConflicts, 1),
+            (9, "b", "CRIT_CODE", Counter::Merged, 1),
+            (9, "b", "CRIT_CODE", Counter::Rebased, 1),
+        ])
     }
 
     #[test]
-    fn totals_are_the_sums_over_classes() {
-        let entry =
-            |class: &str, counter: Counter, count| ((counter.name(), class.to_owned()), count);
-        let counters = BTreeMap::from([
-            entry("CRIT_CODE", Counter::Acquired, 3),
-            entry("CRIT_DB", Counter::Acquired, 4),
-            entry("CRIT_CODE", Counter::StaleRefused, 1),
-            entry("CRIT_CODE", Counter::SwapConflicts, 1),
-            entry("CRIT_CODE", Counter::Merged, 1),
-            entry("CRIT_CODE", Counter::Rebased, 1),
-        ]);
-        let body = body(counters, 1.5);
-        assert_eq!(body.total.lock_acquisitions, 7);
+    fn totals_are_the_sums_over_classes_and_hours() {
+        let body = body(&some(), None, 1.5);
+        assert_eq!(body.total.lock_acquisitions, 17);
         assert_eq!(body.total.stomps_prevented, 3);
         assert_eq!(body.classes["CRIT_DB"].lock_acquisitions, 4);
+        assert_eq!(body.classes["CRIT_CODE"].lock_acquisitions, 13);
+        assert_eq!(body.since, None);
+    }
+
+    #[test]
+    fn agents_are_told_apart_and_old_counts_are_nobodys() {
+        let shown = stats_json(&some(), None);
+        assert_eq!(shown["agents"]["a"]["lock_acquisitions"], 3);
+        assert_eq!(shown["agents"]["b"]["stomps_prevented"], 3);
+        assert_eq!(shown["agents"].as_object().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn only_what_was_counted_since_then_is_shown() {
+        let shown = |since| stats_json(&some(), Some(stats_hour(since).unwrap()));
+        let some = shown("1970-01-01T08:59:00Z");
+        assert_eq!(some["since"], "1970-01-01T08:00:00.000Z");
+        assert_eq!(some["lock_acquisitions"], 4);
+        assert_eq!(some["agents"].get("a"), None);
+        let all = shown("1970-01-01T00:00:00Z");
+        assert_eq!(all["lock_acquisitions"], 7, "what has no hour is older");
+        assert_eq!(shown("2h")["lock_acquisitions"], 0);
+        assert!(stats_hour("yesterday").is_err());
     }
 }

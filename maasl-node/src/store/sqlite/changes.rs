@@ -14,7 +14,7 @@ use maasl_core::resource::{ResourceKey, Scope, Want};
 use rusqlite::{Connection, Params, ToSql};
 use serde::Serialize;
 
-use super::schema::META;
+use super::schema::META_HOUR;
 use super::{graphs, rows};
 use crate::store::StoreError;
 
@@ -117,7 +117,7 @@ pub(super) fn apply(db: &Connection, change: &Change, seen: &Seen) -> Result<(),
                 (&answered.request.key, answered.wall_ms, body(answered)),
             )
         }
-        Change::Add(count) => add(db, count),
+        Change::Add { count, hour } => add(db, count, *hour),
         Change::PutDocgen(record) => put_docgen(db, record),
         Change::PutJournal(journal) => graphs::put_journal(db, journal),
         Change::PutEntry { graph, entry } => graphs::put_entry(db, graph, entry),
@@ -139,6 +139,19 @@ pub(super) fn forget_before(db: &Connection, wall_ms: u64) -> Result<(), StoreEr
     run(db, sql, [wall_ms])
 }
 
+/// Adds up what was counted before this hour, whenever it was and for whom.
+pub(super) fn fold_counters_before(db: &Connection, hour: u64) -> Result<(), StoreError> {
+    let sql = "INSERT INTO counter (hour, name, class, agent, value)
+               SELECT 0, name, class, '', sum(value) FROM counter
+               WHERE hour > 0 AND hour < ?1 GROUP BY name, class
+               ON CONFLICT (hour, name, class, agent) DO UPDATE SET value =
+                   iif(value > 9223372036854775807 - excluded.value,
+                       9223372036854775807, value + excluded.value)";
+    run(db, sql, [hour])?;
+    let sql = "DELETE FROM counter WHERE hour > 0 AND hour < ?1";
+    run(db, sql, [hour])
+}
+
 /// Runs a statement.
 pub(super) fn run(db: &Connection, sql: &str, parameters: impl Params) -> Result<(), StoreError> {
     db.prepare_cached(sql)?.execute(parameters)?;
@@ -151,8 +164,9 @@ pub(super) fn body(row: &impl Serialize) -> String {
 }
 
 fn put_meta(db: &Connection, meta: &Meta) -> Result<(), StoreError> {
-    let sql = "INSERT OR REPLACE INTO counter (name, class, value) VALUES (?1, '', ?2)";
-    run(db, sql, (META, body(meta)))
+    let sql = "INSERT OR REPLACE INTO counter (hour, name, class, agent, value)
+               VALUES (?1, '', '', '', ?2)";
+    run(db, sql, (META_HOUR, body(meta)))
 }
 
 fn put_lease(db: &Connection, lease: &Lease) -> Result<(), StoreError> {
@@ -226,11 +240,12 @@ fn put_docgen(db: &Connection, record: &DocgenRecord) -> Result<(), StoreError> 
 }
 
 /// SQLite would turn a sum that is too large into a real number.
-fn add(db: &Connection, count: &Count) -> Result<(), StoreError> {
-    let sql = "INSERT INTO counter (name, class, value) VALUES (?1, ?2, ?3)
-               ON CONFLICT (name, class) DO UPDATE SET value =
+fn add(db: &Connection, count: &Count, hour: u64) -> Result<(), StoreError> {
+    let sql = "INSERT INTO counter (hour, name, class, agent, value) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (hour, name, class, agent) DO UPDATE SET value =
                    iif(value > 9223372036854775807 - excluded.value,
                        9223372036854775807, value + excluded.value)";
     let by = i64::try_from(count.by).unwrap_or(i64::MAX);
-    run(db, sql, (count.counter.name(), &count.class, by))
+    let (name, agent) = (count.counter.name(), count.agent.as_str());
+    run(db, sql, (hour, name, &count.class, agent, by))
 }

@@ -16,8 +16,8 @@ use rusqlite::{CachedStatement, Connection, Params, Row};
 use serde::de::DeserializeOwned;
 
 use super::graphs;
-use super::schema::META;
-use crate::store::{Counters, StoreError};
+use super::schema::META_HOUR;
+use crate::store::{CounterRow, Counters, StoreError};
 
 /// Answers `query`.
 pub(super) fn load(db: &Connection, query: &Query) -> Result<Rows, StoreError> {
@@ -78,8 +78,8 @@ pub(super) fn load(db: &Connection, query: &Query) -> Result<Rows, StoreError> {
 
 /// The row about the store; nothing in a store that was just made.
 pub(super) fn meta(db: &Connection) -> Result<Option<Meta>, StoreError> {
-    let sql = "SELECT value FROM counter WHERE name = ?1 AND class = ''";
-    Ok(bodies(db, sql, [META])?.pop())
+    let sql = "SELECT value FROM counter WHERE hour = ?1 AND name = ''";
+    Ok(bodies(db, sql, [META_HOUR])?.pop())
 }
 
 /// The lease with this token, searched for one by one.
@@ -108,10 +108,18 @@ pub(super) fn docgen_log(db: &Connection, limit: u32) -> Result<Vec<DocgenRecord
 
 /// Every counter.
 pub(super) fn counters(db: &Connection) -> Result<Counters, StoreError> {
-    let mut select =
-        db.prepare_cached("SELECT name, class, value FROM counter WHERE name <> ?1")?;
-    let read = |row: &Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
-    Ok(select.query_map([META], read)?.collect::<Result<_, _>>()?)
+    let sql = "SELECT hour, agent, name, class, value FROM counter WHERE name <> ''";
+    let mut select = db.prepare_cached(sql)?;
+    let read = |row: &Row<'_>| {
+        let counter = CounterRow {
+            hour: row.get(0)?,
+            agent: row.get(1)?,
+            name: row.get(2)?,
+            class: row.get(3)?,
+        };
+        Ok((counter, row.get(4)?))
+    };
+    Ok(select.query_map([], read)?.collect::<Result<_, _>>()?)
 }
 
 /// Reads a body.

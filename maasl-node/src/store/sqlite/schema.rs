@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use crate::store::StoreError;
 
 /// The newest layout this program knows.
-const SCHEMA: u32 = 3;
+const SCHEMA: u32 = 4;
 
 /// `MASL`: tells our files from those of other programs.
 const APPLICATION_ID: u32 = 0x4d41_534c;
@@ -86,7 +86,7 @@ CREATE TABLE counter (
 
 /// What each layout has added to the one before, from the second on. What stands
 /// here is in stores already and is never changed.
-const UPGRADES: [&str; 2] = [
+const UPGRADES: [&str; 3] = [
     // The log of operations on documents.
     "CREATE TABLE docgen (no INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;",
     // Graphs: what is known about each, its patches by their places, and what
@@ -106,10 +106,27 @@ const UPGRADES: [&str; 2] = [
          graph TEXT NOT NULL UNIQUE,
          bytes BLOB NOT NULL
      ) STRICT;",
+    // Counters by hour and agent, the newest first; the row about the store
+    // stands before them, so that a commit finds both on one page.
+    "ALTER TABLE counter RENAME TO counter_of_layout_3;
+     CREATE TABLE counter (
+         hour INTEGER NOT NULL,
+         name TEXT NOT NULL,
+         class TEXT NOT NULL,
+         agent TEXT NOT NULL,
+         value ANY NOT NULL,
+         PRIMARY KEY (hour DESC, name, class, agent)
+     ) STRICT, WITHOUT ROWID;
+     INSERT INTO counter
+         SELECT iif(name = 'meta', 9223372036854775807, 0),
+             iif(name = 'meta', '', name), class, '', value
+         FROM counter_of_layout_3;
+     DROP TABLE counter_of_layout_3;",
 ];
 
-/// The row about the store itself: a JSON text among the counters.
-pub(super) const META: &str = "meta";
+/// Where the row about the store itself stands among the counters: a JSON text,
+/// without a name.
+pub(super) const META_HOUR: i64 = i64::MAX;
 
 /// Makes the tables of a new file, or checks those of an old one and adds what
 /// it lacks. The caller stands in the gate.
@@ -140,6 +157,19 @@ fn upgrade(db: &Connection, found: u32) -> Result<(), StoreError> {
     db.execute_batch(&format!(
         "BEGIN IMMEDIATE; {lacking} PRAGMA user_version = {SCHEMA}; COMMIT;"
     ))?;
+    Ok(())
+}
+
+/// Refuses what is no store, or one of another layout: for those who only look.
+pub(super) fn check_to_look(db: &Connection) -> Result<(), StoreError> {
+    check(db)?;
+    let (_, found) = known(db)?;
+    if found < SCHEMA {
+        return Err(StoreError::SchemaOlder {
+            found,
+            known: SCHEMA,
+        });
+    }
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use maasl_core::docgen::DocgenRecord;
 use maasl_core::id::Token;
 use maasl_core::lease::command::{Open, SyncNeed};
+use maasl_core::lease::counter::{HOUR_MS, HOURS_KEPT};
 use maasl_core::lease::{self, Command, Meta, Outcome, Session, Version};
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
@@ -287,8 +288,10 @@ impl Store for SqliteStore {
     }
 
     fn forget_answers_before(&self, wall_ms: u64) -> Result<(), StoreError> {
+        let hour = (self.options.clock)().wall_ms / HOUR_MS;
         self.in_gate(|db| {
             changes::forget_before(db, wall_ms)?;
+            changes::fold_counters_before(db, hour.saturating_sub(HOURS_KEPT))?;
             Ok(((), true))
         })
     }

@@ -28,7 +28,7 @@ impl View {
         let db = connection::open(&path)?;
         connection::configure(&db)?;
         db.execute_batch("PRAGMA query_only = ON")?;
-        schema::check(&db)?;
+        schema::check_to_look(&db)?;
         Ok(Some(Self {
             db,
             clock: clock::system(),
@@ -54,7 +54,7 @@ impl View {
         rows::history(&self.db, path, limit)
     }
 
-    /// The counters, by name and class.
+    /// The counters.
     pub fn counters(&self) -> Result<Counters, StoreError> {
         rows::counters(&self.db)
     }
