@@ -1,20 +1,14 @@
 //! Five processes that want the same.
 //!
-//! Owns: measure 3: starting workers, merging their turns, judging them.
-//! Promises: MAASL and its peers take turns, a run each; turns that overlap are
-//! an error, not a figure. Leaves to others: the loop of a worker (`worker`).
+//! Owns: measure 3. Promises: MAASL and its peers take turns, a run each. Leaves
+//! to others: the processes (`crew`), their loop (`worker`), counting (`tally`).
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
-
+use crate::crew::{Crew, PROCESSES};
 use crate::report::{Figure, Row, Target};
-use crate::times::Times;
-use crate::worker::{Kind, Turn};
-use crate::{Bench, Result, output, redis};
+use crate::tally::Tally;
+use crate::worker::Kind;
+use crate::{Bench, Result, redis};
 
-const PROCESSES: usize = 5;
 const HOLD_US: u64 = 1_000;
 
 pub(crate) fn measure(bench: &Bench) -> Result<Vec<Row>> {
@@ -148,194 +142,20 @@ fn all_kinds(bench: &Bench, redis: Option<&redis::Server>, hold_us: u64) -> Resu
         redis: redis.map(|_| Tally::new()),
         flock: Tally::new(),
     };
+    let socket = redis.map(redis::Server::socket);
+    let crew = |kind, place| Crew {
+        kind,
+        place,
+        processes: PROCESSES,
+        hold_us,
+    };
     for _ in 0..bench.runs {
-        seen.ours
-            .add(&run(bench, Kind::Maasl, root.path(), hold_us)?)?;
-        if let (Some(server), Some(tally)) = (redis, &mut seen.redis) {
-            tally.add(&run(bench, Kind::Redis, &server.socket(), hold_us)?)?;
+        let ours = crew(Kind::Maasl, root.path()).run(bench)?;
+        seen.ours.add(&ours)?;
+        if let (Some(socket), Some(tally)) = (&socket, &mut seen.redis) {
+            tally.add(&crew(Kind::Redis, socket).run(bench)?)?;
         }
-        seen.flock.add(&run(bench, Kind::Flock, &file, hold_us)?)?;
+        seen.flock.add(&crew(Kind::Flock, &file).run(bench)?)?;
     }
     Ok(seen)
-}
-
-/// One run of five processes; the turns of each.
-fn run(bench: &Bench, kind: Kind, place: &Path, hold_us: u64) -> Result<Vec<Vec<Turn>>> {
-    output::progress(&format!("   {kind:?}, hold {hold_us} us"));
-    let mut workers = Vec::new();
-    for _ in 0..PROCESSES {
-        workers.push(Worker::start(bench, kind, place, hold_us)?);
-    }
-    for worker in &mut workers {
-        worker.wait_ready()?;
-    }
-    for worker in &mut workers {
-        worker.stdin.write_all(b"\n")?;
-    }
-    workers.into_iter().map(Worker::turns).collect()
-}
-
-struct Worker {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Worker {
-    fn start(bench: &Bench, kind: Kind, place: &Path, hold_us: u64) -> Result<Self> {
-        let kind = format!("{kind:?}").to_lowercase();
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["worker", &kind]).arg(place);
-        for (name, value) in [
-            ("--ms", bench.run_ms),
-            ("--hold-us", hold_us),
-            ("--poll-us", bench.poll_us),
-        ] {
-            command.arg(name).arg(value.to_string());
-        }
-        if bench.spin {
-            command.arg("--spin");
-        }
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdin = child.stdin.take().ok_or("no pipe to the worker")?;
-        let stdout = child.stdout.take().ok_or("no pipe from the worker")?;
-        Ok(Self {
-            child,
-            stdin,
-            stdout: BufReader::new(stdout),
-        })
-    }
-
-    fn wait_ready(&mut self) -> Result<()> {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line)?;
-        if line == "ready\n" {
-            return Ok(());
-        }
-        Err(format!("a worker did not start: {line:?}").into())
-    }
-
-    fn turns(mut self) -> Result<Vec<Turn>> {
-        let mut turns = Vec::new();
-        for line in self.stdout.lines() {
-            let line = line?;
-            let numbers: Vec<u64> = line
-                .split(' ')
-                .map(str::parse)
-                .collect::<std::result::Result<_, _>>()?;
-            let [asked, granted, released] = numbers[..] else {
-                return Err(format!("not a turn: {line:?}").into());
-            };
-            turns.push(Turn {
-                granted,
-                asked,
-                released,
-            });
-        }
-        let status = self.child.wait()?;
-        if status.success() {
-            return Ok(turns);
-        }
-        Err(format!("a worker failed: {status}").into())
-    }
-}
-
-/// What the turns of several runs come to.
-struct Tally {
-    turns: u64,
-    /// Turns of another process than the one before.
-    changes: u64,
-    seconds: f64,
-    wait: Times,
-    /// From the begin of a release until another process has it.
-    gap: Times,
-    /// The least of any process in any run, in percent.
-    least_share: f64,
-}
-
-impl Tally {
-    fn new() -> Self {
-        Self {
-            turns: 0,
-            changes: 0,
-            seconds: 0.0,
-            wait: Times::new(),
-            gap: Times::new(),
-            least_share: 100.0,
-        }
-    }
-
-    fn add(&mut self, by_process: &[Vec<Turn>]) -> Result<()> {
-        let mut all: Vec<(Turn, usize)> = Vec::new();
-        for (process, turns) in by_process.iter().enumerate() {
-            all.extend(turns.iter().map(|turn| (*turn, process)));
-        }
-        all.sort_unstable();
-        let (Some((first, _)), Some((last, _))) = (all.first(), all.last()) else {
-            return Err("nobody had a turn".into());
-        };
-        self.seconds += Duration::from_nanos(last.released - first.granted).as_secs_f64();
-        for (turn, _) in &all {
-            self.wait
-                .add(Duration::from_nanos(turn.granted - turn.asked));
-        }
-        for pair in all.windows(2) {
-            let [(before, process), (after, next)] = pair else {
-                continue;
-            };
-            if after.granted < before.released {
-                return Err("two held it at once".into());
-            }
-            if process != next {
-                self.changes += 1;
-                self.gap
-                    .add(Duration::from_nanos(after.granted - before.released));
-            }
-        }
-        let least = by_process.iter().map(Vec::len).min().unwrap_or(0);
-        self.turns += all.len() as u64;
-        self.least_share = self.least_share.min(percent(least, all.len()));
-        Ok(())
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a few million turns at most")]
-    fn per_second(&self, count: u64) -> f64 {
-        count as f64 / self.seconds
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a few million turns at most")]
-fn percent(part: usize, whole: usize) -> f64 {
-    part as f64 * 100.0 / whole as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn turn(asked: u64, granted: u64, released: u64) -> Turn {
-        Turn {
-            granted,
-            asked,
-            released,
-        }
-    }
-
-    #[test]
-    fn a_change_of_holder_is_a_turn_of_another_process() {
-        let mut tally = Tally::new();
-        let turns = [vec![turn(0, 1, 2), turn(2, 3, 4)], vec![turn(0, 5, 6)]];
-        tally.add(&turns).unwrap();
-        assert_eq!((tally.turns, tally.changes), (3, 1));
-        assert!((tally.least_share - 100.0 / 3.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn two_holders_at_once_are_no_figure() {
-        let turns = [vec![turn(0, 1, 5)], vec![turn(0, 4, 6)]];
-        assert!(Tally::new().add(&turns).is_err());
-    }
 }

@@ -7,9 +7,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use maasl_core::coordinator::database::DatabaseWrite;
 use maasl_core::coordinator::io::{
     Call, FileOp, OnStale, Reply, Request, Reservation, ResourceWanted,
 };
+use maasl_core::database::{Parameters, Statement, Value, Work};
 use maasl_core::id::{AgentId, LeaseId};
 use maasl_core::policy::{CRIT_CODE, Urgency};
 use maasl_core::reply::Receipt;
@@ -126,4 +128,23 @@ pub(crate) async fn write(node: &Arc<Node>, path: String, content: Vec<u8>) {
         on_stale: OnStale::Refuse,
     };
     call(node, Request::Change(vec![write])).await;
+}
+
+/// The database of [`insert`], by its name in the configuration.
+pub(crate) const ROWS: &str = "rows";
+
+/// Adds a row to the guarded database.
+///
+/// # Panics
+/// If it is refused.
+pub(crate) async fn insert(node: &Arc<Node>, sql: &str, row: [i64; 2]) {
+    let insert = Statement {
+        sql: sql.into(),
+        parameters: Parameters::Positional(row.map(Value::Integer).into()),
+    };
+    let write = DatabaseWrite {
+        db: ROWS.into(),
+        work: Work::Statements(vec![insert]),
+    };
+    call(node, Request::Database(write)).await;
 }

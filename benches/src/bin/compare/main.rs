@@ -7,6 +7,8 @@
 
 mod client;
 mod contention;
+mod crew;
+mod databases;
 mod documents;
 mod leases;
 mod local;
@@ -15,6 +17,7 @@ mod processes;
 mod redis;
 mod report;
 mod simulators;
+mod tally;
 mod times;
 mod worker;
 mod writes;
@@ -98,6 +101,7 @@ enum Measure {
     Startup,
     HandOver,
     Documents,
+    Databases,
     Simulators,
 }
 
@@ -112,6 +116,7 @@ impl Measure {
             Self::Startup => processes::startup(bench),
             Self::HandOver => processes::hand_over(bench),
             Self::Documents => documents::measure(bench),
+            Self::Databases => databases::measure(bench),
             Self::Simulators => simulators::measure(bench),
         }
     }

@@ -1,15 +1,19 @@
 //! One of several processes that want the same.
 //!
-//! Owns: the loop of acquire, hold, release, for MAASL and for each peer.
-//! Promises: says "ready", waits for a line, runs for the given time and prints
-//! its turns, timed by a clock that all processes share. Leaves to others:
-//! starting processes and judging turns (`contention`).
+//! Owns: the loop of acquire, hold, release, for MAASL and for each peer, and that
+//! of writing rows. Promises: says "ready", waits for a line, runs for the given
+//! time and prints its turns, timed by a clock that all processes share. Leaves to
+//! others: starting processes (`crew`), counting turns (`tally`).
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
+use rusqlite::Connection;
 use rustix::fs::{FlockOperation, flock};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -18,6 +22,12 @@ use crate::{Result, output, redis};
 
 /// The one thing wanted.
 const PATH: &str = "hot.rs";
+
+/// A row as each writer adds it.
+const INSERT: &str = "INSERT INTO row VALUES (?1, ?2, 'a row of a few words')";
+
+/// Longer than anybody is made to wait.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the processes contend for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -28,6 +38,18 @@ pub(crate) enum Kind {
     Redis,
     /// A lock of the kernel on one file.
     Flock,
+    /// A database that a node guards, for one row at a time.
+    GuardedRows,
+    /// A database that nobody guards.
+    PlainRows,
+}
+
+impl Kind {
+    /// As it is written among the arguments.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
 }
 
 /// What a worker is told.
@@ -35,7 +57,7 @@ pub(crate) enum Kind {
 pub(crate) struct Orders {
     /// What to contend for.
     pub(crate) kind: Kind,
-    /// The repository, the socket or the file.
+    /// The repository, the socket, the file or the database.
     pub(crate) place: PathBuf,
     #[arg(long)]
     pub(crate) ms: u64,
@@ -54,8 +76,34 @@ pub(crate) struct Orders {
 pub(crate) struct Turn {
     pub(crate) granted: u64,
     pub(crate) asked: u64,
-    /// When it began to release.
+    /// When it began to release. A row that is written is granted and released
+    /// when it is acknowledged.
     pub(crate) released: u64,
+}
+
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.asked, self.granted, self.released)
+    }
+}
+
+impl FromStr for Turn {
+    type Err = Box<dyn std::error::Error>;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let numbers: Vec<u64> = text
+            .split(' ')
+            .map(str::parse)
+            .collect::<std::result::Result<_, _>>()?;
+        let [asked, granted, released] = numbers[..] else {
+            return Err(format!("not a turn: {text:?}").into());
+        };
+        Ok(Self {
+            granted,
+            asked,
+            released,
+        })
+    }
 }
 
 pub(crate) fn run(orders: Orders) -> Result<()> {
@@ -81,12 +129,17 @@ pub(crate) fn run(orders: Orders) -> Result<()> {
                 Step::Release => Ok(flock(&file, FlockOperation::Unlock)?),
             })?
         }
+        Kind::GuardedRows => guarded_rows(&orders)?,
+        Kind::PlainRows => {
+            let mut rows = PlainRows::open(&orders.place)?;
+            in_loop(&orders, |step| match step {
+                Step::Acquire => Ok(rows.insert()?),
+                Step::Release => Ok(()),
+            })?
+        }
     };
     for turn in turns {
-        output::figures(&format!(
-            "{} {} {}",
-            turn.asked, turn.granted, turn.released
-        ));
+        output::figures(&turn.to_string());
     }
     Ok(())
 }
@@ -143,6 +196,31 @@ fn lease(orders: Orders) -> Result<Vec<Turn>> {
     Ok(turns)
 }
 
+fn guarded_rows(orders: &Orders) -> Result<Vec<Turn>> {
+    let node = Local::open(&orders.place)?;
+    let until = start(orders)?;
+    let writer = i64::from(std::process::id());
+    let turns = node.run(move |node| async move {
+        let mut turns = Vec::new();
+        for n in 0.. {
+            let asked = now();
+            if asked >= until {
+                break;
+            }
+            local::insert(&node, INSERT, [writer, n]).await;
+            let written = now();
+            turns.push(Turn {
+                granted: written,
+                asked,
+                released: written,
+            });
+        }
+        turns
+    })?;
+    node.close()?;
+    Ok(turns)
+}
+
 /// Waits for the others; when to end.
 fn start(orders: &Orders) -> Result<u64> {
     output::figures("ready");
@@ -167,4 +245,28 @@ fn hold(orders: &Orders) {
 fn now() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// A writer as SQLite's documentation has it.
+struct PlainRows {
+    db: Connection,
+    n: i64,
+}
+
+impl PlainRows {
+    fn open(place: &Path) -> Result<Self> {
+        let db = Connection::open(place)?;
+        db.busy_timeout(BUSY_TIMEOUT)?;
+        db.execute_batch("PRAGMA synchronous = FULL")?;
+        Ok(Self { db, n: 0 })
+    }
+
+    fn insert(&mut self) -> rusqlite::Result<()> {
+        self.n += 1;
+        self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut insert = self.db.prepare_cached(INSERT)?;
+        insert.execute([i64::from(std::process::id()), self.n])?;
+        self.db.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
 }
