@@ -4,12 +4,13 @@
 //! same changes without knowing what their authors had seen. Promises: both get
 //! the same content. Leaves to others: timing (`benches/graph.rs`).
 //!
-//! The peer is what one would write first: hash maps by text, the last writer
-//! wins, and a SHA-256 over everything in order. It keeps no conflicts, forgets
+//! The peer is what one would write first: hash maps by text with a fast hash, the
+//! last writer wins, and a SHA-256 over everything in order. It keeps no conflicts, forgets
 //! what was removed, and has nothing to go on from when one more patch comes.
 
 use std::collections::BTreeMap;
 
+use hashbrown::{HashMap, HashSet};
 use maasl_core::graph::changes::{Changes, Edge, Node};
 use maasl_core::graph::patch::{Header, Patch};
 use maasl_core::graph::seen::{Dot, Seen};
@@ -79,14 +80,10 @@ pub fn seal(changes: &[(usize, Changes)]) -> Vec<Patch> {
 }
 
 /// A graph that knows what is there and nothing else.
-#[expect(
-    clippy::disallowed_types,
-    reason = "the peer is what one would write first, and its order is sorted away"
-)]
 #[derive(Debug, Default)]
 pub struct Plain {
-    nodes: std::collections::HashMap<String, BTreeMap<String, Value>>,
-    edges: std::collections::HashSet<Edge>,
+    nodes: HashMap<String, BTreeMap<String, Value>>,
+    edges: HashSet<Edge>,
 }
 
 impl Plain {

@@ -10,6 +10,7 @@ mod contention;
 mod crew;
 mod databases;
 mod documents;
+mod graphs;
 mod leases;
 mod local;
 mod output;
@@ -102,6 +103,7 @@ enum Measure {
     HandOver,
     Documents,
     Databases,
+    Graph,
     Simulators,
 }
 
@@ -117,6 +119,7 @@ impl Measure {
             Self::HandOver => processes::hand_over(bench),
             Self::Documents => documents::measure(bench),
             Self::Databases => databases::measure(bench),
+            Self::Graph => graphs::measure(bench),
             Self::Simulators => simulators::measure(bench),
         }
     }
