@@ -5,6 +5,7 @@
 //! core's also makes the conflict log. Leaves to others: the content (`src/graph`).
 
 use std::hint::black_box;
+use std::slice;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use maasl_benches::graph::{Plain, changes, seal, small_change};
@@ -46,14 +47,23 @@ fn one_more(criterion: &mut Criterion) {
     let mut changes = changes(NODES);
     let mut graph = Graph::new();
     graph.merge(&seal(&changes));
-    changes.push((2, small_change(NODES)));
-    let small = seal(&changes).pop().expect("it was pushed");
+    changes.extend([0, 1].map(|nth| (2, small_change(NODES, nth))));
+    let patches = seal(&changes);
+    let [.., first, small] = &patches[..] else {
+        panic!("two were added");
+    };
+    // A graph that is patched has room for the next patch; a copy of one has none.
+    let in_use = || {
+        let mut graph = graph.clone();
+        graph.merge(slice::from_ref(first));
+        graph
+    };
     let mut group = criterion.benchmark_group("graph/100,000 nodes, 300,000 edges");
     group.sample_size(20);
     group.bench_function("one patch of a hundredth, digest", |bencher| {
         bencher.iter_batched_ref(
-            || graph.clone(),
-            |graph| graph.merge(std::slice::from_ref(&small)),
+            in_use,
+            |graph| graph.merge(slice::from_ref(small)),
             BatchSize::PerIteration,
         );
     });

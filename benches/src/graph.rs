@@ -43,17 +43,19 @@ pub fn changes(nodes: usize) -> Vec<(usize, Changes)> {
     all
 }
 
-/// A change of about a hundredth of a graph of `nodes` nodes: half of it is new,
-/// half meets what is there.
+/// The `nth` change of about a hundredth of a graph of `nodes` nodes: half of it is
+/// new, half meets what is there.
 #[must_use]
-pub fn small_change(nodes: usize) -> Changes {
+pub fn small_change(nodes: usize, nth: usize) -> Changes {
     let hundredth = nodes / 100;
-    let known = (0..hundredth / 2).map(|n| n * 97 % nodes);
-    let new = nodes..nodes + hundredth / 2;
+    let known = (0..hundredth / 2).map(|n| (n * 97 + nth) % nodes);
+    let first = nodes + nth * hundredth / 2;
+    let new = first..first + hundredth / 2;
+    let first = 3 * (nodes + nth * hundredth);
     Changes {
         nodes_to_add: known.chain(new).map(|n| node(n, 2)).collect(),
-        edges_to_add: (0..3 * hundredth)
-            .map(|n| edge(3 * nodes + n, nodes))
+        edges_to_add: (first..first + 3 * hundredth)
+            .map(|n| edge(n, nodes))
             .collect(),
         ..Changes::default()
     }

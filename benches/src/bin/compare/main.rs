@@ -119,7 +119,7 @@ impl Measure {
             Self::HandOver => processes::hand_over(bench),
             Self::Documents => documents::measure(bench),
             Self::Databases => databases::measure(bench),
-            Self::Graph => graphs::measure(bench),
+            Self::Graph => Ok(graphs::measure()),
             Self::Simulators => simulators::measure(bench),
         }
     }
