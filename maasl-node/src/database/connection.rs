@@ -24,6 +24,9 @@ pub struct Guarded {
     pub(super) db: Connection,
     pub(super) rules: Arc<Mutex<Rules>>,
     place: Place,
+    /// Whether anything was in it when this was last asked: a database does not
+    /// become empty again.
+    has_pages: bool,
     is_spoilt: bool,
 }
 
@@ -49,13 +52,23 @@ impl Guarded {
             db,
             rules,
             place,
+            has_pages: false,
             is_spoilt: false,
         })
     }
 
+    /// Takes SQLite's write lock.
+    pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
+        if !self.has_pages {
+            self.write_ahead_if_new()?;
+        }
+        self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(())
+    }
+
     /// Lets a database that is still empty write ahead of itself, so that readers
     /// are not held up. Others keep the mode that they have.
-    pub(super) fn write_ahead_if_new(&self) -> rusqlite::Result<()> {
+    fn write_ahead_if_new(&mut self) -> rusqlite::Result<()> {
         let pages: i64 = self
             .db
             .query_row("PRAGMA page_count", [], |row| row.get(0))?;
@@ -63,6 +76,7 @@ impl Guarded {
             self.db
                 .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
         }
+        self.has_pages = pages > 0;
         Ok(())
     }
 

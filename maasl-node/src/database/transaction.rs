@@ -51,23 +51,19 @@ impl Transaction {
 
     /// Takes SQLite's write lock: at once, or by its own polling, since a writer
     /// that goes past MAASL rings nobody.
-    fn lock(&self, wait: Duration) -> Result<(), DatabaseError> {
-        let connection = self.guarded();
-        let begin = || {
-            connection.write_ahead_if_new()?;
-            connection.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])
-        };
-        let begun = match begin() {
+    fn lock(&mut self, wait: Duration) -> Result<(), DatabaseError> {
+        let connection = self.connection.as_mut().expect("it has not gone home");
+        let begun = match connection.begin() {
             Err(error) if is_busy(&error) && !wait.is_zero() => {
                 connection.db.busy_timeout(wait)?;
-                let begun = tokio::task::block_in_place(begin);
+                let begun = tokio::task::block_in_place(|| connection.begin());
                 connection.db.busy_timeout(Duration::ZERO)?;
                 begun
             }
             begun => begun,
         };
         match begun {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(error) if is_busy(&error) => Err(DatabaseError::Locked),
             Err(error) => Err(error.into()),
         }
