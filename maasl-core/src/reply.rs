@@ -88,6 +88,14 @@ pub enum Receipt {
     },
 }
 
+impl Receipt {
+    /// Whether it speaks of a patch that took effect with something else.
+    #[must_use]
+    pub fn patches_a_graph(&self) -> bool {
+        matches!(self, Self::Changed { beyond, .. } if beyond.graph.is_some())
+    }
+}
+
 /// What a transaction did beyond files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beyond {

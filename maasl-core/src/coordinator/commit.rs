@@ -499,11 +499,7 @@ fn met_outside(item: &CommitItem, foreign: &Foreign, kept: bool, receipt: &Recei
         reason: StaleReason::SwapConflict,
         expected: item.old,
         current: foreign.found,
-        // The outside content got the number after this call's.
-        kept_version: item
-            .new
-            .filter(|_| kept)
-            .and(version.map(|number| number.saturating_sub(1))),
+        kept_version: item.new.filter(|_| kept).and(version),
         ..Stale::default()
     }))
 }

@@ -95,7 +95,7 @@ async fn settle(cx: &Cx, intent: &CommitIntent) -> Result<(), Refusal> {
     let back = goes_back(cx, intent).await?;
     for item in &intent.items {
         let end = settle_item(cx, item, back).await?;
-        if let Some(end) = end {
+        if let Some(end) = end.map(|end| told(intent, item, back, end)) {
             exceptions.insert(item.path.clone(), end);
         }
     }
@@ -130,6 +130,17 @@ async fn goes_back(cx: &Cx, intent: &CommitIntent) -> Result<bool, Refusal> {
     }
     turn_back(cx, intent).await?;
     Ok(true)
+}
+
+/// How an item ended, as the end of its commit tells it. Where rows or a patch go
+/// forward nothing is undone any more: a file that holds its old content was given
+/// it back by somebody outside.
+fn told(intent: &CommitIntent, item: &CommitItem, back: bool, end: ItemEnd) -> ItemEnd {
+    let undone = end == ItemEnd::Undone;
+    if undone && !back && intent.goes_beyond_files() {
+        return conflict(item.old);
+    }
+    end
 }
 
 /// Settles one file. Where an outside writer has made something else of its name
@@ -222,11 +233,20 @@ async fn backward(cx: &Cx, item: &CommitItem) -> Result<Option<ItemEnd>, Refusal
         return Ok(Some(later.unwrap_or(end)));
     }
     keep_any(cx, &item.stage, staged).await?;
-    Ok(Some(if held == item.old {
+    Ok(Some(if held == item.old || is_gone(cx, item).await? {
         ItemEnd::Undone
     } else {
         conflict(held)
     }))
+}
+
+/// Whether the new content of a file is nowhere any more: it was taken back before,
+/// and whatever the file holds came after that.
+async fn is_gone(cx: &Cx, item: &CommitItem) -> Result<bool, Refusal> {
+    match item.new {
+        Some(new) => Ok(cx.object(new).await?.is_none()),
+        None => Ok(false),
+    }
 }
 
 /// Keeps whatever a staged name holds: bytes are never thrown away on doubt.

@@ -20,7 +20,7 @@ use super::graph::{self, GraphPatch, PatchPart};
 use super::io::{Call, DocumentWanted, Effect, FileOp};
 use super::right::{self, Right};
 use crate::docgen::DocgenStatus;
-use crate::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS};
+use crate::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS, MERGE_META};
 use crate::refusal::Refusal;
 use crate::reply::{FreshDocument, Receipt};
 use crate::resource::Want;
@@ -111,7 +111,9 @@ struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    /// One lease over everything. It lasts as long as that of the slowest part.
+    /// One lease over everything. It lasts as long as that of the slowest part. A
+    /// patch needs none, but by itself it takes that of its graph: nothing else
+    /// would keep two copies of one request apart.
     fn needs(&self) -> right::Needs {
         let files = facts::paths(&self.files).into_iter();
         let files = files.map(|path| Want::exclusive(change::file_key(self.cx, &path), CRIT_CODE));
@@ -120,8 +122,12 @@ impl Transaction<'_> {
             Want::exclusive(key, CRIT_DB)
         });
         let documents = self.documents.iter().flat_map(Work::wants);
+        let mut wants: Vec<Want> = files.chain(database).chain(documents).collect();
+        if let (true, Some(patch)) = (wants.is_empty(), &self.patch) {
+            wants.push(Want::exclusive(patch.key(self.cx), MERGE_META));
+        }
         right::Needs {
-            wants: files.chain(database).chain(documents).collect(),
+            wants,
             class: self.class(),
             purpose: "transaction",
         }
@@ -132,6 +138,8 @@ impl Transaction<'_> {
             IDEMP_DOCS
         } else if self.database.is_some() {
             CRIT_DB
+        } else if self.files.is_empty() {
+            MERGE_META
         } else {
             CRIT_CODE
         }

@@ -144,13 +144,16 @@ pub(super) fn finish(
 }
 
 /// Whether it was taken back, or some item did not take effect and so none did.
+/// What goes beyond files has no half: unless it was turned back it stands, and a
+/// file that somebody outside has changed meanwhile is told with its answer.
 fn is_undone(intent: &CommitIntent, asked: &FinishCommit) -> bool {
     let mut ends = asked.exceptions.values();
     intent.turned_back
-        || ends.any(|end| match end {
-            ItemEnd::Undone => true,
-            ItemEnd::Conflict { outside_stands, .. } => *outside_stands,
-        })
+        || !intent.goes_beyond_files()
+            && ends.any(|end| match end {
+                ItemEnd::Undone => true,
+                ItemEnd::Conflict { outside_stands, .. } => *outside_stands,
+            })
 }
 
 /// The answer to remember of a commit that took effect. One that was undone is
@@ -167,7 +170,8 @@ fn answer_record(intent: &CommitIntent, receipt: &Receipt, wall_ms: u64) -> Opti
 }
 
 /// Adds to the history of one file: first what had come from outside since the
-/// newest version known, then this commit's content. Returns its number.
+/// newest version known, then this commit's content, in the order in which both
+/// came to stand. Returns its number.
 fn record_versions(
     rows: &RowSet,
     intent: &CommitIntent,
@@ -183,30 +187,31 @@ fn record_versions(
         changes.push(Change::PutVersion(
             author.version(item, number, content, wall_ms),
         ));
+        number
     };
     let known = newest.and_then(|version| version.content);
     if item.old != known {
         put(item.old, Author::Outside);
     }
-    match end {
+    Ok(match end {
         None => put(item.new, Author::Commit(intent)),
-        Some(ItemEnd::Undone) => {}
+        Some(ItemEnd::Undone) => number,
         Some(ItemEnd::Conflict {
             found,
             outside_stands: true,
         }) => {
-            put(item.new, Author::Commit(intent));
+            let own = put(item.new, Author::Commit(intent));
             put(found, Author::Outside);
+            own
         }
         Some(ItemEnd::Conflict {
             found,
             outside_stands: false,
         }) => {
             put(found, Author::Outside);
-            put(item.new, Author::Commit(intent));
+            put(item.new, Author::Commit(intent))
         }
-    }
-    Ok(number)
+    })
 }
 
 /// Who made a version.

@@ -205,6 +205,9 @@ impl Outcome {
     pub fn sync_need(&self, command: &Command) -> SyncNeed {
         match self {
             Self::Answered(_) => SyncNeed::First,
+            // Whoever looks at a graph settles nothing first, so a patch that was
+            // answered for cannot wait in an open commit.
+            Self::Finished { receipt, .. } if receipt.patches_a_graph() => SyncNeed::First,
             Self::Queued { .. }
             | Self::Busy { .. }
             | Self::Deadlock { .. }

@@ -291,6 +291,12 @@ impl CommitIntent {
         files.chain(self.database.iter().map(|part| &part.key))
     }
 
+    /// Whether rows or a patch take effect with its files.
+    #[must_use]
+    pub fn goes_beyond_files(&self) -> bool {
+        self.database.is_some() || self.patch.is_some()
+    }
+
     /// Whether it changes what is at this place.
     #[must_use]
     pub fn changes(&self, extent: &Extent) -> bool {

@@ -8,7 +8,9 @@ use maasl_core::database::Work;
 use maasl_core::docgen::header;
 use maasl_core::graph::changes::{Changes, Node};
 use maasl_core::graph::value::Value;
-use maasl_core::lease::{Counter, Query, Rows};
+use maasl_core::id::OpId;
+use maasl_core::lease::command::{FinishCommit, SyncNeed};
+use maasl_core::lease::{Command, Counter, Outcome, Query, Rows};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::{Beyond, Receipt};
 
@@ -413,6 +415,86 @@ fn an_outside_change_met_at_the_swap_takes_everything_back() {
     );
     assert_eq!((rows, documented, patches), (Vec::new(), None, 0));
     world.assert_idle("taken back");
+}
+
+/// Two copies of one request cross in two processes, wherever the first stands.
+#[test]
+fn a_patch_by_itself_is_appended_once_under_its_key() {
+    let points = at_every_point(|point| {
+        let (mut world, ann, bob) = world();
+        let alone = TransactionWanted {
+            graph: Some(patch("n")),
+            ..TransactionWanted::default()
+        };
+        let mut first = call(&mut world, ann, alone.clone());
+        first.request = Some(key("k", "alone"));
+        let first = world.start(ann, first);
+        if !world.stops(ann, point) {
+            return false;
+        }
+        let mut copy = call(&mut world, bob, alone);
+        copy.request = Some(key("k", "alone"));
+        let copied = receipt(world.ask(bob, copy));
+        world.resume(ann);
+        let told = receipt(world.finish(ann, first));
+        let when = format!("{point:?} of {:?}: {told:?}, {copied:?}", world.sent(ann));
+        assert_eq!(state(&mut world).patches, 1, "{when}");
+        let mut answers = [told, copied].into_iter().flatten();
+        assert!(answers.next().is_some(), "{when}");
+        true
+    });
+    assert!(points > 10, "{points}");
+}
+
+/// Once the rows are there nothing goes back.
+#[test]
+fn an_outside_change_met_by_recovery_is_told_with_the_answer() {
+    let (mut world, ann, bob) = world();
+    world.hold(ann, Some("FinishCommit"));
+    let mut first = call(&mut world, ann, everything());
+    first.request = Some(key("k", "everything"));
+    world.start(ann, first);
+    world.run();
+    world.kill(ann);
+    world.disk.outside("a", Some("outside"));
+    touch_all(&mut world, bob);
+    let State { rows, patches, .. } = state(&mut world);
+    assert_eq!((rows.len(), patches), (2, 1));
+    assert_eq!(world.count(Counter::DocgenGenerated), 1);
+    let mut again = call(&mut world, bob, everything());
+    again.request = Some(key("k", "everything"));
+    let answer = receipt(world.ask(bob, again));
+    let Ok(Receipt::Changed { files, .. }) = answer else {
+        panic!("it took effect: {answer:?}");
+    };
+    let conflict = files[0].conflict.as_ref().unwrap();
+    assert!(conflict.outside_stands);
+    assert_eq!(world.newest("a").unwrap().number, files[0].version + 1);
+    assert_eq!(world.disk.text("a"), Some("outside"));
+    assert_eq!(state(&mut world).rows.len(), 2);
+    world.assert_idle("told");
+}
+
+/// Whoever looks at a graph settles nothing, so the end is not left to recovery.
+#[test]
+fn an_end_that_appends_a_patch_is_on_the_disk_before_its_answer() {
+    let alone = TransactionWanted {
+        graph: None,
+        ..everything()
+    };
+    for (wanted, need) in [(everything(), SyncNeed::First), (alone, SyncNeed::Soon)] {
+        let (mut world, ann, _) = world();
+        let receipt = transact(&mut world, ann, wanted).unwrap();
+        let finish = Command::FinishCommit(FinishCommit {
+            op: OpId::new("op"),
+            exceptions: [].into(),
+            recovered_by: None,
+            counts: Vec::new(),
+        });
+        let wake = Vec::new();
+        let finished = Outcome::Finished { receipt, wake };
+        assert_eq!(finished.sync_need(&finish), need);
+    }
 }
 
 #[test]

@@ -133,6 +133,9 @@ fn a_foreign_change_at_the_swap_keeps_both_in_the_order_they_stand() {
             (table.rows.history("x").len(), last.content),
             (2, Some(expected))
         );
+        let mut history = table.rows.history("x").iter();
+        let own = history.find(|version| version.content == Some(hash("mine")));
+        assert_eq!(file.version, own.unwrap().number);
     }
 }
 

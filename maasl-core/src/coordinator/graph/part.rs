@@ -1,16 +1,17 @@
 //! A patch of a graph as a part of a transaction.
 //!
 //! Owns: making it beforehand, and what its answer says. Promises: it is appended
-//! by the end of the commit that it is a part of, or never; it takes no lease,
+//! by the end of the commit that it is a part of, or never; it asks for no lease,
 //! since the order of patches decides nothing. Leaves to others: everything else
 //! about patches (`graph`), and the commit.
 
-use super::{GraphPatch, catch_up, check, check_name, foresee, seal, seen_by};
+use super::{GraphPatch, catch_up, check, check_name, foresee, graph_key, seal, seen_by};
 use crate::coordinator::call::Cx;
 use crate::graph::patch::Patch;
 use crate::lease::row::CommitPatch;
 use crate::refusal::Refusal;
 use crate::reply::GraphChanged;
+use crate::resource::ResourceKey;
 
 /// A patch that is made and not appended.
 pub(in crate::coordinator) struct Part {
@@ -38,6 +39,11 @@ impl Part {
         catch_up(cx, &self.row.graph, false).await?;
         let (changed, _) = foresee(cx, &self.row.graph, &self.patch);
         Ok(changed)
+    }
+
+    /// The key of its graph.
+    pub(in crate::coordinator) fn key(&self, cx: &Cx) -> ResourceKey {
+        graph_key(cx, &self.row.graph)
     }
 
     /// What the intent remembers.
