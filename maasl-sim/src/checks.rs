@@ -7,6 +7,7 @@
 
 mod contents;
 mod documents;
+mod ends;
 mod grants;
 mod graph_model;
 mod held;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use maasl_core::coordinator::io::{CallId, Reply, Response, Swapped};
 use maasl_core::id::{LeaseId, OpId, SessionId, Token};
 use maasl_core::lease::command::{Acquire, FinishCommit, ItemEnd};
-use maasl_core::lease::{Command, CommitItem, Outcome, Query, Rows};
+use maasl_core::lease::{Command, CommitIntent, CommitItem, Outcome, Query, Rows};
 use maasl_core::policy::Urgency;
 use maasl_core::refusal::{Refusal, StaleReason};
 use maasl_core::reply::Receipt;
@@ -72,9 +72,13 @@ points! {
     DocumentFresh "document left alone" "A document had been made from its source already.",
     DocumentStale "stale document refused" "A text made from what its source no longer holds was refused.",
     TransactionWhole "transaction committed" "Files and rows took effect together.",
+    TransactionOfAll "transaction of all parts committed" "A document, rows and a patch took effect together.",
+    TransactionMetOutside "transaction whole beside an outside change" "A transaction stands, but for a file that somebody outside has changed since.",
     TransactionUndone "transaction undone by its database" "Recovery undid files because their rows were not there.",
     GraphPatched "graph patched" "A patch was appended to the journal of a graph.",
     GraphConflictTold "graph conflict told" "An agent was told of a conflict in a graph.",
+    PatchRecovered "patch appended by recovery" "Whoever finished a transaction for another process appended its patch.",
+    PatchUndone "patch undone with its transaction" "A transaction was taken back, and its patch was not appended.",
     GraphForeseenAnew "graph answer made anew" "A patch met others that were appended since its answer was made.",
     GraphCheckpointKept "graph checkpoint kept" "A checkpoint took the place of patches.",
     GraphCheckpointRead "graph read from a checkpoint" "A graph was read from a checkpoint.",
@@ -97,10 +101,37 @@ pub struct Points {
     reserved: Option<Token>,
     generation: Option<u64>,
     power_was_cut: bool,
-    /// Commits that have a part in a database.
-    transactions: BTreeSet<OpId>,
+    /// Commits, which may be transactions.
+    transactions: BTreeMap<OpId, Transaction>,
     /// Transactions whose work is done and which are open still.
     worked: BTreeSet<(ProcessNo, CallId)>,
+}
+
+/// What a transaction has parts in, beside its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Documents,
+    Rows,
+    Patch,
+}
+
+impl Part {
+    const ALL: [Self; 3] = [Self::Documents, Self::Rows, Self::Patch];
+
+    fn is_in(self, intent: &CommitIntent) -> bool {
+        match self {
+            Self::Documents => intent.items.iter().any(|item| item.op == "docgen"),
+            Self::Rows => intent.database.is_some(),
+            Self::Patch => intent.patch.is_some(),
+        }
+    }
+}
+
+/// A commit, by what it changes together.
+#[derive(Debug)]
+struct Transaction {
+    parts: BTreeSet<Part>,
+    turned: bool,
 }
 
 impl Points {
@@ -192,10 +223,20 @@ impl Points {
                 self.note_transaction(finish);
                 self.note_finish(finish);
             }
-            (Command::BeginCommit(intent), Outcome::Begun) if intent.database.is_some() => {
-                self.transactions.insert(intent.op.clone());
+            (Command::BeginCommit(intent), Outcome::Begun) => {
+                let parts = Part::ALL.into_iter().filter(|part| part.is_in(intent));
+                let begun = Transaction {
+                    parts: parts.collect(),
+                    turned: intent.turned_back,
+                };
+                self.transactions.insert(intent.op.clone(), begun);
             }
-            (Command::TurnBack(_), Outcome::Done { .. }) => self.reach(P::CommitTurnedBack),
+            (Command::TurnBack(op), Outcome::Done { .. }) => {
+                self.reach(P::CommitTurnedBack);
+                if let Some(begun) = self.transactions.get_mut(op) {
+                    begun.turned = true;
+                }
+            }
             (Command::Renew(_), Outcome::Held { .. }) => self.reach(P::LeaseRenewed),
             (Command::Revoke(_), Outcome::Revoked { leases, .. }) if !leases.is_empty() => {
                 self.reach(P::LeaseRevoked);
@@ -252,10 +293,12 @@ impl Points {
         {
             self.reach(P::BatchPassed);
         }
-        if !self.has(P::SharedTogether) {
+        if let Some(want) = lease.wants.first()
+            && !self.has(P::SharedTogether)
+        {
             let Rows::Leases(leases) = ground
                 .rows
-                .load(&Query::LeasesOverlapping(lease.wants[0].extent.clone()))
+                .load(&Query::LeasesOverlapping(want.extent.clone()))
             else {
                 unreachable!("leases were asked for");
             };
@@ -290,14 +333,25 @@ impl Points {
 
     fn note_transaction(&mut self, finish: &FinishCommit) {
         use PointName as P;
-        if !self.transactions.contains(&finish.op) {
+        let Some(Transaction { parts, turned }) = self.transactions.get(&finish.op) else {
             return;
-        }
+        };
+        let (rows, patch) = (parts.contains(&Part::Rows), parts.contains(&Part::Patch));
+        let recovered = finish.recovered_by.is_some();
+        let whole = !turned && finish.exceptions.is_empty();
         let mut ends = finish.exceptions.values();
-        if finish.exceptions.is_empty() {
-            self.reach(P::TransactionWhole);
-        } else if finish.recovered_by.is_some() && ends.all(|end| *end == ItemEnd::Undone) {
-            self.reach(P::TransactionUndone);
+        let undone = *turned && ends.all(|end| *end == ItemEnd::Undone);
+        let beside = (rows || patch) && !turned && !whole;
+        let reached = [
+            (whole && rows, P::TransactionWhole),
+            (whole && Part::ALL.len() == parts.len(), P::TransactionOfAll),
+            (beside, P::TransactionMetOutside),
+            (undone && rows && recovered, P::TransactionUndone),
+            (whole && patch && recovered, P::PatchRecovered),
+            (undone && patch, P::PatchUndone),
+        ];
+        for (_, point) in reached.into_iter().filter(|(reached, _)| *reached) {
+            self.reach(point);
         }
     }
 

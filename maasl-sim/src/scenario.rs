@@ -181,6 +181,10 @@ pub struct Workload {
     pub refactor_files: Range<u32>,
     /// Rows that one write adds to a database.
     pub db_rows: Range<u32>,
+    /// Documents that one transaction brings.
+    pub transact_documents: Range<u32>,
+    /// How many transactions change the graph as well.
+    pub transact_patch_permille: Permille,
     /// Nodes that patches of the graph are about: fewer meet more.
     pub graph_nodes: Range<u32>,
     /// How many patches are made without having seen the graph.
@@ -211,6 +215,8 @@ impl Default for Workload {
             from_memory_permille: Permille(0),
             refactor_files: Range::new(2, 3),
             db_rows: Range::new(1, 3),
+            transact_documents: Range::fixed(0),
+            transact_patch_permille: Permille(0),
             graph_nodes: Range::fixed(4),
             graph_blind_permille: Permille(0),
             mix: Mix::default(),
@@ -244,7 +250,8 @@ pub struct Mix {
     pub db_write: u32,
     /// Has the document of a file made.
     pub docgen: u32,
-    /// Edits several files and adds rows to the retrieval database, all or nothing.
+    /// Edits several files, adds rows to the retrieval database and does what else
+    /// belongs to a transaction, all or nothing.
     pub transact: u32,
     /// Takes a lease over several calls.
     pub reserve: u32,

@@ -14,14 +14,15 @@ use std::collections::BTreeMap;
 use maasl_core::coordinator::io::{CallId, Reply, Response, Swapped};
 use maasl_core::docgen::DocgenStale;
 use maasl_core::id::{ContentHash, OpId};
-use maasl_core::lease::command::{FinishCommit, ItemEnd};
+use maasl_core::lease::command::FinishCommit;
 use maasl_core::lease::{Command, CommitIntent, CommitItem, Counter, Outcome};
 use maasl_core::refusal::Refusal;
-use maasl_core::reply::{FileChanged, Receipt};
+use maasl_core::reply::{FileChanged, FreshDocument, Receipt};
 use maasl_core::resource::ResourceKey;
 
 use super::contents::Contents;
 use super::documents::{Document, header_of};
+use super::ends::Ends;
 use super::held::{Held, Instant};
 use super::{Breach, Judge};
 use crate::observe::{Ground, Observation, ProcessNo, RequestNo};
@@ -39,6 +40,7 @@ pub(super) struct Documents(Option<Made>);
 struct Made {
     held: Held,
     contents: Contents,
+    ends: Ends,
     /// Since when which call of which process is inside the latches of what.
     inside: BTreeMap<(ProcessNo, CallId), (Instant, Vec<ResourceKey>)>,
     /// Requests for documents, and when each was sent first.
@@ -59,11 +61,8 @@ struct Made {
 
 impl Judge for Documents {
     fn observe(&mut self, seen: &Observation<'_>, ground: &Ground<'_>) -> Result<(), Breach> {
-        let asks = |seen: &Observation<'_>| match seen {
-            Observation::Asked(asked) => matches!(asked.action, Action::Docgen { .. }),
-            _ => false,
-        };
-        if self.0.is_none() && asks(seen) {
+        let asks = matches!(seen, Observation::Asked(asked) if asks_for_documents(asked.action));
+        if self.0.is_none() && asks {
             self.0 = Some(Made::of(ground));
         }
         match &mut self.0 {
@@ -78,6 +77,7 @@ impl Made {
         Self {
             held: Held::of(ground),
             contents: Contents::default(),
+            ends: Ends::default(),
             inside: BTreeMap::new(),
             asked: BTreeMap::new(),
             of: BTreeMap::new(),
@@ -92,12 +92,11 @@ impl Made {
     fn observe(&mut self, seen: &Observation<'_>, ground: &Ground<'_>) -> Result<(), Breach> {
         self.held.observe(seen, ground);
         self.contents.observe(seen, ground);
+        self.ends.observe(seen, ground);
         match seen {
-            Observation::Asked(asked) => {
-                if matches!(asked.action, Action::Docgen { .. }) {
-                    let first = self.asked.entry(asked.request);
-                    first.or_insert(self.held.now());
-                }
+            Observation::Asked(asked) if asks_for_documents(asked.action) => {
+                let first = self.asked.entry(asked.request);
+                first.or_insert(self.held.now());
             }
             Observation::Latched {
                 process,
@@ -168,11 +167,7 @@ impl Made {
     /// How many documents the end of a commit leaves.
     fn made_by(&self, finish: &FinishCommit) -> u64 {
         let documents = self.begun.get(&finish.op).copied();
-        let mut ends = finish.exceptions.values();
-        let stand = ends.all(|end| match end {
-            ItemEnd::Undone => false,
-            ItemEnd::Conflict { outside_stands, .. } => !outside_stands,
-        });
+        let stand = self.ends.stands(finish);
         documents.filter(|_| stand).unwrap_or_default()
     }
 
@@ -270,9 +265,12 @@ impl Made {
             return Ok(());
         };
         match &response.result {
-            Ok(Reply::Receipt(Receipt::Changed { files, .. })) => files
-                .iter()
-                .try_for_each(|file| self.judge_made(request, file)),
+            Ok(Reply::Receipt(Receipt::Changed { files, beyond, .. })) => {
+                let mut files = files.iter();
+                files.try_for_each(|file| self.judge_made(request, file))?;
+                let mut fresh = beyond.fresh.iter();
+                fresh.try_for_each(|left| self.judge_fresh(since, left))
+            }
             Ok(Reply::Receipt(Receipt::Fresh {
                 source,
                 document,
@@ -280,22 +278,33 @@ impl Made {
                 sha256,
                 ..
             })) => {
-                let stood = |path: &str, content: &ContentHash| {
-                    self.held.since(path, since).contains(&Some(*content))
+                let left = FreshDocument {
+                    source: source.clone(),
+                    document: document.clone(),
+                    source_sha256: *source_sha256,
+                    sha256: *sha256,
                 };
-                let is_true = stood(source, source_sha256)
-                    && stood(document, sha256)
-                    && self.names(*sha256, *source_sha256);
-                if is_true {
-                    return self.claim(document, source);
-                }
-                let message =
-                    format!("{document} is said to be what {source} came to, and was not");
-                Err(breach("untrue-noop", message))
+                self.judge_fresh(since, &left)
             }
             Err(Refusal::DocgenStale(stale)) => self.judge_refusal(since, stale),
             _ => Ok(()),
         }
+    }
+
+    /// A document that is said to have been made already.
+    fn judge_fresh(&mut self, since: Instant, left: &FreshDocument) -> Result<(), Breach> {
+        let (source, document) = (&left.source, &left.document);
+        let stood = |path: &str, content: ContentHash| {
+            self.held.since(path, since).contains(&Some(content))
+        };
+        let is_true = stood(source, left.source_sha256)
+            && stood(document, left.sha256)
+            && self.names(left.sha256, left.source_sha256);
+        if is_true {
+            return self.claim(document, source);
+        }
+        let message = format!("{document} is said to be what {source} came to, and was not");
+        Err(breach("untrue-noop", message))
     }
 
     /// Whether a content names this source in its header, as far as it is known.
@@ -341,6 +350,14 @@ impl Made {
         }
         let message = format!("{} has not moved, and is said to have", stale.path);
         Err(breach("untrue-refusal", message))
+    }
+}
+
+fn asks_for_documents(action: &Action) -> bool {
+    match action {
+        Action::Docgen { .. } => true,
+        Action::Transact { documents, .. } => !documents.is_empty(),
+        _ => false,
     }
 }
 

@@ -1,10 +1,11 @@
 //! Tests of the judge of documents.
 
 use maasl_core::docgen::Made as MadeFrom;
-use maasl_core::id::AgentId;
+use maasl_core::id::{AgentId, Token};
 use maasl_core::lease::Count;
 use maasl_core::lease::outcome::Change;
 use maasl_core::policy::IDEMP_DOCS;
+use maasl_core::reply::Beyond;
 
 use super::super::documents::text_of;
 use super::super::scene::{
@@ -290,4 +291,34 @@ fn a_refusal_as_stale_of_what_has_not_moved_is_reported() {
     };
     assert_eq!(refused(true), None);
     assert_eq!(refused(false), Some("untrue-refusal"));
+}
+
+#[test]
+fn what_a_transaction_says_of_documents_is_judged_alike() {
+    let scene = Scene::new(&[("f", "one")]);
+    let mut judge = Documents::default();
+    let action = Action::Transact {
+        paths: Vec::new(),
+        db: "rag".into(),
+        rows: 0,
+        documents: vec!["f".into()],
+        patch: None,
+    };
+    scene.ask(&mut judge, 1, &action, None, &[]).unwrap();
+    let left = FreshDocument {
+        source: "f".into(),
+        document: DOC.into(),
+        source_sha256: hash("one"),
+        sha256: hash("never there"),
+    };
+    let told = Receipt::Changed {
+        files: Vec::new(),
+        token: Token::default(),
+        waited_ms: 0,
+        beyond: Beyond {
+            fresh: vec![left],
+            ..Beyond::default()
+        },
+    };
+    assert_eq!(answer(&scene, &mut judge, 1, &told), Some("untrue-noop"));
 }

@@ -1,19 +1,22 @@
-//! I5 of transactions: what changes files and a database together does both or
-//! neither.
+//! I5 of transactions: what changes files, documents, a database and a graph
+//! together does all of it or nothing.
 //!
-//! Owns: the commits that have a part in a database, and whether that part was
-//! committed. Promises: a part is committed only inside its commit; how a commit
-//! ends is how its part ended, also where a power cut took the end. Leaves to
-//! others: the files of a commit among themselves (`i5_durable`), who may write a
-//! database (I11).
+//! Owns: the commits that go beyond files, and which of their parts stand.
+//! Promises: rows are committed only inside their commit, and a patch is appended
+//! with its end; when a commit ends, all of its parts stand as its answer says, or
+//! none does, also where a power cut took the end. Leaves to others: the files of
+//! a commit that has nothing else (`i5_durable`), who may write a database (I11),
+//! what patches amount to (I9).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::database::Seal;
+use maasl_core::graph::seen::Dot;
 use maasl_core::id::{OpId, Token};
 use maasl_core::lease::command::{FinishCommit, ItemEnd};
-use maasl_core::lease::{Command, Outcome};
+use maasl_core::lease::{Command, CommitIntent, CommitItem, Outcome};
 
+use super::i9_graph::{is_there, journal};
 use super::{Breach, Judge, row_of};
 use crate::observe::{Asked, Ground, Observation};
 use crate::plan::Action;
@@ -22,18 +25,25 @@ use crate::promise::Promise;
 /// The judge.
 #[derive(Debug, Default)]
 pub(super) struct Together {
-    parts: BTreeMap<OpId, Part>,
+    commits: BTreeMap<OpId, Joint>,
     /// The rows that transactions are to add.
     rows: BTreeSet<String>,
+    /// Staged names of which the device kept less than it was given.
+    short: BTreeSet<String>,
     /// An old copy of the store was put back, and knows nothing of later parts.
     restored: bool,
 }
 
-/// The part of one commit.
+/// A commit that goes beyond files.
 #[derive(Debug)]
-struct Part {
+struct Joint {
     token: Token,
-    committed: bool,
+    items: Vec<CommitItem>,
+    /// Whether its rows are committed, where it has any.
+    rows: Option<bool>,
+    patch: Option<Dot>,
+    /// Files that somebody outside has changed since.
+    touched: BTreeSet<String>,
     turned: bool,
     open: bool,
 }
@@ -46,9 +56,17 @@ impl Judge for Together {
             _ if self.restored => {}
             Observation::Transacted {
                 command, outcome, ..
-            } => return self.note_command(command, outcome),
+            } => return self.note_command(command, outcome, ground),
             Observation::DatabaseCommitted { seal, rows, .. } => {
-                return self.judge_part(seal, rows);
+                return self.judge_rows(seal, rows);
+            }
+            Observation::Outside { path, .. } | Observation::Rotted { path, .. } => {
+                for commit in self.commits.values_mut().filter(|commit| commit.open) {
+                    commit.touched.insert((*path).to_owned());
+                }
+            }
+            Observation::Shortened { stage, .. } => {
+                self.short.insert((*stage).to_owned());
             }
             Observation::PowerCut => return self.judge_cut(ground),
             _ => {}
@@ -67,39 +85,54 @@ impl Together {
         self.rows.extend(rows);
     }
 
-    fn note_command(&mut self, command: &Command, outcome: &Outcome) -> Result<(), Breach> {
+    fn note_command(
+        &mut self,
+        command: &Command,
+        outcome: &Outcome,
+        ground: &Ground<'_>,
+    ) -> Result<(), Breach> {
         match (command, outcome) {
-            (Command::BeginCommit(intent), Outcome::Begun) if intent.database.is_some() => {
-                let part = Part {
-                    token: intent.token,
-                    committed: false,
-                    turned: false,
-                    open: true,
-                };
-                self.parts.entry(intent.op.clone()).or_insert(part);
+            (Command::BeginCommit(intent), Outcome::Begun) => {
+                return self.judge_begun(intent, ground);
             }
             (Command::TurnBack(op), Outcome::Done { .. }) => {
-                if let Some(part) = self.parts.get_mut(op) {
-                    part.turned = true;
+                if let Some(commit) = self.commits.get_mut(op) {
+                    commit.turned = true;
                 }
             }
             (Command::FinishCommit(finish), Outcome::Finished { .. }) => {
-                return self.judge_end(finish);
+                return self.judge_end(finish, ground);
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// A part is committed while its commit is open and not being undone.
-    fn judge_part(&mut self, seal: &Seal, rows: &[String]) -> Result<(), Breach> {
+    /// A patch is not to be seen before everything else that belongs to it.
+    fn judge_begun(&mut self, intent: &CommitIntent, ground: &Ground<'_>) -> Result<(), Breach> {
+        let Some(commit) = Joint::of(intent) else {
+            return Ok(());
+        };
+        let early = commit.patch.as_ref();
+        if early.is_some_and(|dot| is_there(journal(ground).as_ref(), dot)) {
+            let message = format!("{}: its patch came before its end", intent.op);
+            return Err(breach("patch-before-its-end", message));
+        }
+        self.commits.entry(intent.op.clone()).or_insert(commit);
+        Ok(())
+    }
+
+    /// Rows are committed while their commit is open and not being undone.
+    fn judge_rows(&mut self, seal: &Seal, rows: &[String]) -> Result<(), Breach> {
         if !rows.iter().any(|row| self.rows.contains(row)) {
             return Ok(());
         }
-        let mut parts = self.parts.values_mut();
-        match parts.find(|part| part.open && part.token == seal.token && !part.committed) {
-            Some(part) if !part.turned => {
-                part.committed = true;
+        let mut commits = self.commits.values_mut();
+        let is_of =
+            |one: &&mut Joint| one.open && one.token == seal.token && one.rows == Some(false);
+        match commits.find(is_of) {
+            Some(commit) if !commit.turned => {
+                commit.rows = Some(true);
                 Ok(())
             }
             Some(_) => Err(breach(
@@ -113,26 +146,25 @@ impl Together {
         }
     }
 
-    /// Where somebody outside has changed a file of it, both contents exist and
-    /// neither is judged.
-    fn judge_end(&mut self, finish: &FinishCommit) -> Result<(), Breach> {
-        let Some(part) = self.parts.get_mut(&finish.op) else {
+    fn judge_end(&mut self, finish: &FinishCommit, ground: &Ground<'_>) -> Result<(), Breach> {
+        let Some(commit) = self.commits.get_mut(&finish.op) else {
             return Ok(());
         };
-        part.open = false;
-        let is_undone = |end: &ItemEnd| *end == ItemEnd::Undone;
-        let met_outside = !finish.exceptions.values().all(is_undone);
-        let undone = part.turned || !finish.exceptions.is_empty();
-        if met_outside || part.committed != undone {
+        commit.open = false;
+        let mut items = commit.items.iter();
+        if items.any(|item| self.short.contains(&item.stage)) {
             return Ok(());
         }
-        let (files, rows) = if undone {
-            ("were taken back", "stand")
-        } else {
-            ("stand", "were never committed")
-        };
-        let message = format!("{}: its files {files} and its rows {rows}", finish.op);
-        Err(breach("half-of-a-transaction", message))
+        let parts = commit.parts(finish, ground);
+        let there = parts.iter().find(|(_, stands)| *stands);
+        let absent = parts.iter().find(|(_, stands)| !*stands);
+        match (there, absent) {
+            (Some((there, _)), Some((absent, _))) => {
+                let message = format!("{}: {there} stands and {absent} does not", finish.op);
+                Err(breach("half-of-a-transaction", message))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What the power cut left of the store decides what recovery will see.
@@ -142,17 +174,53 @@ impl Together {
             .intents()
             .map(|intent| (&intent.op, intent.turned_back))
             .collect();
-        for (op, part) in &mut self.parts {
-            let was_open = core::mem::replace(&mut part.open, open.contains_key(op));
-            if was_open && !part.open && part.committed {
-                let message = format!("{op}: its rows stand and nobody knows of its files");
+        for (op, commit) in &mut self.commits {
+            let was_open = core::mem::replace(&mut commit.open, open.contains_key(op));
+            if was_open && !commit.open && commit.rows == Some(true) {
+                let message = format!("{op}: its rows stand and nobody knows of the rest");
                 return Err(breach("intent-lost", message));
             }
             if let Some(turned) = open.get(op) {
-                part.turned = *turned;
+                commit.turned = *turned;
             }
         }
         Ok(())
+    }
+}
+
+impl Joint {
+    fn of(intent: &CommitIntent) -> Option<Self> {
+        if intent.database.is_none() && intent.patch.is_none() {
+            return None;
+        }
+        Some(Self {
+            token: intent.token,
+            items: intent.items.clone(),
+            rows: intent.database.as_ref().map(|_| false),
+            patch: intent.patch.as_ref().map(|part| part.dot.clone()),
+            touched: BTreeSet::new(),
+            turned: false,
+            open: true,
+        })
+    }
+
+    /// Its parts by name, and whether each stands. What it is answered is one of
+    /// them. A file that met somebody outside is none: both contents exist.
+    fn parts(&self, finish: &FinishCommit, ground: &Ground<'_>) -> Vec<(&str, bool)> {
+        let mut parts = vec![("its answer", !self.turned)];
+        parts.extend(self.rows.map(|committed| ("its rows", committed)));
+        if let Some(dot) = &self.patch {
+            parts.push(("its patch", is_there(journal(ground).as_ref(), dot)));
+        }
+        for item in self.items.iter().filter(|item| item.new != item.old) {
+            let met = finish.exceptions.get(&item.path);
+            let met = met.is_some_and(|end| *end != ItemEnd::Undone);
+            let held = ground.disk.hash(&item.path);
+            if !met && !self.touched.contains(&item.path) && [item.new, item.old].contains(&held) {
+                parts.push((&item.path, held == item.new));
+            }
+        }
+        parts
     }
 }
 

@@ -1,7 +1,14 @@
 //! Tests of the judge of transactions.
 
-use maasl_core::lease::CommitIntent;
-use maasl_core::lease::row::CommitDatabase;
+use maasl_core::coordinator::graph::MAIN;
+use maasl_core::graph::changes::{Changes, Node};
+use maasl_core::graph::journal::Journal;
+use maasl_core::graph::patch::{Header, Patch};
+use maasl_core::graph::seen::Seen;
+use maasl_core::graph::stamp::Stamp;
+use maasl_core::id::ActorId;
+use maasl_core::lease::outcome::Change;
+use maasl_core::lease::row::{CommitDatabase, CommitPatch};
 use maasl_core::resource::ResourceKey;
 
 use super::super::scene::{CALL, P, Scene, finish, intent, item, site};
@@ -17,6 +24,8 @@ fn asked() -> (Scene, Together) {
         paths: vec!["f".into()],
         db: DB.into(),
         rows: 1,
+        documents: Vec::new(),
+        patch: None,
     };
     scene.ask(&mut judge, 1, &action, None, &[]).unwrap();
     (scene, judge)
@@ -33,8 +42,41 @@ fn with_part() -> CommitIntent {
 }
 
 fn begin(scene: &Scene, judge: &mut Together) {
-    let command = Command::BeginCommit(with_part());
-    scene.store(judge, 0, &command, &Outcome::Begun).unwrap();
+    scene.begin(judge, &with_part()).unwrap();
+}
+
+/// The same with a patch.
+fn with_patch() -> CommitIntent {
+    CommitIntent {
+        patch: Some(Box::new(part())),
+        ..with_part()
+    }
+}
+
+fn part() -> CommitPatch {
+    let header = Header {
+        dot: Dot {
+            actor: ActorId::new("s"),
+            counter: 1,
+        },
+        stamp: Stamp::after(Stamp::ZERO, 1).unwrap(),
+        seen: Seen::nothing(),
+    };
+    let changes = Changes {
+        nodes_to_add: vec![Node {
+            id: "n".into(),
+            properties: BTreeMap::new(),
+        }],
+        ..Changes::default()
+    };
+    CommitPatch::of(MAIN, &Patch::seal(header, &changes).unwrap())
+}
+
+/// The patch is in the journal.
+fn append(scene: &mut Scene) {
+    let mut journal = Journal::new(MAIN);
+    journal.have.insert(&part().dot, part().stamp);
+    scene.rows.apply(Change::PutJournal(Box::new(journal)));
 }
 
 fn turn_back(scene: &Scene, judge: &mut Together) {
@@ -124,4 +166,63 @@ fn nothing_is_owed_over_an_old_copy_of_the_store() {
     let (scene, mut judge) = asked();
     scene.show(&mut judge, &Observation::Restored).unwrap();
     commit(&scene, &mut judge).unwrap();
+}
+
+#[test]
+fn a_patch_stands_with_the_rest_or_not_at_all() {
+    for (appended, undone, right) in [
+        (true, false, true),
+        (false, false, false),
+        (false, true, true),
+        (true, true, false),
+    ] {
+        let (mut scene, mut judge) = asked();
+        scene.begin(&mut judge, &with_patch()).unwrap();
+        if undone {
+            turn_back(&scene, &mut judge);
+        } else {
+            commit(&scene, &mut judge).unwrap();
+        }
+        if appended {
+            append(&mut scene);
+        }
+        let judged = end(&scene, &mut judge, undone.then_some(ItemEnd::Undone));
+        let expected = (!right).then_some("half-of-a-transaction");
+        assert_eq!(site(judged), expected, "{appended} {undone}");
+    }
+}
+
+#[test]
+fn a_patch_that_comes_with_the_intent_is_too_early() {
+    let (mut scene, mut judge) = asked();
+    append(&mut scene);
+    let judged = scene.begin(&mut judge, &with_patch());
+    assert_eq!(site(judged), Some("patch-before-its-end"));
+}
+
+#[test]
+fn a_file_that_stays_without_the_rows_is_half() {
+    let (_, mut judge) = asked();
+    let mut scene = Scene::new(&[("f", "old")]);
+    begin(&scene, &mut judge);
+    let file = item("f", Some("old"), Some("new"));
+    scene.swap(&mut judge, &file, Some("new")).unwrap();
+    turn_back(&scene, &mut judge);
+    let judged = end(&scene, &mut judge, Some(ItemEnd::Undone));
+    assert_eq!(site(judged), Some("half-of-a-transaction"));
+}
+
+#[test]
+fn a_file_that_met_somebody_outside_is_no_part_of_it() {
+    let met = ItemEnd::Conflict {
+        found: None,
+        outside_stands: true,
+    };
+    let (mut scene, mut judge) = asked();
+    scene.begin(&mut judge, &with_patch()).unwrap();
+    commit(&scene, &mut judge).unwrap();
+    let outside = Some("by hand");
+    scene.outside(&mut judge, "f", outside).unwrap();
+    append(&mut scene);
+    end(&scene, &mut judge, Some(met)).unwrap();
 }

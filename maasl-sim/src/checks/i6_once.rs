@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::coordinator::io::{Reply, Response};
 use maasl_core::id::{OpId, Token};
-use maasl_core::lease::command::{FinishCommit, ItemEnd};
 use maasl_core::lease::{Command, Outcome};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::Receipt;
 
+use super::ends::Ends;
 use super::{Breach, Judge};
 use crate::observe::{Ground, Observation, RequestNo};
 use crate::promise::Promise;
@@ -23,6 +23,7 @@ use crate::promise::Promise;
 /// The judge.
 #[derive(Debug, Default)]
 pub(super) struct Once {
+    ends: Ends,
     /// Keys by request, for as long as answers may come.
     keys: BTreeMap<RequestNo, String>,
     /// Keys of open commits.
@@ -35,7 +36,8 @@ pub(super) struct Once {
 }
 
 impl Judge for Once {
-    fn observe(&mut self, seen: &Observation<'_>, _: &Ground<'_>) -> Result<(), Breach> {
+    fn observe(&mut self, seen: &Observation<'_>, ground: &Ground<'_>) -> Result<(), Breach> {
+        self.ends.observe(seen, ground);
         match seen {
             Observation::Asked(asked) => {
                 if let Some(key) = asked.key {
@@ -68,7 +70,7 @@ impl Once {
             }
             (Command::FinishCommit(finish), Outcome::Finished { receipt, .. }) => {
                 if let Some(key) = self.open.remove(&finish.op)
-                    && took_effect(finish)
+                    && self.ends.stands(finish)
                 {
                     return self.judge_change(&key, receipt);
                 }
@@ -140,14 +142,6 @@ impl Once {
         self.grants.clear();
         self.answers.clear();
     }
-}
-
-/// Whether anything of a commit came to stand in its files.
-fn took_effect(finish: &FinishCommit) -> bool {
-    finish.exceptions.values().all(|end| match end {
-        ItemEnd::Undone => false,
-        ItemEnd::Conflict { outside_stands, .. } => !*outside_stands,
-    })
 }
 
 fn breach(site: &'static str, message: String) -> Breach {

@@ -1,6 +1,7 @@
 //! Tests of the judge of I6.
 
 use maasl_core::id::ContentHash;
+use maasl_core::lease::command::{FinishCommit, ItemEnd};
 use maasl_core::lease::{CommitIntent, Lease, RequestKey};
 
 use super::*;

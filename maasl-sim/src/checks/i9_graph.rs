@@ -11,12 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use maasl_core::coordinator::graph::{GraphView, MAIN};
 use maasl_core::coordinator::io::Reply;
 use maasl_core::graph::conflict::Reason;
+use maasl_core::graph::journal::Journal;
 use maasl_core::graph::patch::{Patch, PatchId};
 use maasl_core::graph::seen::Dot;
 use maasl_core::graph::state::Graph;
-use maasl_core::id::ContentHash;
-use maasl_core::lease::command::AppendPatch;
-use maasl_core::lease::{Command, Outcome, Query, Rows};
+use maasl_core::id::{ContentHash, OpId};
+use maasl_core::lease::row::CommitPatch;
+use maasl_core::lease::{Command, CommitIntent, Outcome, Query, RequestKey, Rows};
 use maasl_core::reply::Receipt;
 
 use super::graph_model::{Picture, picture};
@@ -30,6 +31,9 @@ use crate::promise::Promise;
 pub(super) struct Graphs {
     /// The patches in the journal, by their dots.
     patches: BTreeMap<Dot, Patch>,
+    /// The patches that commits carry, and under which keys. A power cut may bring
+    /// any of these commits back.
+    carried: BTreeMap<OpId, (CommitPatch, Option<RequestKey>)>,
     /// How often a patch was appended under each key.
     keys: BTreeMap<String, u32>,
     acknowledged: BTreeSet<Dot>,
@@ -46,11 +50,25 @@ impl Judge for Graphs {
                 command: Command::AppendPatch(append),
                 outcome: Outcome::Appended { is_new: true, .. },
                 ..
-            } => self.note_patch(append),
+            } => self.note_patch(&append.part, append.request.as_ref()),
+            Observation::Transacted {
+                command: Command::BeginCommit(intent),
+                outcome: Outcome::Begun,
+                ..
+            } => {
+                self.carry(intent);
+                Ok(())
+            }
+            Observation::Transacted {
+                command: Command::FinishCommit(finish),
+                outcome: Outcome::Finished { .. },
+                ..
+            } => self.note_end(&finish.op, ground),
             Observation::PowerCut => self.note_power_cut(ground),
             Observation::Restored => {
                 *self = Self::default();
                 self.keep_what_is_there(ground);
+                ground.rows.intents().for_each(|intent| self.carry(intent));
                 Ok(())
             }
             Observation::Asked(asked) => {
@@ -61,6 +79,10 @@ impl Judge for Graphs {
                 request, response, ..
             } => match &response.result {
                 Ok(Reply::Receipt(Receipt::Patched(changed))) => self.judge_answer(changed.patch),
+                Ok(Reply::Receipt(Receipt::Changed { beyond, .. })) => match &beyond.graph {
+                    Some(changed) => self.judge_answer(changed.patch),
+                    None => Ok(()),
+                },
                 Ok(Reply::Graph(view)) => self.judge_view(*request, view),
                 _ => Ok(()),
             },
@@ -70,8 +92,30 @@ impl Judge for Graphs {
 }
 
 impl Graphs {
-    fn note_patch(&mut self, append: &AppendPatch) -> Result<(), Breach> {
-        let patch = Patch::from_bytes(append.part.bytes.as_slice());
+    fn carry(&mut self, intent: &CommitIntent) {
+        if let Some(part) = &intent.patch {
+            let carried = (CommitPatch::clone(part), intent.request.clone());
+            self.carried.insert(intent.op.clone(), carried);
+        }
+    }
+
+    /// A commit ended. Whether its patch had to be appended is the judge's of I5;
+    /// whether it was, the journal says.
+    fn note_end(&mut self, op: &OpId, ground: &Ground<'_>) -> Result<(), Breach> {
+        match self.carried.get(op).cloned() {
+            Some((part, request)) if is_there(journal(ground).as_ref(), &part.dot) => {
+                self.note_patch(&part, request.as_ref())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note_patch(
+        &mut self,
+        part: &CommitPatch,
+        request: Option<&RequestKey>,
+    ) -> Result<(), Breach> {
+        let patch = Patch::from_bytes(part.bytes.as_slice());
         let patch = patch.map_err(|fault| breach("not-a-patch", fault.to_string()))?;
         let header = patch.header();
         if header.stamp <= header.seen.newest() {
@@ -83,7 +127,7 @@ impl Graphs {
             );
             return Err(breach("stamp-not-after-seen", message));
         }
-        if let Some(request) = &append.request {
+        if let Some(request) = request {
             let times = self.keys.entry(request.key.clone()).or_default();
             *times += 1;
             if *times > 1 {
@@ -172,16 +216,28 @@ impl Graphs {
 
     /// Forgets what the store does not have any more.
     fn keep_what_is_there(&mut self, ground: &Ground<'_>) {
-        let Rows::Journals(journals) = ground.rows.load(&Query::Journal(MAIN.into())) else {
-            unreachable!("a journal was asked for");
-        };
-        let have = journals.first().map(|journal| &journal.have);
-        let is_there = |dot: &Dot| have.is_some_and(|have| have.contains(dot));
-        self.patches.retain(|dot, _| is_there(dot));
-        self.acknowledged.retain(|dot| is_there(dot));
+        let journal = journal(ground);
+        self.patches
+            .retain(|dot, _| is_there(journal.as_ref(), dot));
+        self.acknowledged
+            .retain(|dot| is_there(journal.as_ref(), dot));
         self.keys.clear();
         self.digests.clear();
     }
+}
+
+/// The journal of the graph.
+pub(super) fn journal(ground: &Ground<'_>) -> Option<Journal> {
+    let Rows::Journals(journals) = ground.rows.load(&Query::Journal(MAIN.into())) else {
+        unreachable!("a journal was asked for");
+    };
+    journals.into_iter().next()
+}
+
+/// Whether a journal has this patch.
+pub(super) fn is_there(journal: Option<&Journal>, dot: &Dot) -> bool {
+    let have = journal.map(|journal| &journal.have);
+    have.is_some_and(|have| have.contains(dot))
 }
 
 /// What a view tells, in the terms of the model.

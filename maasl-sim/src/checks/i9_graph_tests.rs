@@ -9,13 +9,12 @@ use maasl_core::graph::stamp::Stamp;
 use maasl_core::graph::state::Merged;
 use maasl_core::graph::value::Value;
 use maasl_core::id::{ActorId, ContentHash};
-use maasl_core::lease::RequestKey;
+use maasl_core::lease::command::{AppendPatch, FinishCommit};
 use maasl_core::lease::outcome::Change;
-use maasl_core::lease::row::CommitPatch;
-use maasl_core::reply::GraphChanged;
+use maasl_core::reply::{Beyond, GraphChanged};
 use maasl_core::resource::ResourceKey;
 
-use super::super::scene::{Scene, site};
+use super::super::scene::{Scene, finish, intent, site, token};
 use super::*;
 
 fn dot(counter: u64) -> Dot {
@@ -76,15 +75,62 @@ fn append(
     scene.store(judge, 0, &Command::AppendPatch(Box::new(append)), &outcome)
 }
 
-fn receipt(patch: &Patch) -> Receipt {
-    Receipt::Patched(Box::new(GraphChanged {
+fn changed(patch: &Patch) -> Box<GraphChanged> {
+    Box::new(GraphChanged {
         graph: MAIN.into(),
         patch: patch.id(),
         effect: Merged::default(),
         conflicts: Vec::new(),
         conflicts_total: 0,
         seen: Seen::nothing(),
-    }))
+    })
+}
+
+fn receipt(patch: &Patch) -> Receipt {
+    Receipt::Patched(changed(patch))
+}
+
+/// What a transaction with this patch answers.
+fn together(patch: &Patch) -> Receipt {
+    Receipt::Changed {
+        files: Vec::new(),
+        token: token(1),
+        waited_ms: 0,
+        beyond: Beyond {
+            graph: Some(changed(patch)),
+            ..Beyond::default()
+        },
+    }
+}
+
+/// A commit that carries a patch, which is in the journal once it has ended, or
+/// is not.
+fn commit(
+    scene: &mut Scene,
+    judge: &mut Graphs,
+    patch: &Patch,
+    appended: bool,
+) -> Result<(), Breach> {
+    let intent = CommitIntent {
+        request: Some(RequestKey {
+            key: "k".into(),
+            fingerprint: ContentHash::of(b""),
+        }),
+        patch: Some(Box::new(CommitPatch::of(MAIN, patch))),
+        ..intent(&[])
+    };
+    scene.begin(judge, &intent)?;
+    let mut journal = Journal::new(MAIN);
+    if appended {
+        let header = patch.header();
+        journal.have.insert(&header.dot, header.stamp);
+    }
+    scene.rows.apply(Change::PutJournal(Box::new(journal)));
+    let finish = FinishCommit {
+        op: intent.op,
+        ..finish()
+    };
+    scene.finish(judge, finish, &together(patch))
 }
 
 fn view(patches: &[Patch]) -> GraphView {
@@ -231,4 +277,35 @@ fn a_patch_that_is_later_than_what_its_author_had_seen_is_fine() {
     let mut seen = Seen::nothing();
     seen.insert(&dot(1), first.header().stamp);
     append(&scene, &mut judge, &patch(2, 51, &seen, "b"), None).unwrap();
+}
+
+#[test]
+fn a_patch_that_came_with_a_commit_is_one_of_the_graph() {
+    let (mut scene, mut judge) = (Scene::new(&[]), Graphs::default());
+    let patch = patch(1, 10, &Seen::nothing(), "a");
+    commit(&mut scene, &mut judge, &patch, true).unwrap();
+    scene.answer(&mut judge, 1, &together(&patch)).unwrap();
+    look(&scene, &mut judge, view(&[patch])).unwrap();
+    let judged = look(&scene, &mut judge, view(&[]));
+    assert_eq!(site(judged), Some("acknowledged-and-not-shown"));
+}
+
+#[test]
+fn a_patch_that_its_commit_did_not_append_may_not_be_acknowledged() {
+    let (mut scene, mut judge) = (Scene::new(&[]), Graphs::default());
+    crossing(&scene, &mut judge);
+    let patch = patch(3, 30, &Seen::nothing(), "a");
+    commit(&mut scene, &mut judge, &patch, false).unwrap();
+    let judged = scene.answer(&mut judge, 1, &together(&patch));
+    assert_eq!(site(judged), Some("acknowledged-and-not-there"));
+}
+
+#[test]
+fn a_commit_and_a_patch_by_itself_may_not_share_a_key() {
+    let (mut scene, mut judge) = (Scene::new(&[]), Graphs::default());
+    let first = patch(1, 10, &Seen::nothing(), "a");
+    commit(&mut scene, &mut judge, &first, true).unwrap();
+    let second = patch(2, 20, &Seen::nothing(), "b");
+    let judged = append(&scene, &mut judge, &second, Some("k"));
+    assert_eq!(site(judged), Some("appended-twice"));
 }

@@ -63,7 +63,7 @@ impl Drawer<'_> {
     fn any(&self, name: &[&str], field: &str) -> Value {
         let from = match field {
             "process" => &self.names.processes,
-            "path" | "paths" if !self.names.files.is_empty() => &self.names.files,
+            "path" | "paths" | "documents" if !self.names.files.is_empty() => &self.names.files,
             _ => return ANY.into(),
         };
         let mut stream = Stream::of(self.seed, name);

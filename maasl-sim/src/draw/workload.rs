@@ -8,7 +8,7 @@ use maasl_core::database::RAG;
 
 use super::names::Names;
 use super::value::{draw_value, index};
-use crate::plan::{Action, Call, GraphChange, Manner};
+use crate::plan::{Action, Call, GraphChange, GraphEdit, Manner};
 use crate::rng::Stream;
 use crate::scenario::{Loose, Mix, Scenario, Topology, Workload};
 
@@ -152,27 +152,36 @@ fn action(work: &Workload, names: &Names, what: &mut Stream) -> Action {
             rows: work.db_rows.draw(what),
         },
         About::Docgen => Action::Docgen { path },
-        About::Transact => Action::Transact {
-            paths: several(&names.files, work.refactor_files.draw(what), what),
-            db: RAG.to_owned(),
-            rows: work.db_rows.draw(what),
-        },
+        About::Transact => transact(work, names, what),
         About::Reserve => reserve(work, names, what),
         About::Renew => Action::Renew,
         About::Release => Action::Release,
         About::Revoke => Action::Revoke { path },
         About::Recover => Action::Recover,
-        About::GraphPatch => graph_patch(work, what),
+        About::GraphPatch => Action::GraphPatch(graph_edit(work, what)),
         About::GraphQuery => Action::GraphQuery,
         About::GraphCompact => Action::GraphCompact,
     }
 }
 
-fn graph_patch(work: &Workload, what: &mut Stream) -> Action {
+fn transact(work: &Workload, names: &Names, what: &mut Stream) -> Action {
+    Action::Transact {
+        paths: several(&names.files, work.refactor_files.draw(what), what),
+        db: RAG.to_owned(),
+        rows: work.db_rows.draw(what),
+        documents: several(&names.files, work.transact_documents.draw(what), what),
+        patch: work
+            .transact_patch_permille
+            .draw(what)
+            .then(|| graph_edit(work, what)),
+    }
+}
+
+fn graph_edit(work: &Workload, what: &mut Stream) -> GraphEdit {
     let nodes = usize::try_from(work.graph_nodes.draw(what)).unwrap_or(1);
     let mut node = || u32::try_from(index(what, nodes)).unwrap_or(0);
     let (node, other) = (node(), node());
-    Action::GraphPatch {
+    GraphEdit {
         change: CHANGES[index(what, CHANGES.len())],
         node,
         other,

@@ -246,7 +246,7 @@ fn operation(action: &Action) -> &'static str {
         Action::Restore { .. } => "restore",
         Action::DbWrite { .. } => "db_write",
         Action::Docgen { .. } => "docgen",
-        Action::GraphPatch { .. } => "graph_patch",
+        Action::GraphPatch(_) => "graph_patch",
         Action::GraphQuery => "graph_query",
         Action::GraphCompact => "graph_compact",
         Action::Transact { .. } => "transaction",
@@ -258,6 +258,11 @@ fn operation(action: &Action) -> &'static str {
     }
 }
 
+/// Where the document of a file may lie; which place is used the settings say.
+fn places(path: &str) -> impl Iterator<Item = String> {
+    Layout::ALL.iter().map(|layout| layout.place(ROOT, path))
+}
+
 fn named(asked: &Asked<'_>) -> Vec<Named> {
     let mut paths: Vec<String> = match asked.action {
         Action::Write { path, .. }
@@ -266,12 +271,14 @@ fn named(asked: &Asked<'_>) -> Vec<Named> {
         | Action::Delete { path }
         | Action::Restore { path } => vec![path.clone()],
         Action::Move { path, to } => vec![path.clone(), to.clone()],
-        Action::Refactor { paths } | Action::Transact { paths, .. } => paths.clone(),
-        // Which of them is written the settings say.
-        Action::Docgen { path } => {
-            let places = Layout::ALL.iter();
-            places.map(|layout| layout.place(ROOT, path)).collect()
+        Action::Refactor { paths } => paths.clone(),
+        Action::Transact {
+            paths, documents, ..
+        } => {
+            let documents = documents.iter().flat_map(|path| places(path));
+            paths.iter().cloned().chain(documents).collect()
         }
+        Action::Docgen { path } => places(path).collect(),
         _ => Vec::new(),
     };
     paths.dedup();

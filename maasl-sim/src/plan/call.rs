@@ -165,28 +165,25 @@ pub enum Action {
         /// Which file.
         path: String,
     },
-    /// Edits files and adds rows to a database, all or nothing.
+    /// Edits files, adds rows to a database, brings documents and changes the
+    /// graph, all or nothing.
     Transact {
         /// Which files.
         paths: Vec<String>,
         /// Which database: a name of the product's configuration.
         db: String,
-        /// How many rows.
+        /// How many rows; without any, the database has no part in it.
         rows: u32,
+        /// The documents of which files. One that is edited too gets the document
+        /// of what it becomes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        documents: Vec<String>,
+        /// What happens to the graph.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patch: Option<GraphEdit>,
     },
     /// Changes the graph.
-    GraphPatch {
-        /// What it does.
-        change: GraphChange,
-        /// To which node, by number.
-        node: u32,
-        /// The other end of an edge, by number.
-        #[serde(default)]
-        other: u32,
-        /// Whether as somebody who has seen nothing of it.
-        #[serde(default, skip_serializing_if = "is_false")]
-        blind: bool,
-    },
+    GraphPatch(GraphEdit),
     /// Looks at the whole graph.
     GraphQuery,
     /// Puts a checkpoint in the place of the patches of the graph.
@@ -219,6 +216,24 @@ pub enum Action {
     },
     /// Settles what dead processes left open.
     Recover,
+}
+
+/// A patch of the graph.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct GraphEdit {
+    /// What it does.
+    pub change: GraphChange,
+    /// To which node, by number.
+    pub node: u32,
+    /// The other end of an edge, by number.
+    #[serde(default)]
+    pub other: u32,
+    /// Whether as somebody who has seen nothing of it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub blind: bool,
 }
 
 /// What a patch of a graph does.

@@ -6,7 +6,7 @@
 use core::fmt;
 
 use super::fault::Route;
-use super::{Action, Fault, FaultKind, GraphChange, Point, Side, When};
+use super::{Action, Fault, FaultKind, GraphChange, GraphEdit, Point, Side, When};
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,27 +26,20 @@ impl fmt::Display for Action {
             Self::Restore { path } => write!(f, "restore {path}"),
             Self::DbWrite { db, rows } => write!(f, "add {rows} rows to {db}"),
             Self::Docgen { path } => write!(f, "document {path}"),
-            Self::Transact { paths, db, rows } => {
-                write!(f, "edit {} and add {rows} rows to {db}", paths.join(", "))
-            }
-            Self::GraphPatch {
-                change,
-                node,
-                other,
-                blind,
+            Self::Transact {
+                paths,
+                db,
+                rows,
+                documents,
+                patch,
             } => {
-                let how = if *blind { " without a look" } else { "" };
-                match change {
-                    GraphChange::Add => write!(f, "add node {node}{how}"),
-                    GraphChange::Set => write!(f, "set a property of node {node}{how}"),
-                    GraphChange::Clear => write!(f, "clear a property of node {node}{how}"),
-                    GraphChange::Link => write!(f, "add an edge from node {node} to {other}{how}"),
-                    GraphChange::Unlink => {
-                        write!(f, "remove the edge from node {node} to {other}{how}")
-                    }
-                    GraphChange::Remove => write!(f, "remove node {node}{how}"),
+                write!(f, "edit {} and add {rows} rows to {db}", paths.join(", "))?;
+                if !documents.is_empty() {
+                    write!(f, "; document {}", documents.join(", "))?;
                 }
+                patch.map_or(Ok(()), |edit| write!(f, "; {edit}"))
             }
+            Self::GraphPatch(edit) => edit.fmt(f),
             Self::GraphQuery => f.write_str("look at the graph"),
             Self::GraphCompact => f.write_str("make a checkpoint of the graph"),
             Self::Reserve {
@@ -63,6 +56,21 @@ impl fmt::Display for Action {
             Self::Release => f.write_str("release the reservation"),
             Self::Revoke { path } => write!(f, "revoke {path}"),
             Self::Recover => f.write_str("recover what the dead left"),
+        }
+    }
+}
+
+impl fmt::Display for GraphEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (node, other) = (self.node, self.other);
+        let how = if self.blind { " without a look" } else { "" };
+        match self.change {
+            GraphChange::Add => write!(f, "add node {node}{how}"),
+            GraphChange::Set => write!(f, "set a property of node {node}{how}"),
+            GraphChange::Clear => write!(f, "clear a property of node {node}{how}"),
+            GraphChange::Link => write!(f, "add an edge from node {node} to {other}{how}"),
+            GraphChange::Unlink => write!(f, "remove the edge from node {node} to {other}{how}"),
+            GraphChange::Remove => write!(f, "remove node {node}{how}"),
         }
     }
 }

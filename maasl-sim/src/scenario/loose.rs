@@ -94,12 +94,21 @@ fn loosen(schema: &mut Value, definitions: &mut Map<String, Value>) {
 
 /// TOML has no null: what may be absent is left out.
 fn without_null(schema: &mut Value) {
-    let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) else {
-        return;
-    };
-    types.retain(|one| one != "null");
-    if let [one] = types.as_slice() {
-        schema["type"] = one.clone();
+    if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
+        types.retain(|one| one != "null");
+        if let [one] = types.as_slice() {
+            schema["type"] = one.clone();
+        }
+    }
+    if let Some(forms) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+        forms.retain(|one| one["type"] != "null");
+        if let [Value::Object(one)] = forms.as_slice() {
+            let mut one = one.clone();
+            if let Some(description) = schema.get("description") {
+                one.insert("description".into(), description.clone());
+            }
+            *schema = Value::Object(one);
+        }
     }
 }
 

@@ -200,7 +200,9 @@ impl Sense<'_> {
                 let inner = path.field(name);
                 match name.as_str() {
                     "process" => self.known(value, &inner, &self.names.processes, "process"),
-                    "path" | "paths" => self.known(value, &inner, &self.names.paths(), "file"),
+                    "path" | "paths" | "documents" => {
+                        self.known(value, &inner, &self.names.paths(), "file")
+                    }
                     "step" => {
                         let names = steps.concat();
                         let names: Vec<String> = names.iter().map(|&name| name.into()).collect();

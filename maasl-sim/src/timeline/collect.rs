@@ -280,7 +280,7 @@ fn paths(action: &Action) -> Vec<&str> {
         | Action::Transact { paths, .. }
         | Action::Reserve { paths, .. } => paths.iter().map(String::as_str).collect(),
         Action::DbWrite { .. }
-        | Action::GraphPatch { .. }
+        | Action::GraphPatch(_)
         | Action::GraphQuery
         | Action::GraphCompact
         | Action::Renew

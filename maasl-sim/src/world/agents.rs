@@ -7,7 +7,7 @@
 use maasl_core::coordinator::io::{Call as CoreCall, FileOp, Reply, Request, Response};
 use maasl_core::id::{AgentId, ContentHash};
 use maasl_core::lease::RequestKey;
-use maasl_core::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS, Urgency};
+use maasl_core::policy::{CRIT_CODE, CRIT_DB, IDEMP_DOCS, MERGE_META, Urgency};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::Receipt;
 
@@ -178,8 +178,11 @@ impl World<'_> {
 
     fn wait_ms(&self, action: &Action, urgency: Urgency) -> u64 {
         let class = match action {
-            Action::DbWrite { .. } => CRIT_DB,
             Action::Docgen { .. } => IDEMP_DOCS,
+            Action::Transact { documents, .. } if !documents.is_empty() => IDEMP_DOCS,
+            Action::DbWrite { .. } => CRIT_DB,
+            Action::Transact { rows, .. } if *rows > 0 => CRIT_DB,
+            Action::Transact { paths, .. } if paths.is_empty() => MERGE_META,
             _ => CRIT_CODE,
         };
         let policy = self.config.policies.get(class);

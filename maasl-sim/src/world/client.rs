@@ -8,19 +8,19 @@
 //! The lines make a lost write visible to anybody: a file whose line of an agent
 //! holds less than the agent was told it holds has lost something.
 
+mod transact;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use maasl_core::coordinator::database::DatabaseWrite;
-use maasl_core::coordinator::graph::{GraphPatch, GraphQuery, MAIN};
+use maasl_core::coordinator::graph::{GraphQuery, MAIN};
 use maasl_core::coordinator::io::{
     DocumentWanted, FileOp, OnStale, Request, Reservation, ResourceWanted,
 };
-use maasl_core::coordinator::transaction::TransactionWanted;
 use maasl_core::database::{Parameters, Statement, Work};
 use maasl_core::graph::changes::{Changes, Edge, Node};
 use maasl_core::graph::query::Question;
-use maasl_core::graph::seen::Seen as GraphSeen;
 use maasl_core::graph::value::Value;
 use maasl_core::id::{ContentHash, LeaseId};
 use maasl_core::path::fold;
@@ -28,9 +28,10 @@ use maasl_core::policy::CRIT_CODE;
 use maasl_core::resource::{Extent, Mode, ResourceKey, Scope};
 use maasl_core::text::edit::Edit;
 
+use self::transact::{Parts, graph_patch};
 use crate::checks::{row_of, text_of};
 use crate::observe::{ProcessNo, RequestNo};
-use crate::plan::{self, Action, Call, GraphChange, Plan};
+use crate::plan::{self, Action, Call, GraphChange, GraphEdit, Plan};
 
 /// What an agent has seen of a file.
 #[derive(Clone, Debug)]
@@ -136,9 +137,10 @@ impl Client {
             Action::Edit { path } | Action::Move { path, .. } | Action::Delete { path } => {
                 Some(path).filter(unseen).cloned()
             }
-            Action::Refactor { paths } | Action::Transact { paths, .. } => {
-                paths.iter().find(unseen).cloned()
-            }
+            Action::Refactor { paths } => paths.iter().find(unseen).cloned(),
+            Action::Transact {
+                paths, documents, ..
+            } => paths.iter().chain(documents).find(unseen).cloned(),
             _ => None,
         }
     }
@@ -180,26 +182,24 @@ impl Client {
                 base: self.base(path),
             }]),
             Action::DbWrite { db, rows } => Request::Database(self.add_rows(db, *rows, request)),
-            Action::Transact { paths, db, rows } => {
-                self.count += 1;
-                Request::Transact(TransactionWanted {
-                    files: paths.iter().map(|path| self.edit(path)).collect(),
-                    database: Some(self.add_rows(db, *rows, request)),
-                    documents: Vec::new(),
-                    graph: None,
-                })
+            Action::Transact {
+                paths,
+                db,
+                rows,
+                documents,
+                patch,
+            } => {
+                let parts = Parts {
+                    paths,
+                    db,
+                    rows: *rows,
+                    documents,
+                    patch: *patch,
+                };
+                Request::Transact(self.transaction(&parts, request))
             }
             Action::Docgen { path } => Request::Document(self.document(path, request)),
-            Action::GraphPatch {
-                change,
-                node,
-                other,
-                blind,
-            } => Request::Patch(GraphPatch {
-                graph: MAIN.into(),
-                changes: graph_changes(*change, *node, *other, request),
-                seen: blind.then(GraphSeen::nothing),
-            }),
+            Action::GraphPatch(edit) => Request::Patch(graph_patch(*edit, request)),
             Action::GraphQuery => Request::Query(GraphQuery {
                 graph: MAIN.into(),
                 question: Question {
@@ -326,7 +326,8 @@ impl Client {
 }
 
 /// The changes of a patch. No two requests set one value.
-fn graph_changes(change: GraphChange, node: u32, other: u32, request: RequestNo) -> Changes {
+fn graph_changes(edit: GraphEdit, request: RequestNo) -> Changes {
+    let (node, other) = (edit.node, edit.other);
     let id = |n: u32| format!("n{n}");
     let key = || "by".to_owned();
     let value = || BTreeMap::from([(key(), Value::Text(request.0.to_string()))]);
@@ -336,7 +337,7 @@ fn graph_changes(change: GraphChange, node: u32, other: u32, request: RequestNo)
         target: id(other),
     };
     let nothing = Changes::default();
-    match change {
+    match edit.change {
         GraphChange::Add => Changes {
             nodes_to_add: vec![Node {
                 id: id(node),
