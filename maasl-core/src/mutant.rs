@@ -148,6 +148,19 @@ mutants! {
     /// A transaction whose database could not be committed keeps its files.
     FailedDatabaseIgnored = "failed-database-ignored",
 
+    /// A patch is appended with the intent of its transaction, not with its end.
+    PatchWithIntent = "patch-with-intent",
+    /// The patch of a transaction that was undone is appended all the same.
+    PatchOfUndone = "patch-of-undone",
+    /// Recovery rolls a transaction forward without its patch.
+    PatchLostInRecovery = "patch-lost-in-recovery",
+    /// The end of a transaction is answered before its patch is on the disk.
+    PatchEndNotDurable = "patch-end-not-durable",
+    /// A transaction whose rows could not be committed keeps its documents.
+    DocumentWithoutRows = "document-without-rows",
+    /// An outside change met by recovery undoes what has its rows already.
+    OutsideUndoesTheRest = "outside-undoes-the-rest",
+
     /// The answer to a change is not recorded under its idempotency key.
     AnswerNotRecorded = "answer-not-recorded",
 

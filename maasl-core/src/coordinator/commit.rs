@@ -16,7 +16,7 @@ use super::acquire;
 use super::call::{Cx, mixed_up};
 use super::change::{class_of, counts_of};
 use super::database::{Guarded, forget_before_wall_ms};
-use super::io::{Done, Effect, Swapped};
+use super::io::{DOCUMENT, Done, Effect, Swapped};
 use super::plan::Planned;
 use super::right::{Right, not_covered};
 use super::settle;
@@ -360,7 +360,7 @@ async fn undo(
         let conflicting = foreign.is_some();
         let displaced = foreign.map_or(item.old, |foreign| foreign.found);
         let mut end = foreign.map_or(ItemEnd::Undone, |foreign| conflict(foreign.found));
-        if obstacle.is_swapped(index) {
+        if obstacle.is_swapped(index) && !stays_for_a_bug(&obstacle, item) {
             if let Some(later) = swap_back(cx, item, displaced, conflicting).await? {
                 end = later;
                 kept &= !conflicting;
@@ -414,6 +414,12 @@ impl Obstacle {
             Self::Database(_) => Vec::new(),
         }
     }
+}
+
+/// A planted bug: the documents of a transaction are left without its rows.
+fn stays_for_a_bug(obstacle: &Obstacle, item: &CommitItem) -> bool {
+    let without_rows = matches!(obstacle, Obstacle::Database(_));
+    without_rows && item.op == DOCUMENT && is_active(Mutant::DocumentWithoutRows)
 }
 
 /// From here on recovery goes back, not forward.

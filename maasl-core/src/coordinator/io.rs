@@ -279,6 +279,9 @@ pub enum FileOp {
 /// The word for putting a graph into a file.
 pub const GRAPH: &str = "graph";
 
+/// What the making of a document is called in commits and answers.
+pub const DOCUMENT: &str = "docgen";
+
 impl FileOp {
     /// The word for it in answers and histories.
     #[must_use]
@@ -289,7 +292,7 @@ impl FileOp {
             Self::Move { .. } => "move",
             Self::Delete { .. } => "delete",
             Self::Restore { .. } => "restore",
-            Self::Document { .. } => "docgen",
+            Self::Document { .. } => DOCUMENT,
             Self::Graph { .. } => GRAPH,
         }
     }

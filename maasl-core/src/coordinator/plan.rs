@@ -12,7 +12,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::io::{FileOp, OnStale};
+use super::io::{DOCUMENT, FileOp, OnStale};
 use crate::id::ContentHash;
 use crate::mutant::{Mutant, is_active};
 use crate::refusal::{Refusal, Stale, StaleReason};
@@ -171,7 +171,7 @@ impl Planner<'_> {
                 base,
                 made,
             } => {
-                let changed = self.gated(path, content, *base, "docgen")?;
+                let changed = self.gated(path, content, *base, DOCUMENT)?;
                 Ok(FileChanged {
                     document: Some(made.clone()),
                     ..changed

@@ -20,6 +20,7 @@ use super::document;
 use super::ending::{end_rows, lost, waiters_to_wake};
 use super::journal;
 use super::outcome::{Change, Decision, Outcome};
+use super::planted;
 use super::query::{Need, RowSet};
 use super::row::{Answered, CommitIntent, CommitItem, Lease, LeaseEnd, OUTSIDE, Version};
 use crate::id::{AgentId, ContentHash, OpId, Token};
@@ -64,7 +65,11 @@ pub(super) fn begin(
     if let Some(refusal) = end_refused(rows, core::iter::once(standing), is_latched)? {
         return Ok(Decision::unchanged(refusal));
     }
-    Ok(begun(intent))
+    let mut decision = begun(intent);
+    if let Some(part) = intent.patch.as_ref().filter(|_| planted::joins_early()) {
+        decision.changes.extend(journal::join(rows, part)?);
+    }
+    Ok(decision)
 }
 
 fn begun(intent: &CommitIntent) -> Decision {
@@ -124,7 +129,8 @@ pub(super) fn finish(
     if !undone && !uncounted {
         changes.extend(document::made(intent, clock));
     }
-    if let Some(part) = intent.patch.as_ref().filter(|_| !undone) {
+    let joins = planted::joins(!undone, asked.recovered_by.is_some());
+    if let Some(part) = intent.patch.as_ref().filter(|_| joins) {
         changes.extend(journal::join(rows, part)?);
     }
     if asked.recovered_by.is_some() {
@@ -147,9 +153,10 @@ pub(super) fn finish(
 /// What goes beyond files has no half: unless it was turned back it stands, and a
 /// file that somebody outside has changed meanwhile is told with its answer.
 fn is_undone(intent: &CommitIntent, asked: &FinishCommit) -> bool {
+    let stands = intent.goes_beyond_files() && !is_active(Mutant::OutsideUndoesTheRest);
     let mut ends = asked.exceptions.values();
     intent.turned_back
-        || !intent.goes_beyond_files()
+        || !stands
             && ends.any(|end| match end {
                 ItemEnd::Undone => true,
                 ItemEnd::Conflict { outside_stands, .. } => *outside_stands,

@@ -20,6 +20,7 @@ use crate::lease::counter::Count;
 use crate::lease::row::{
     Answered, CommitIntent, EndedLease, Lease, Meta, Session, Ticket, Version,
 };
+use crate::mutant::{Mutant, is_active};
 use crate::reply::Receipt;
 use crate::resource::ResourceKey;
 
@@ -207,7 +208,11 @@ impl Outcome {
             Self::Answered(_) => SyncNeed::First,
             // Whoever looks at a graph settles nothing first, so a patch that was
             // answered for cannot wait in an open commit.
-            Self::Finished { receipt, .. } if receipt.patches_a_graph() => SyncNeed::First,
+            Self::Finished { receipt, .. }
+                if receipt.patches_a_graph() && !is_active(Mutant::PatchEndNotDurable) =>
+            {
+                SyncNeed::First
+            }
             Self::Queued { .. }
             | Self::Busy { .. }
             | Self::Deadlock { .. }

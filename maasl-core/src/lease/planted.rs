@@ -31,6 +31,18 @@ pub(super) fn is_twice(lease: &Lease, asked: &Acquire) -> bool {
     is_active(Mutant::DuplicateAcquireGrantsTwice) && lease.id == asked.lease
 }
 
+/// Whether a patch is appended by the end of its commit: if that took effect, but
+/// for two bugs.
+pub(super) fn joins(took_effect: bool, recovered: bool) -> bool {
+    let lost = recovered && is_active(Mutant::PatchLostInRecovery);
+    (took_effect || is_active(Mutant::PatchOfUndone)) && !lost
+}
+
+/// Whether a patch is appended with the intent of its commit already.
+pub(super) fn joins_early() -> bool {
+    is_active(Mutant::PatchWithIntent)
+}
+
 /// Whether anybody looks for circles. Serving the newest first would pass for
 /// one, and be refused before it shows.
 pub(super) fn circles_are_seen() -> bool {

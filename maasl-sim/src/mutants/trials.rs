@@ -69,6 +69,10 @@ trials! {
     "a-checkpoint-of-removals",
     "a-patch-answer-is-lost",
     "a-power-cut-after-a-patch",
+    "a-transaction-of-everything-dies",
+    "a-transaction-of-everything-cannot-commit",
+    "a-power-cut-after-a-transaction",
+    "an-editor-saves-beside-committed-rows",
 }
 
 static PLANS: LazyLock<Vec<(&'static str, Plan)>> = LazyLock::new(|| {
