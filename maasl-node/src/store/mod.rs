@@ -27,7 +27,7 @@ pub type Counters = BTreeMap<CounterRow, u64>;
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CounterRow {
     /// In which hour since 1970, by the wall clock; 0: longer ago than
-    /// [`HOURS_KEPT`] hours.
+    /// [`HOURS_KEPT`](maasl_core::lease::counter::HOURS_KEPT) hours.
     pub hour: u64,
     /// By which agent; empty for those of hour 0.
     pub agent: String,
