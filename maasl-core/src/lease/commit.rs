@@ -124,7 +124,7 @@ pub(super) fn finish(
     }
     let lease = rows.lease(&intent.lease)?;
     let class = lease.map_or_else(Arc::default, |lease| class_of(&lease.wants));
-    changes.extend(asked.counts.iter().cloned().map(|count| clock.add(count)));
+    changes.extend(clock.add_all(&asked.counts));
     let uncounted = asked.recovered_by.is_some() && is_active(Mutant::DocgenRecoveryUncounted);
     if !undone && !uncounted {
         changes.extend(document::made(intent, clock));

@@ -102,6 +102,12 @@ impl Counter {
     }
 }
 
+/// The bucket whose waits are stored under this name, if it is a bucket's.
+#[must_use]
+pub fn wait_bucket_named(name: &str) -> Option<u8> {
+    name.strip_prefix("wait_")?.parse().ok()
+}
+
 /// One addition to a counter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {

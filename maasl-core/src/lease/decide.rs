@@ -32,6 +32,11 @@ impl StoreClock {
         let hour = self.wall_ms / HOUR_MS;
         Change::Add { count, hour }
     }
+
+    /// The changes that count all of these now.
+    pub(super) fn add_all(self, counts: &[Count]) -> impl Iterator<Item = Change> {
+        counts.iter().cloned().map(move |count| self.add(count))
+    }
 }
 
 /// Decides `command` from the rows loaded so far.
@@ -261,11 +266,7 @@ pub(super) fn remember(
 fn tally(counts: &[Count], clock: StoreClock) -> Decision {
     Decision {
         outcome: Outcome::Done { wake: Vec::new() },
-        changes: counts
-            .iter()
-            .cloned()
-            .map(|count| clock.add(count))
-            .collect(),
+        changes: clock.add_all(counts).collect(),
     }
 }
 

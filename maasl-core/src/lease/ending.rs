@@ -94,7 +94,7 @@ pub(super) fn release(rows: &RowSet, asked: &Release, clock: StoreClock) -> Resu
     let mut changes = end_rows(lease, LeaseEnd::Released, clock.wall_ms);
     let (class, agent) = (class_of(&lease.wants), &lease.owner.agent);
     changes.push(clock.add(Count::one(Counter::Released, class, agent)));
-    changes.extend(asked.counts.iter().cloned().map(|count| clock.add(count)));
+    changes.extend(clock.add_all(&asked.counts));
     if is_active(Mutant::ReleaseByAnother) {
         let all = rows.leases(Query::AllLeases)?.iter();
         let ours = all.filter(|other| other.owner.session == lease.owner.session);

@@ -115,7 +115,7 @@ pub(super) fn append(
     let (end, changes) = put(journal, &asked.part);
     let mut changes = Vec::from(changes);
     changes.extend(answer_record(asked, clock.wall_ms));
-    changes.extend(asked.counts.iter().cloned().map(|count| clock.add(count)));
+    changes.extend(clock.add_all(&asked.counts));
     Ok(Decision {
         outcome: Outcome::Appended { end, is_new: true },
         changes,
@@ -169,7 +169,7 @@ pub(super) fn keep(
             bytes: asked.checkpoint.clone(),
         },
     ]);
-    changes.extend(asked.counts.iter().cloned().map(|count| clock.add(count)));
+    changes.extend(clock.add_all(&asked.counts));
     Ok(Decision {
         outcome: done,
         changes,

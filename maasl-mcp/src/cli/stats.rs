@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use maasl_core::lease::Counter;
-use maasl_core::lease::counter::{HOUR_MS, wait_bucket_limit_us};
+use maasl_core::lease::counter::{HOUR_MS, wait_bucket_limit_us, wait_bucket_named};
 use maasl_node::state_dir;
 use maasl_node::store::Counters;
 use maasl_node::store::sqlite::View;
@@ -139,8 +139,9 @@ fn cell(value: &Value) -> String {
 fn charts(counters: &Counters, hour: u64) -> String {
     let first = (hour + 1).saturating_sub(HOURS_SHOWN);
     let lines = DRAWN.map(|(name, counted)| {
-        let hours = first..=hour;
-        let values: Vec<u64> = hours.map(|hour| count(counters, hour, counted)).collect();
+        let counts = by_hour(counters, counted);
+        let values = (first..=hour).map(|hour| counts.get(&hour).copied().unwrap_or(0));
+        let values: Vec<u64> = values.collect();
         let most = values.iter().max().copied().unwrap_or(0);
         let line = chart::sparkline(&values);
         format!("  {name:<16}  {line}  at most {most}\n")
@@ -158,22 +159,23 @@ fn charts(counters: &Counters, hour: u64) -> String {
     )
 }
 
-fn count(counters: &Counters, hour: u64, counted: &[Counter]) -> u64 {
+/// What these counters add up to in each hour.
+fn by_hour(counters: &Counters, counted: &[Counter]) -> BTreeMap<u64, u64> {
     let names: Vec<String> = counted.iter().map(|counter| counter.name()).collect();
-    let rows = counters.iter();
-    let rows = rows.filter(|(row, _)| row.hour == hour && names.contains(&row.name));
-    rows.map(|(_, value)| value).sum()
+    let mut counts = BTreeMap::new();
+    for (row, value) in counters.iter().filter(|(row, _)| names.contains(&row.name)) {
+        *counts.entry(row.hour).or_default() += value;
+    }
+    counts
 }
 
 /// Grants by the power of ten below which their waits lie, without gaps.
 fn waits(counters: &Counters) -> Vec<(String, u64)> {
     let mut found: BTreeMap<u32, u64> = BTreeMap::new();
     for (row, value) in counters {
-        let bucket = row
-            .name
-            .strip_prefix("wait_")
-            .and_then(|no| no.parse().ok());
-        let Some(bucket) = bucket else { continue };
+        let Some(bucket) = wait_bucket_named(&row.name) else {
+            continue;
+        };
         let limit_us = wait_bucket_limit_us(bucket);
         let power = limit_us.checked_ilog10().map_or(0, |power| power + 1);
         *found.entry(power.max(3)).or_default() += value;

@@ -40,9 +40,13 @@ pub(crate) fn row(who: &str, n: u64) -> Value {
     })
 }
 
-/// The rows of the table, in order.
+/// The rows of the table in `main`, in order.
 pub(crate) fn rows(root: &Path) -> Vec<(String, u64)> {
-    let db = Connection::open(root.join("main.db")).unwrap();
+    rows_of(&Connection::open(root.join("main.db")).unwrap())
+}
+
+/// The rows of the table in a database, which is sound, in order.
+pub(crate) fn rows_of(db: &Connection) -> Vec<(String, u64)> {
     let ok: String = db
         .query_row("PRAGMA integrity_check", [], |row| row.get(0))
         .unwrap();

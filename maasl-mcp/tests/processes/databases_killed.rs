@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::databases::rows_of;
 use crate::harness::{PATIENCE, Server, repository};
 
 const DATABASE: &str = ".llmc/index_v2.db";
@@ -40,7 +41,7 @@ fn every_acknowledged_row_is_there_once_whoever_is_killed() {
         joined.collect()
     });
     let db = Connection::open(root.join(DATABASE)).unwrap();
-    for (kind, found) in [(Kind::Rows, rows(&db)), (Kind::Spans, spans(&db))] {
+    for (kind, found) in [(Kind::Rows, rows_of(&db)), (Kind::Spans, spans(&db))] {
         let told = accounts.iter().filter(|account| account.kind == kind);
         judge(kind, &told.collect::<Vec<_>>(), &found);
     }
@@ -157,13 +158,6 @@ fn batch(root: &Path, who: &str, n: u64) -> Value {
     json!({ "spans": (1..=BATCH).map(span).collect::<Vec<_>>() })
 }
 
-/// The rows that are there.
-fn rows(db: &Connection) -> Vec<Written> {
-    let mut read = db.prepare("SELECT who, n FROM t").unwrap();
-    let rows = read.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
-    rows.unwrap().map(Result::unwrap).collect()
-}
-
 /// The batches that are there, each of them whole and in the index.
 fn spans(db: &Connection) -> Vec<Written> {
     let sql = "SELECT s.path, count(*), count(t.rowid) FROM maasl_span AS s
@@ -176,12 +170,7 @@ fn spans(db: &Connection) -> Vec<Written> {
         let (who, n) = path.trim_end_matches(".rs").split_once('-').unwrap();
         (who.to_owned(), n.parse().unwrap())
     });
-    let batches: Vec<Written> = batches.collect();
-    let ok: String = db
-        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(ok, "ok");
-    batches
+    batches.collect()
 }
 
 /// Compares what agents were told with what is there.
@@ -204,5 +193,12 @@ fn judge(kind: Kind, told: &[&Account], found: &[Written]) {
         lost.is_empty(),
         "{kind:?}: acknowledged and not there: {lost:?}"
     );
-    assert!(kills > 0 && acknowledged.len() > 20, "{kind:?}: too little");
+    let least = match kind {
+        Kind::Rows => 50,
+        Kind::Spans => 20,
+    };
+    assert!(
+        kills > 0 && acknowledged.len() > least,
+        "{kind:?}: too little"
+    );
 }

@@ -139,14 +139,26 @@ pub(super) fn forget_before(db: &Connection, wall_ms: u64) -> Result<(), StoreEr
     run(db, sql, [wall_ms])
 }
 
+/// SQL that adds rows to the counters. SQLite would turn a sum that is too large
+/// into a real number.
+macro_rules! adding {
+    ($rows:literal) => {
+        concat!(
+            "INSERT INTO counter (hour, name, class, agent, value) ",
+            $rows,
+            " ON CONFLICT (hour, name, class, agent) DO UPDATE SET value =
+                  iif(value > 9223372036854775807 - excluded.value,
+                      9223372036854775807, value + excluded.value)"
+        )
+    };
+}
+
 /// Adds up what was counted before this hour, whenever it was and for whom.
 pub(super) fn fold_counters_before(db: &Connection, hour: u64) -> Result<(), StoreError> {
-    let sql = "INSERT INTO counter (hour, name, class, agent, value)
-               SELECT 0, name, class, '', sum(value) FROM counter
-               WHERE hour > 0 AND hour < ?1 GROUP BY name, class
-               ON CONFLICT (hour, name, class, agent) DO UPDATE SET value =
-                   iif(value > 9223372036854775807 - excluded.value,
-                       9223372036854775807, value + excluded.value)";
+    let sql = adding!(
+        "SELECT 0, name, class, '', sum(value) FROM counter
+         WHERE hour > 0 AND hour < ?1 GROUP BY name, class"
+    );
     run(db, sql, [hour])?;
     let sql = "DELETE FROM counter WHERE hour > 0 AND hour < ?1";
     run(db, sql, [hour])
@@ -239,12 +251,8 @@ fn put_docgen(db: &Connection, record: &DocgenRecord) -> Result<(), StoreError> 
     run(db, sql, [RECORDS_MAX])
 }
 
-/// SQLite would turn a sum that is too large into a real number.
 fn add(db: &Connection, count: &Count, hour: u64) -> Result<(), StoreError> {
-    let sql = "INSERT INTO counter (hour, name, class, agent, value) VALUES (?1, ?2, ?3, ?4, ?5)
-               ON CONFLICT (hour, name, class, agent) DO UPDATE SET value =
-                   iif(value > 9223372036854775807 - excluded.value,
-                       9223372036854775807, value + excluded.value)";
+    let sql = adding!("VALUES (?1, ?2, ?3, ?4, ?5)");
     let by = i64::try_from(count.by).unwrap_or(i64::MAX);
     let (name, agent) = (count.counter.name(), count.agent.as_str());
     run(db, sql, (hour, name, &count.class, agent, by))

@@ -143,8 +143,7 @@ pub(super) fn prepare(db: &Connection) -> Result<(), StoreError> {
         ))?;
         return Ok(());
     }
-    check(db)?;
-    upgrade(db, found)
+    upgrade(db, check(db)?)
 }
 
 /// Adds what later layouts have to a file of the layout `found`, which is known.
@@ -162,8 +161,7 @@ fn upgrade(db: &Connection, found: u32) -> Result<(), StoreError> {
 
 /// Refuses what is no store, or one of another layout: for those who only look.
 pub(super) fn check_to_look(db: &Connection) -> Result<(), StoreError> {
-    check(db)?;
-    let (_, found) = known(db)?;
+    let found = check(db)?;
     if found < SCHEMA {
         return Err(StoreError::SchemaOlder {
             found,
@@ -173,8 +171,8 @@ pub(super) fn check_to_look(db: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Refuses what is no store, or a newer one.
-pub(super) fn check(db: &Connection) -> Result<(), StoreError> {
+/// Refuses what is no store, or a newer one; tells which layout it has.
+fn check(db: &Connection) -> Result<u32, StoreError> {
     let (application, found) = known(db)?;
     if application != APPLICATION_ID {
         return Err(StoreError::Corrupt {
@@ -187,7 +185,7 @@ pub(super) fn check(db: &Connection) -> Result<(), StoreError> {
             known: SCHEMA,
         });
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Whose file it is, and which schema it has.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use maasl_core::lease::Counter;
-use maasl_core::lease::counter::wait_bucket_limit_us;
+use maasl_core::lease::counter::{wait_bucket_limit_us, wait_bucket_named};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -181,8 +181,7 @@ impl From<&Counts> for WaitBody {
         let waits = Histogram::<u64>::new_with_bounds(1, LONGEST_WAIT_US, 2);
         let mut waits = waits.expect("the bounds are in order and the digits few");
         for (name, count) in counts {
-            let bucket = name.strip_prefix("wait_").and_then(|no| no.parse().ok());
-            if let Some(bucket) = bucket {
+            if let Some(bucket) = wait_bucket_named(name) {
                 waits.saturating_record_n(wait_bucket_limit_us(bucket), *count);
             }
         }
