@@ -18,7 +18,7 @@ mod words;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::call::{Action, Call, GraphChange, GraphEdit};
+pub use self::call::{Action, Call, GraphChange, GraphEdit, Together};
 pub use self::fault::{Fault, FaultKind, Point, Side, When};
 pub use self::validate::PlanError;
 pub(crate) use self::validate::limit_of;

@@ -356,7 +356,7 @@ impl Made {
 fn asks_for_documents(action: &Action) -> bool {
     match action {
         Action::Docgen { .. } => true,
-        Action::Transact { documents, .. } => !documents.is_empty(),
+        Action::Transact(parts) => !parts.documents.is_empty(),
         _ => false,
     }
 }

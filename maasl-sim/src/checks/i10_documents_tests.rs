@@ -297,13 +297,13 @@ fn a_refusal_as_stale_of_what_has_not_moved_is_reported() {
 fn what_a_transaction_says_of_documents_is_judged_alike() {
     let scene = Scene::new(&[("f", "one")]);
     let mut judge = Documents::default();
-    let action = Action::Transact {
+    let action = Action::Transact(crate::plan::Together {
         paths: Vec::new(),
         db: "rag".into(),
         rows: 0,
         documents: vec!["f".into()],
         patch: None,
-    };
+    });
     scene.ask(&mut judge, 1, &action, None, &[]).unwrap();
     let left = FreshDocument {
         source: "f".into(),

@@ -18,7 +18,7 @@ use maasl_core::time::Timestamp;
 use super::grants::Granted;
 use super::{Breach, Judge};
 use crate::observe::{Asked, Ground, Observation, ProcessNo, RequestNo};
-use crate::plan::Action;
+use crate::plan::{Action, Together};
 use crate::promise::Promise;
 
 type Writer = (ProcessNo, CallId);
@@ -170,7 +170,8 @@ impl Databases {
     }
 
     fn note_request(&mut self, asked: &Asked<'_>, ground: &Ground<'_>) {
-        let (Action::DbWrite { rows, .. } | Action::Transact { rows, .. }) = asked.action else {
+        let (Action::DbWrite { rows, .. } | Action::Transact(Together { rows, .. })) = asked.action
+        else {
             return;
         };
         let agent = &ground.agents[usize::from(asked.agent.0)];

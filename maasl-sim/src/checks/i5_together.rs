@@ -77,11 +77,11 @@ impl Judge for Together {
 
 impl Together {
     fn note_asked(&mut self, asked: &Asked<'_>, ground: &Ground<'_>) {
-        let Action::Transact { rows, .. } = asked.action else {
+        let Action::Transact(parts) = asked.action else {
             return;
         };
         let agent = &ground.agents[usize::from(asked.agent.0)];
-        let rows = (0..*rows).map(|row| row_of(agent, asked.request, row));
+        let rows = (0..parts.rows).map(|row| row_of(agent, asked.request, row));
         self.rows.extend(rows);
     }
 

@@ -20,13 +20,13 @@ const DB: &str = "rag";
 /// A scene in which `ann` has asked for a transaction of one row.
 fn asked() -> (Scene, Together) {
     let (scene, mut judge) = (Scene::new(&[]), Together::default());
-    let action = Action::Transact {
+    let action = Action::Transact(crate::plan::Together {
         paths: vec!["f".into()],
         db: DB.into(),
         rows: 1,
         documents: Vec::new(),
         patch: None,
-    };
+    });
     scene.ask(&mut judge, 1, &action, None, &[]).unwrap();
     (scene, judge)
 }

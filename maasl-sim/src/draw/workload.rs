@@ -8,7 +8,7 @@ use maasl_core::database::RAG;
 
 use super::names::Names;
 use super::value::{draw_value, index};
-use crate::plan::{Action, Call, GraphChange, GraphEdit, Manner};
+use crate::plan::{Action, Call, GraphChange, GraphEdit, Manner, Together};
 use crate::rng::Stream;
 use crate::scenario::{Loose, Mix, Scenario, Topology, Workload};
 
@@ -152,7 +152,7 @@ fn action(work: &Workload, names: &Names, what: &mut Stream) -> Action {
             rows: work.db_rows.draw(what),
         },
         About::Docgen => Action::Docgen { path },
-        About::Transact => transact(work, names, what),
+        About::Transact => Action::Transact(together(work, names, what)),
         About::Reserve => reserve(work, names, what),
         About::Renew => Action::Renew,
         About::Release => Action::Release,
@@ -164,8 +164,8 @@ fn action(work: &Workload, names: &Names, what: &mut Stream) -> Action {
     }
 }
 
-fn transact(work: &Workload, names: &Names, what: &mut Stream) -> Action {
-    Action::Transact {
+fn together(work: &Workload, names: &Names, what: &mut Stream) -> Together {
+    Together {
         paths: several(&names.files, work.refactor_files.draw(what), what),
         db: RAG.to_owned(),
         rows: work.db_rows.draw(what),

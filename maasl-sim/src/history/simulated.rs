@@ -249,7 +249,7 @@ fn operation(action: &Action) -> &'static str {
         Action::GraphPatch(_) => "graph_patch",
         Action::GraphQuery => "graph_query",
         Action::GraphCompact => "graph_compact",
-        Action::Transact { .. } => "transaction",
+        Action::Transact(_) => "transaction",
         Action::Reserve { .. } => "acquire",
         Action::Renew => "renew",
         Action::Release => "release",
@@ -272,11 +272,9 @@ fn named(asked: &Asked<'_>) -> Vec<Named> {
         | Action::Restore { path } => vec![path.clone()],
         Action::Move { path, to } => vec![path.clone(), to.clone()],
         Action::Refactor { paths } => paths.clone(),
-        Action::Transact {
-            paths, documents, ..
-        } => {
-            let documents = documents.iter().flat_map(|path| places(path));
-            paths.iter().cloned().chain(documents).collect()
+        Action::Transact(parts) => {
+            let documents = parts.documents.iter().flat_map(|path| places(path));
+            parts.paths.iter().cloned().chain(documents).collect()
         }
         Action::Docgen { path } => places(path).collect(),
         _ => Vec::new(),

@@ -167,21 +167,7 @@ pub enum Action {
     },
     /// Edits files, adds rows to a database, brings documents and changes the
     /// graph, all or nothing.
-    Transact {
-        /// Which files.
-        paths: Vec<String>,
-        /// Which database: a name of the product's configuration.
-        db: String,
-        /// How many rows; without any, the database has no part in it.
-        rows: u32,
-        /// The documents of which files. One that is edited too gets the document
-        /// of what it becomes.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        documents: Vec<String>,
-        /// What happens to the graph.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        patch: Option<GraphEdit>,
-    },
+    Transact(Together),
     /// Changes the graph.
     GraphPatch(GraphEdit),
     /// Looks at the whole graph.
@@ -216,6 +202,25 @@ pub enum Action {
     },
     /// Settles what dead processes left open.
     Recover,
+}
+
+/// What changes together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Together {
+    /// Which files.
+    pub paths: Vec<String>,
+    /// Which database: a name of the product's configuration.
+    pub db: String,
+    /// How many rows; without any, the database has no part in it.
+    pub rows: u32,
+    /// The documents of which files. One that is edited too gets the document
+    /// of what it becomes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<String>,
+    /// What happens to the graph.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<GraphEdit>,
 }
 
 /// A patch of the graph.

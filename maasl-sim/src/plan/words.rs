@@ -6,7 +6,7 @@
 use core::fmt;
 
 use super::fault::Route;
-use super::{Action, Fault, FaultKind, GraphChange, GraphEdit, Point, Side, When};
+use super::{Action, Fault, FaultKind, GraphChange, GraphEdit, Point, Side, Together, When};
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,19 +26,7 @@ impl fmt::Display for Action {
             Self::Restore { path } => write!(f, "restore {path}"),
             Self::DbWrite { db, rows } => write!(f, "add {rows} rows to {db}"),
             Self::Docgen { path } => write!(f, "document {path}"),
-            Self::Transact {
-                paths,
-                db,
-                rows,
-                documents,
-                patch,
-            } => {
-                write!(f, "edit {} and add {rows} rows to {db}", paths.join(", "))?;
-                if !documents.is_empty() {
-                    write!(f, "; document {}", documents.join(", "))?;
-                }
-                patch.map_or(Ok(()), |edit| write!(f, "; {edit}"))
-            }
+            Self::Transact(parts) => parts.fmt(f),
             Self::GraphPatch(edit) => edit.fmt(f),
             Self::GraphQuery => f.write_str("look at the graph"),
             Self::GraphCompact => f.write_str("make a checkpoint of the graph"),
@@ -57,6 +45,21 @@ impl fmt::Display for Action {
             Self::Revoke { path } => write!(f, "revoke {path}"),
             Self::Recover => f.write_str("recover what the dead left"),
         }
+    }
+}
+
+impl fmt::Display for Together {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rows, db, .. } = self;
+        write!(
+            f,
+            "edit {} and add {rows} rows to {db}",
+            self.paths.join(", ")
+        )?;
+        if !self.documents.is_empty() {
+            write!(f, "; document {}", self.documents.join(", "))?;
+        }
+        self.patch.map_or(Ok(()), |edit| write!(f, "; {edit}"))
     }
 }
 

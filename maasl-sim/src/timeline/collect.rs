@@ -12,7 +12,7 @@ use super::spans::Spans;
 use super::{Band, Instant, Look, Mark, Sign, Step, Timeline};
 use crate::names::Names;
 use crate::observe::{Ground, Observation, Observer};
-use crate::plan::{Action, Fault, FaultKind, Plan};
+use crate::plan::{Action, Fault, FaultKind, Plan, Together};
 use crate::record::{Kind, Record};
 use crate::trace::Verdict;
 use crate::world::World;
@@ -277,7 +277,7 @@ fn paths(action: &Action) -> Vec<&str> {
         | Action::Revoke { path } => vec![path],
         Action::Move { path, to } => vec![path, to],
         Action::Refactor { paths }
-        | Action::Transact { paths, .. }
+        | Action::Transact(Together { paths, .. })
         | Action::Reserve { paths, .. } => paths.iter().map(String::as_str).collect(),
         Action::DbWrite { .. }
         | Action::GraphPatch(_)

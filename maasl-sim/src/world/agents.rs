@@ -179,10 +179,10 @@ impl World<'_> {
     fn wait_ms(&self, action: &Action, urgency: Urgency) -> u64 {
         let class = match action {
             Action::Docgen { .. } => IDEMP_DOCS,
-            Action::Transact { documents, .. } if !documents.is_empty() => IDEMP_DOCS,
+            Action::Transact(parts) if !parts.documents.is_empty() => IDEMP_DOCS,
             Action::DbWrite { .. } => CRIT_DB,
-            Action::Transact { rows, .. } if *rows > 0 => CRIT_DB,
-            Action::Transact { paths, .. } if paths.is_empty() => MERGE_META,
+            Action::Transact(parts) if parts.rows > 0 => CRIT_DB,
+            Action::Transact(parts) if parts.paths.is_empty() => MERGE_META,
             _ => CRIT_CODE,
         };
         let policy = self.config.policies.get(class);

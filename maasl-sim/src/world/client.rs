@@ -28,10 +28,10 @@ use maasl_core::policy::CRIT_CODE;
 use maasl_core::resource::{Extent, Mode, ResourceKey, Scope};
 use maasl_core::text::edit::Edit;
 
-use self::transact::{Parts, graph_patch};
+use self::transact::graph_patch;
 use crate::checks::{row_of, text_of};
 use crate::observe::{ProcessNo, RequestNo};
-use crate::plan::{self, Action, Call, GraphChange, GraphEdit, Plan};
+use crate::plan::{self, Action, Call, GraphChange, GraphEdit, Plan, Together};
 
 /// What an agent has seen of a file.
 #[derive(Clone, Debug)]
@@ -138,9 +138,10 @@ impl Client {
                 Some(path).filter(unseen).cloned()
             }
             Action::Refactor { paths } => paths.iter().find(unseen).cloned(),
-            Action::Transact {
-                paths, documents, ..
-            } => paths.iter().chain(documents).find(unseen).cloned(),
+            Action::Transact(parts) => {
+                let mut named = parts.paths.iter().chain(&parts.documents);
+                named.find(unseen).cloned()
+            }
             _ => None,
         }
     }
@@ -182,22 +183,7 @@ impl Client {
                 base: self.base(path),
             }]),
             Action::DbWrite { db, rows } => Request::Database(self.add_rows(db, *rows, request)),
-            Action::Transact {
-                paths,
-                db,
-                rows,
-                documents,
-                patch,
-            } => {
-                let parts = Parts {
-                    paths,
-                    db,
-                    rows: *rows,
-                    documents,
-                    patch: *patch,
-                };
-                Request::Transact(self.transaction(&parts, request))
-            }
+            Action::Transact(parts) => Request::Transact(self.transaction(parts, request)),
             Action::Docgen { path } => Request::Document(self.document(path, request)),
             Action::GraphPatch(edit) => Request::Patch(graph_patch(*edit, request)),
             Action::GraphQuery => Request::Query(GraphQuery {
@@ -245,7 +231,7 @@ impl Client {
             | Action::Move { path, .. }
             | Action::Delete { path }
             | Action::Restore { path } => of(path).into_iter().collect(),
-            Action::Refactor { paths } | Action::Transact { paths, .. } => {
+            Action::Refactor { paths } | Action::Transact(Together { paths, .. }) => {
                 paths.iter().filter_map(of).collect()
             }
             _ => Vec::new(),

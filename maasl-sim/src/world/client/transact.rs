@@ -13,21 +13,12 @@ use maasl_core::graph::seen::Seen;
 use super::{Client, graph_changes, with_line};
 use crate::checks::text_of;
 use crate::observe::RequestNo;
-use crate::plan::GraphEdit;
-
-/// The parts of a transaction, as the plan names them.
-pub(super) struct Parts<'a> {
-    pub(super) paths: &'a [String],
-    pub(super) db: &'a str,
-    pub(super) rows: u32,
-    pub(super) documents: &'a [String],
-    pub(super) patch: Option<GraphEdit>,
-}
+use crate::plan::{GraphEdit, Together};
 
 impl Client {
     pub(super) fn transaction(
         &mut self,
-        parts: &Parts<'_>,
+        parts: &Together,
         request: RequestNo,
     ) -> TransactionWanted {
         self.count += 1;
@@ -44,7 +35,7 @@ impl Client {
         });
         TransactionWanted {
             files: files.collect(),
-            database: (parts.rows > 0).then(|| self.add_rows(parts.db, parts.rows, request)),
+            database: (parts.rows > 0).then(|| self.add_rows(&parts.db, parts.rows, request)),
             documents: documents.collect(),
             graph: parts.patch.map(|edit| graph_patch(edit, request)),
         }
