@@ -15,6 +15,11 @@ const RECORD_BYTES: usize = 128;
 /// Longest session name that is recorded whole.
 const SESSION_BYTES: usize = 80;
 
+/// How often the system's table is read for a lock that it does not show. It
+/// comes in pages, each a state of its own: a lock moves past the edge of a
+/// page when others before it go in between.
+const LOOKS: usize = 5;
+
 /// Writes who stands in the gate; the place is kept, the rest is blanked.
 pub(super) fn record(gate: &File, pid: u32, session: &str) -> io::Result<()> {
     let mut line = [b' '; RECORD_BYTES];
@@ -35,9 +40,7 @@ pub(super) fn record(gate: &File, pid: u32, session: &str) -> io::Result<()> {
 /// believed over it.
 pub(super) fn look(gate: &File, inode: u64) -> Option<GateHolder> {
     let recorded = read(gate);
-    let locker = fs::read_to_string("/proc/locks")
-        .ok()
-        .and_then(|locks| locker(&locks, inode));
+    let locker = find_locker(|| fs::read_to_string("/proc/locks").ok(), inode);
     let mut holder = match (recorded, locker) {
         (Some(recorded), Some(pid)) if recorded.pid != pid => nameless(pid),
         (Some(recorded), _) => recorded,
@@ -76,6 +79,12 @@ fn read(gate: &File) -> Option<GateHolder> {
     })
 }
 
+/// The process that holds the `flock` on this inode, by a table that may miss
+/// it while it changes.
+fn find_locker(mut table: impl FnMut() -> Option<String>, inode: u64) -> Option<u32> {
+    (0..LOOKS).find_map(|_| locker(&table()?, inode))
+}
+
 /// The process that holds the `flock` on this inode, in the text of
 /// `/proc/locks`: `1: FLOCK  ADVISORY  WRITE 701 fe:00:1234 0 EOF`, where a
 /// waiter has `->` before `FLOCK`.
@@ -107,6 +116,19 @@ mod tests {
                      2: -> FLOCK  ADVISORY  WRITE 702 fe:00:42 0 EOF\n";
         assert_eq!(locker(locks, 42), Some(701));
         assert_eq!(locker(locks, 43), None);
+    }
+
+    #[test]
+    fn a_lock_that_one_reading_missed_is_found_by_the_next() {
+        let mut readings = 0;
+        let table = || {
+            readings += 1;
+            let shown = "2: FLOCK  ADVISORY  WRITE 701 fe:00:42 0 EOF\n";
+            Some(if readings == 1 { "" } else { shown }.to_owned())
+        };
+        assert_eq!(find_locker(table, 42), Some(701));
+        assert_eq!(find_locker(|| Some(String::new()), 42), None);
+        assert_eq!(find_locker(|| None, 42), None);
     }
 
     #[test]
