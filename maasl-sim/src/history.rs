@@ -120,6 +120,9 @@ pub enum Event {
     Outside {
         /// Which.
         path: String,
+        /// When the change began; `at_ns` is when it was over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since_ns: Option<u64>,
         /// What it holds since.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         new: Option<ContentHash>,

@@ -149,18 +149,33 @@ pub(super) fn finish(
     })
 }
 
-/// Whether it was taken back, or some item did not take effect and so none did.
-/// What goes beyond files has no half: unless it was turned back it stands, and a
-/// file that somebody outside has changed meanwhile is told with its answer.
+/// Whether nothing of it is to be answered for: it was taken back, its content was
+/// lost, or somebody outside has changed all that it was to change. Where other
+/// files of a set stand, the set does, and what somebody outside has made of the
+/// rest is told with its answer: a repetition under its key must not change those
+/// files again. What goes beyond files stands unless it was turned back.
 fn is_undone(intent: &CommitIntent, asked: &FinishCommit) -> bool {
-    let stands = intent.goes_beyond_files() && !is_active(Mutant::OutsideUndoesTheRest);
-    let mut ends = asked.exceptions.values();
-    intent.turned_back
-        || !stands
-            && ends.any(|end| match end {
-                ItemEnd::Undone => true,
-                ItemEnd::Conflict { outside_stands, .. } => *outside_stands,
-            })
+    let is_outside = |end: &ItemEnd| {
+        matches!(
+            end,
+            ItemEnd::Conflict {
+                outside_stands: true,
+                ..
+            }
+        )
+    };
+    let outside = asked
+        .exceptions
+        .values()
+        .filter(|end| is_outside(end))
+        .count();
+    let lost = asked.exceptions.values().any(|end| *end == ItemEnd::Undone);
+    let undone = if is_active(Mutant::OutsideUndoesTheRest) {
+        lost || outside > 0
+    } else {
+        !intent.goes_beyond_files() && (lost || outside > 0 && outside == intent.items.len())
+    };
+    intent.turned_back || undone
 }
 
 /// The answer to remember of a commit that took effect. One that was undone is

@@ -4,7 +4,7 @@
 //! by what the store was told, and after a loss by what it has left. Leaves to
 //! others: what follows from an end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::id::OpId;
 use maasl_core::lease::command::{FinishCommit, ItemEnd};
@@ -16,6 +16,8 @@ use crate::observe::{Ground, Observation};
 #[derive(Debug, Default)]
 pub(super) struct Ends {
     beyond: BTreeSet<OpId>,
+    /// How many files each changes.
+    files: BTreeMap<OpId, usize>,
     turned: BTreeSet<OpId>,
 }
 
@@ -45,19 +47,27 @@ impl Ends {
         }
     }
 
-    /// Whether what a commit was to change stands. Where it goes beyond files, it
-    /// does unless it was turned back: what somebody outside has made of a file
-    /// came after it.
+    /// Whether what a commit was to change stands. What somebody outside has made
+    /// of a file came after it, as long as something else of it stands; beside
+    /// rows or a patch something always does.
     pub(super) fn stands(&self, finish: &FinishCommit) -> bool {
-        let mut ends = finish.exceptions.values();
-        let stand = ends.all(|end| match end {
-            ItemEnd::Undone => false,
-            ItemEnd::Conflict { outside_stands, .. } => !outside_stands,
-        });
-        (stand || self.beyond.contains(&finish.op)) && !self.turned.contains(&finish.op)
+        if self.turned.contains(&finish.op) {
+            return false;
+        }
+        let mut outside = 0;
+        for end in finish.exceptions.values() {
+            match end {
+                ItemEnd::Undone if !self.beyond.contains(&finish.op) => return false,
+                ItemEnd::Conflict { outside_stands, .. } => outside += usize::from(*outside_stands),
+                ItemEnd::Undone => {}
+            }
+        }
+        let files = self.files.get(&finish.op).copied().unwrap_or_default();
+        outside == 0 || outside < files || self.beyond.contains(&finish.op)
     }
 
     fn note_begun(&mut self, intent: &CommitIntent) {
+        self.files.insert(intent.op.clone(), intent.items.len());
         if intent.database.is_some() || intent.patch.is_some() {
             self.beyond.insert(intent.op.clone());
         }
@@ -96,9 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn files_alone_do_not_stand_beside_an_outside_change() {
+    fn files_stand_as_long_as_one_of_them_does() {
         let (scene, mut ends) = (Scene::new(&[]), Ends::default());
-        let files = intent(&[item("f", Some("old"), Some("new"))]);
+        let set = [("f", "old", "new"), ("g", "old", "new")];
+        let set = set.map(|(path, old, new)| item(path, Some(old), Some(new)));
+        scene.begin(&mut ends, &intent(&set)).unwrap();
+        assert!(ends.stands(&ended(OUTSIDE)));
+        assert!(!ends.stands(&ended(ItemEnd::Undone)));
+        let files = intent(&set[..1]);
         scene.begin(&mut ends, &files).unwrap();
         assert!(ends.stands(&finish()));
         assert!(!ends.stands(&ended(OUTSIDE)));

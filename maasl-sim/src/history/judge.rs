@@ -335,19 +335,17 @@ fn files(
     let mut files: BTreeMap<String, Vec<Timed<FileOp>>> = BTreeMap::new();
     let mut add = |path: &str, timed| files.entry(path.to_owned()).or_default().push(timed);
     for entry in history {
-        if let Event::Outside { path, new } = &entry.event {
+        if let Event::Outside {
+            path,
+            since_ns,
+            new,
+        } = &entry.event
+        {
             let op = FileOp::Put {
                 new: contents.number(*new),
             };
-            let at_ns = entry.at_ns;
-            add(
-                path,
-                Timed {
-                    from_ns: at_ns,
-                    to_ns: Some(at_ns),
-                    op,
-                },
-            );
+            let (from_ns, to_ns) = (since_ns.unwrap_or(entry.at_ns), Some(entry.at_ns));
+            add(path, Timed { from_ns, to_ns, op });
         }
     }
     for asked in requests.values().filter(|asked| asked.is_change) {

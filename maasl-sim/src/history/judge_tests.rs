@@ -103,6 +103,7 @@ fn an_update_that_the_next_one_does_not_build_upon_is_lost() {
     assert_eq!(sites(&history), ["lost-write"]);
     let put = Event::Outside {
         path: "a".into(),
+        since_ns: None,
         new: Some(hash("one")),
     };
     history.insert(4, entry(4, put));

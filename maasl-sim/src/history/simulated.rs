@@ -51,6 +51,7 @@ impl Simulated {
             Observation::Outside { path, after, .. } => {
                 let event = Event::Outside {
                     path: (*path).into(),
+                    since_ns: None,
                     new: *after,
                 };
                 self.add(ground, String::new(), event);
@@ -58,6 +59,7 @@ impl Simulated {
             Observation::Rotted { path, after, .. } => {
                 let event = Event::Outside {
                     path: (*path).into(),
+                    since_ns: None,
                     new: Some(*after),
                 };
                 self.add(ground, String::new(), event);

@@ -1,0 +1,116 @@
+//! What an answer says.
+//!
+//! Owns: reading the structured answers of tools. Promises: nothing is guessed: a
+//! field that is missing is nothing. Leaves to others: what follows from it
+//! (`agent`).
+
+use maasl_core::id::ContentHash;
+use maasl_sim::history::Changed;
+use serde_json::Value;
+
+/// An answer to a call of a tool.
+#[derive(Clone, Debug)]
+pub(crate) struct Told(Value);
+
+impl Told {
+    pub(crate) fn new(answer: Value) -> Self {
+        Self(answer)
+    }
+
+    /// Why it was refused; nothing if it was done.
+    pub(crate) fn code(&self) -> Option<&str> {
+        (self.0["ok"] != true).then(|| self.0["error"]["code"].as_str().unwrap_or("?"))
+    }
+
+    /// The machine underneath failed: the request may have been carried out.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        matches!(self.code(), Some("internal" | "?"))
+    }
+
+    /// The token of its lease.
+    pub(crate) fn token(&self) -> Option<u64> {
+        self.0["fencing_token"].as_u64()
+    }
+
+    /// A field that is text.
+    pub(crate) fn text(&self, field: &str) -> Option<&str> {
+        self.0[field].as_str()
+    }
+
+    /// A field as it came.
+    pub(crate) fn field(&self, field: &str) -> &Value {
+        &self.0[field]
+    }
+
+    /// The whole of it, for messages.
+    pub(crate) fn whole(&self) -> &Value {
+        &self.0
+    }
+
+    /// What became of files.
+    pub(crate) fn changes(&self) -> Vec<Changed> {
+        match self.0["files"].as_array() {
+            Some(files) => files.iter().flat_map(changes_of).collect(),
+            None => changes_of(&self.0),
+        }
+    }
+}
+
+/// A move changes two files; what left everything as it was changes none.
+fn changes_of(file: &Value) -> Vec<Changed> {
+    let hash = |field: &str| file[field].as_str().and_then(ContentHash::parse);
+    let (Some(path), true) = (file["path"].as_str(), file["version"].is_u64()) else {
+        return Vec::new();
+    };
+    let (base, new) = (hash("previous_sha256"), hash("sha256"));
+    let mut changes = vec![Changed {
+        path: path.to_owned(),
+        base,
+        new,
+    }];
+    if let Some(source) = file["source"].as_str() {
+        changes.push(Changed {
+            path: source.to_owned(),
+            base: new,
+            new: None,
+        });
+    }
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_move_changes_two_files_and_a_no_op_none() {
+        let (one, two) = ("1".repeat(64), "2".repeat(64));
+        let moved = json!({ "ok": true, "path": "b", "source": "a", "sha256": one,
+            "previous_sha256": two, "version": 3, "fencing_token": 9 });
+        let changes = Told::new(moved).changes();
+        let shown: Vec<_> = changes
+            .iter()
+            .map(|change| {
+                (
+                    change.path.as_str(),
+                    change.base.is_some(),
+                    change.new.is_some(),
+                )
+            })
+            .collect();
+        assert_eq!(shown, [("b", true, true), ("a", true, false)]);
+        let same = json!({ "files": [{ "path": "b", "sha256": one, "version": null }] });
+        assert!(Told::new(same).changes().is_empty());
+    }
+
+    #[test]
+    fn a_failure_of_the_machine_is_no_refusal() {
+        let refused = |code: &str| Told::new(json!({ "ok": false, "error": { "code": code } }));
+        assert!(refused("internal").is_in_doubt());
+        assert!(!refused("stale_version").is_in_doubt());
+        assert_eq!(refused("stale_version").code(), Some("stale_version"));
+        assert_eq!(Told::new(json!({ "ok": true })).code(), None);
+    }
+}
