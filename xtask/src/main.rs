@@ -4,7 +4,7 @@
 //! step of `ci` can be run alone under the same name, so a failure seen there is
 //! one command away here. Leaves to others: running steps and reporting them
 //! (`steps`), what a step does (`checks`, `purity`, `tidy`, `simulation`,
-//! `benches`).
+//! `torture`, `benches`).
 //!
 //! Exit codes: 0, all that ran passed; 1, a step failed or none could run;
 //! 2, the command line was not understood.
@@ -17,6 +17,7 @@ mod purity;
 mod simulation;
 mod steps;
 mod tidy;
+mod torture;
 mod workspace;
 
 use std::process::ExitCode;
@@ -56,6 +57,8 @@ enum Job {
     Mutants,
     /// Run every scenario with some seeds, and some seeds twice
     Simulate,
+    /// Attack real servers for some time, and judge what they answered
+    Torture(torture::Attack),
     /// Run the benchmarks, and compare with peers in the same run
     Bench,
 }
@@ -68,6 +71,7 @@ impl Job {
                 vec![checks::DOCTESTS, checks::TESTS],
                 Self::Mutants.steps(),
                 Self::Simulate.steps(),
+                vec![torture::SLICE],
             ]
             .concat(),
             Self::Fmt => vec![checks::FMT],
@@ -82,6 +86,7 @@ impl Job {
                 simulation::CAMPAIGN,
                 simulation::DETERMINISM,
             ],
+            Self::Torture(_) => vec![torture::SLICE],
             Self::Bench => vec![
                 benches::CRITERION,
                 benches::REDIS,
@@ -111,7 +116,12 @@ fn checks_of_ci() -> Vec<Step> {
 fn main() -> ExitCode {
     let job = Cli::parse().job;
     match Workspace::find() {
-        Ok(workspace) => steps::run_all(&workspace, &job.steps()),
+        Ok(workspace) => match job {
+            Job::Torture(how) => {
+                steps::run_one(torture::SLICE.name, || torture::attack(&workspace, how))
+            }
+            job => steps::run_all(&workspace, &job.steps()),
+        },
         Err(fault) => {
             output::line(&format!("xtask: {fault}"));
             ExitCode::FAILURE

@@ -35,10 +35,7 @@ const TWICE: &str = "0..25";
 /// would choose other features of the libraries and compile everything again.
 fn build(workspace: &Workspace) -> Outcome {
     let quick = run(workspace.cargo(&["build", "--release", "-p", "maasl-sim"]));
-    match quick {
-        Outcome::Passed(_) => checks::build_tests(workspace),
-        other => other,
-    }
+    quick.and(|| checks::build_tests(workspace))
 }
 
 fn campaign(workspace: &Workspace) -> Outcome {

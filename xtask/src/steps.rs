@@ -42,6 +42,14 @@ impl Outcome {
         }
     }
 
+    /// Goes on if it passed.
+    pub(crate) fn and(self, next: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Passed(_) => next(),
+            other => other,
+        }
+    }
+
     fn word(&self) -> &'static str {
         match self {
             Self::Passed(_) => "passed",
@@ -66,23 +74,32 @@ struct Finished {
 
 /// Runs every step, prints the summary and chooses the exit code.
 pub(crate) fn run_all(workspace: &Workspace, steps: &[Step]) -> ExitCode {
-    let finished: Vec<_> = steps.iter().map(|step| run_one(workspace, *step)).collect();
-    output::line(&summary(&finished));
-    if succeeded(&finished) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    let run_one = |step: &Step| finish(step.name, || (step.run)(workspace));
+    conclude(&steps.iter().map(run_one).collect::<Vec<_>>())
+}
+
+/// Runs something that is a step with arguments.
+pub(crate) fn run_one(name: &'static str, run: impl FnOnce() -> Outcome) -> ExitCode {
+    conclude(&[finish(name, run)])
+}
+
+fn finish(name: &'static str, run: impl FnOnce() -> Outcome) -> Finished {
+    output::heading(name);
+    let started = Instant::now();
+    let outcome = run();
+    Finished {
+        name,
+        outcome,
+        took: started.elapsed(),
     }
 }
 
-fn run_one(workspace: &Workspace, step: Step) -> Finished {
-    output::heading(step.name);
-    let started = Instant::now();
-    let outcome = (step.run)(workspace);
-    Finished {
-        name: step.name,
-        outcome,
-        took: started.elapsed(),
+fn conclude(finished: &[Finished]) -> ExitCode {
+    output::line(&summary(finished));
+    if succeeded(finished) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

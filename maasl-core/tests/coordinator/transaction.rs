@@ -475,6 +475,35 @@ fn an_outside_change_met_by_recovery_is_told_with_the_answer() {
     world.assert_idle("told");
 }
 
+/// Found by processes: it was put in place and forgotten, so a repetition changed
+/// the other files once more.
+#[test]
+fn a_set_of_which_one_file_was_changed_outside_is_not_done_twice() {
+    let files = || TransactionWanted {
+        files: vec![write_over("a", "a2", "a1"), write("c", "c2")],
+        ..TransactionWanted::default()
+    };
+    let (mut world, ann, bob) = world();
+    world.hold(ann, Some("FinishCommit"));
+    let mut first = call(&mut world, ann, files());
+    first.request = Some(key("k", "files"));
+    world.start(ann, first);
+    world.run();
+    world.kill(ann);
+    world.disk.outside("a", Some("outside"));
+    touch_all(&mut world, bob);
+    let mut again = call(&mut world, bob, files());
+    again.request = Some(key("k", "files"));
+    let Ok(Receipt::Changed { files, .. }) = receipt(world.ask(bob, again)) else {
+        panic!("what stands is answered for");
+    };
+    assert!(files[0].conflict.as_ref().unwrap().outside_stands);
+    assert_eq!(files[1].conflict, None);
+    assert_eq!(world.disk.text("a"), Some("outside"));
+    assert_eq!(world.disk.text("c"), Some("c2"));
+    world.assert_idle("told");
+}
+
 /// Whoever looks at a graph settles nothing, so the end is not left to recovery.
 #[test]
 fn an_end_that_appends_a_patch_is_on_the_disk_before_its_answer() {

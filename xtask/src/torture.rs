@@ -1,0 +1,90 @@
+//! Real servers under attack.
+//!
+//! Owns: `cargo xtask torture`: which build is attacked, for how long, by how
+//! many. Promises: in every check of a change a minute of it, with one seed; by
+//! itself as long as is asked for. Leaves to others: the attack and the verdict
+//! (`maasl-torture`).
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::checks;
+use crate::steps::{Outcome, Step};
+use crate::workspace::{Workspace, run};
+
+/// A minute of it, on the build that the tests use.
+pub(crate) const SLICE: Step = Step {
+    name: "torture",
+    run: slice,
+};
+
+/// What to attack, and how.
+#[derive(Clone, Copy, clap::Args)]
+pub(crate) struct Attack {
+    /// How long faults go on, in minutes
+    #[arg(long, value_name = "M")]
+    minutes: Option<u64>,
+    /// The same in seconds
+    #[arg(long, value_name = "S", conflicts_with = "minutes")]
+    seconds: Option<u64>,
+    /// What decides the faults and the calls
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How many agents work
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    agents: u64,
+    /// Attack the program that ships, and not the build of the tests
+    #[arg(long)]
+    release: bool,
+    /// Attack both builds side by side
+    #[arg(long, conflicts_with = "release")]
+    both: bool,
+}
+
+/// The slice that every change must stand.
+const CHECKED: Attack = Attack {
+    minutes: None,
+    seconds: None,
+    seed: 1,
+    agents: 5,
+    release: false,
+    both: false,
+};
+
+fn slice(workspace: &Workspace) -> Outcome {
+    attack(workspace, CHECKED)
+}
+
+/// Builds what is needed, attacks it, and says what came of it.
+pub(crate) fn attack(workspace: &Workspace, how: Attack) -> Outcome {
+    let mut built = checks::build_tests(workspace);
+    if how.release || how.both {
+        built = built.and(|| run(workspace.cargo(&["build", "--release", "-p", "maasl-mcp"])));
+    }
+    built.and(|| run(command(workspace, how)))
+}
+
+fn command(workspace: &Workspace, how: Attack) -> Command {
+    let program = |profile: &str, name: &str| -> PathBuf {
+        let file = Path::new(profile).join(name);
+        let file = workspace.target_dir().join(file);
+        file.with_extension(std::env::consts::EXE_EXTENSION)
+    };
+    let mut command = Command::new(program("debug", "maasl-torture"));
+    let seconds = how.seconds.unwrap_or(60 * how.minutes.unwrap_or(1));
+    for (name, value) in [
+        ("--seconds", seconds),
+        ("--seed", how.seed),
+        ("--agents", how.agents),
+    ] {
+        command.arg(name).arg(value.to_string());
+    }
+    if !how.release {
+        command.arg("--program").arg(program("debug", "maasl"));
+    }
+    if how.release || how.both {
+        command.arg("--program").arg(program("release", "maasl"));
+    }
+    command.current_dir(workspace.root()).stdin(Stdio::null());
+    command
+}
