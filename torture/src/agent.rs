@@ -359,6 +359,13 @@ impl<'a> Agent<'a> {
             Some(_) => Fate::Refused,
             None => Fate::Unknown,
         };
+        // Files come and go, but nothing can be wrong with a row or a node.
+        if let Some(told) = told.filter(|told| told.code() == Some("invalid_request"))
+            && ask.paths.is_empty()
+            && (ask.row.is_some() || ask.node.is_some())
+        {
+            self.world.report(format!("{}: {}", ask.tool, told.whole()));
+        }
         if let Some(row) = &ask.row {
             locked(&self.world.rows).note(row.clone(), fate);
         }

@@ -169,7 +169,7 @@ fn node(draws: &mut Stream, name: &str) -> Ask {
     let shared = format!("hub{}", draws.below(4));
     let arguments = json!({
         "nodes_to_add": [{ "id": name }, { "id": &shared }],
-        "edges_to_add": [{ "source": name, "target": &shared, "kind": "calls" }],
+        "edges_to_add": [{ "source": name, "target": &shared, "type": "calls" }],
         "properties_to_set": { shared: { "last": name } },
     });
     let mut ask = Ask::new("graph_patch", arguments);
