@@ -11,4 +11,5 @@ pub mod checkpoint;
 pub mod helper;
 pub mod log_sync;
 pub mod rows;
+pub mod switchboard;
 pub mod sync;

@@ -14,4 +14,6 @@ mod checkpoint;
 mod explore;
 mod helper;
 mod log_sync;
+mod process;
 mod rows;
+mod switchboard;
