@@ -30,8 +30,9 @@ use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{Command, Outcome, StoreClock, Version};
 use maasl_core::path::PathRefusal;
 use maasl_core::time::Timestamp;
+use maasl_threads::replaceable::Replaceable;
 use maasl_threads::switchboard::{Line, Switchboard};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub use self::execute::EVENTS;
@@ -53,7 +54,7 @@ pub struct Node {
     config: Arc<Config>,
     session: SessionId,
     role: String,
-    ground: RwLock<Arc<Ground>>,
+    ground: Replaceable<Ground>,
     board: Switchboard<Slot>,
     stopped: CancellationToken,
 }

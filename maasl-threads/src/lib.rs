@@ -9,7 +9,11 @@
 
 pub mod checkpoint;
 pub mod helper;
+pub mod life;
 pub mod log_sync;
+pub mod replaceable;
 pub mod rows;
+pub mod shards;
 pub mod switchboard;
 pub mod sync;
+pub mod vigil;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use maasl_core::config::Config;
 use maasl_core::coordinator::Coordinator;
 use maasl_core::id::{SessionId, hex};
+use maasl_threads::replaceable::Replaceable;
 use maasl_threads::switchboard::{Hooks, Switchboard};
-use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::{Ground, Node, execute, now};
@@ -85,7 +85,7 @@ impl Node {
         };
         let node = Arc::new(Self {
             role: options.role.clone(),
-            ground: RwLock::new(Arc::new(ground)),
+            ground: Replaceable::new(ground),
             board: Switchboard::new(core, hooks),
             config,
             session,

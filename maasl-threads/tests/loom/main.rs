@@ -13,7 +13,11 @@
 mod checkpoint;
 mod explore;
 mod helper;
+mod life;
 mod log_sync;
 mod process;
+mod replaceable;
 mod rows;
+mod shards;
 mod switchboard;
+mod vigil;
