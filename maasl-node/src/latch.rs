@@ -1,27 +1,23 @@
 //! Latches: the cross-process critical sections around commits and grant ends.
 //!
-//! Owns: a fixed pool of lock files that are never unlinked, and which of them
-//! stands for a key. Promises: a latch is free the moment its process is dead,
-//! and stays taken while its process is stopped, so nobody else can commit or end
-//! a grant there; waiting for one is bounded. Leaves to others: which keys a
-//! commit needs (the core).
+//! Owns: a fixed pool of lock files that are never unlinked. Promises: a latch is
+//! free the moment its process is dead, and stays taken while its process is
+//! stopped, so nobody else can commit or end a grant there; waiting for one is
+//! bounded. Leaves to others: which keys a commit needs (the core), which latches
+//! stand for them and in which order they are taken (`maasl_threads::shards`).
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use maasl_core::id::ContentHash;
 use maasl_core::refusal::Process;
 use maasl_core::resource::ResourceKey;
+use maasl_threads::shards::Shards;
 use rustix::fs::{Mode, OFlags};
 
 use crate::platform;
 
-/// Latches in the pool. Two keys share one with probability 1/256; that costs
-/// time, never safety.
-const POOL: usize = 256;
 /// Waits between attempts, in microseconds: commits take a millisecond or so,
 /// and the queue in the store keeps all but a few apart.
 const PAUSE_US: std::ops::RangeInclusive<u64> = 30..=2_000;
@@ -68,11 +64,7 @@ impl Latches {
     /// Takes the latches of all `keys`, in the one order everybody uses.
     pub fn take(&self, keys: &[ResourceKey]) -> Result<Latched, LatchError> {
         let deadline = Instant::now() + self.wait;
-        let shards: BTreeSet<usize> = keys.iter().map(shard).collect();
-        let mut files = Vec::with_capacity(shards.len());
-        for shard in shards {
-            files.push(self.take_one(shard, deadline)?);
-        }
+        let files = Shards::of(keys).take(|shard| self.take_one(shard, deadline))?;
         Ok(Latched { files })
     }
 
@@ -99,10 +91,6 @@ impl Latches {
     }
 }
 
-fn shard(key: &ResourceKey) -> usize {
-    usize::from(ContentHash::of(key.as_str().as_bytes()).as_bytes()[0]) % POOL
-}
-
 /// The process that said it is inside; nothing if it left meanwhile.
 fn inside(file: &File) -> Option<Process> {
     let mut text = [0; 10];
@@ -125,6 +113,7 @@ pub fn process(pid: u32) -> Process {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use maasl_threads::shards::POOL;
 
     fn latches(dir: &tempfile::TempDir, wait_ms: u64) -> Latches {
         let dir = File::open(dir.path()).unwrap();

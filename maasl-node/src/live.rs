@@ -8,12 +8,19 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use maasl_core::id::SessionId;
+use maasl_threads::life::{LifeFile, hold};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::platform;
+
+/// How long others may look at a file that is to be locked. A look takes
+/// microseconds; only one that is stopped in its midst takes longer.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// The lock files of one repository.
 #[derive(Debug)]
@@ -24,7 +31,7 @@ pub struct Liveness {
 /// Says that this process lives, until dropped.
 #[derive(Debug)]
 pub struct LifeLock {
-    _file: File,
+    file: File,
 }
 
 impl Liveness {
@@ -35,14 +42,21 @@ impl Liveness {
     }
 
     /// Locks the file of `session`, which is this process's own. It is new, or
-    /// this process has made it before: then it holds its lock, unless the file
-    /// is a copy that was put back.
-    pub fn hold(&self, session: &SessionId) -> io::Result<LifeLock> {
+    /// this process has made it before and has its lock among `former`, unless
+    /// the file is a copy that was put back.
+    pub fn hold(&self, session: &SessionId, former: &[Arc<LifeLock>]) -> io::Result<LifeLock> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.dir, session.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
-        let file = File::from(file);
-        platform::try_lock_exclusive(file.as_fd())?;
-        Ok(LifeLock { _file: file })
+        let life = LifeLock { file: file.into() };
+        let identity = life.identity()?;
+        let mut is_ours = false;
+        for lock in former {
+            is_ours |= lock.identity()? == identity;
+        }
+        if hold(&life, is_ours, Instant::now() + LOOK_MAX)? {
+            return Ok(life);
+        }
+        Err(io::Error::other("somebody keeps it locked"))
     }
 
     /// Whether the process behind `session` has gone. A file that is missing was
@@ -65,6 +79,24 @@ impl Liveness {
     }
 }
 
+impl LifeLock {
+    /// The file, whatever its name is by now.
+    fn identity(&self) -> io::Result<(u64, u64)> {
+        let found = rustix::fs::fstat(&self.file)?;
+        // As wide as any system has them.
+        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+        Ok((found.st_dev as u64, found.st_ino as u64))
+    }
+}
+
+impl LifeFile for LifeLock {
+    type Error = io::Error;
+
+    fn try_exclusive(&self) -> io::Result<bool> {
+        platform::try_lock_exclusive(self.file.as_fd())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,13 +106,26 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let live = Liveness::new(File::open(dir.path()).unwrap().into());
         let session = SessionId::new("s1");
-        let lock = live.hold(&session).unwrap();
+        let lock = Arc::new(live.hold(&session, &[]).unwrap());
         assert!(!live.is_dead(&session).unwrap());
-        drop(live.hold(&session).unwrap());
+        drop(live.hold(&session, &[Arc::clone(&lock)]).unwrap());
         assert!(!live.is_dead(&session).unwrap(), "the first lock is held");
         drop(lock);
         assert!(live.is_dead(&session).unwrap());
         live.forget(&session).unwrap();
         assert!(live.is_dead(&session).unwrap());
+    }
+    #[test]
+    fn a_lock_that_is_not_got_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let live = Liveness::new(File::open(dir.path()).unwrap().into());
+        let session = SessionId::new("s1");
+        let look = File::create(dir.path().join("s1")).unwrap();
+        assert!(platform::try_lock_shared(look.as_fd()).unwrap());
+        live.hold(&session, &[]).unwrap_err();
+        drop(look);
+        let lock = live.hold(&session, &[]).unwrap();
+        assert!(!live.is_dead(&session).unwrap());
+        drop(lock);
     }
 }

@@ -4,7 +4,8 @@
 //! wants done, does it, and brings the answer back. Promises: the steps of one
 //! call run one after the other, calls run side by side, and a call whose caller
 //! goes away is still brought to its end. Leaves to others: every decision (the
-//! core), the protocol (`maasl-mcp`).
+//! core), which thread is handed what (`maasl_threads::switchboard`), the
+//! protocol (`maasl-mcp`).
 //!
 //! Effects run on the thread that polls the call, and not through
 //! `block_in_place`: handing a commit to another thread and back costs more than
@@ -19,21 +20,19 @@ mod execute;
 mod ground;
 mod open;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use maasl_core::config::Config;
-use maasl_core::coordinator::Coordinator;
-use maasl_core::coordinator::io::{Call, CallId, Event, Input, Output, Response};
+use maasl_core::coordinator::io::{Call, CallId, Event, Input, Response};
 use maasl_core::docgen::{Checked, DocgenRecord};
 use maasl_core::id::{ContentHash, Entropy, SessionId};
 use maasl_core::lease::outcome::Snapshot;
 use maasl_core::lease::{Command, Outcome, StoreClock, Version};
 use maasl_core::path::PathRefusal;
 use maasl_core::time::Timestamp;
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, mpsc};
+use maasl_threads::replaceable::Replaceable;
+use maasl_threads::switchboard::{Line, Switchboard};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub use self::execute::EVENTS;
@@ -55,20 +54,14 @@ pub struct Node {
     config: Arc<Config>,
     session: SessionId,
     role: String,
-    ground: RwLock<Arc<Ground>>,
-    core: Mutex<Coordinator>,
-    slots: Mutex<BTreeMap<CallId, Arc<Slot>>>,
-    next_call: AtomicU64,
-    timer: Timer,
-    own_work: mpsc::UnboundedSender<Output>,
+    ground: Replaceable<Ground>,
+    board: Switchboard<Slot>,
     stopped: CancellationToken,
 }
 
-/// The outputs of one call that are still to be executed.
+/// What one call has open.
 struct Slot {
     ground: Arc<Ground>,
-    outputs: Mutex<VecDeque<Output>>,
-    changed: Notify,
     latched: Mutex<Option<Latched>>,
     transaction: Mutex<Option<Transaction>>,
     caller_work: Mutex<Option<CallerWork>>,
@@ -82,20 +75,12 @@ impl Slot {
         Self {
             ground,
             cancel,
-            outputs: Mutex::default(),
-            changed: Notify::default(),
             latched: Mutex::default(),
             transaction: Mutex::default(),
             caller_work: Mutex::default(),
             docgen_lock: Mutex::default(),
         }
     }
-}
-
-/// When the core wants to be woken, and who sleeps until then.
-struct Timer {
-    armed_ns: AtomicU64,
-    earlier: Notify,
 }
 
 impl Node {
@@ -152,13 +137,11 @@ impl Node {
         cancel: CancellationToken,
         on_wait: Option<OnWait>,
     ) -> Response {
-        let id = CallId(self.next_call.fetch_add(1, Ordering::Relaxed));
-        let slot = Arc::new(slot);
-        self.slots.lock().insert(id, slot.clone());
+        let (id, line) = self.board.open(slot);
         let mut running = Running {
             node: self.clone(),
             id,
-            slot,
+            line,
             cancel,
             on_wait,
             over: false,
@@ -218,56 +201,20 @@ impl Node {
         paths.map_or_else(|| check.all(), |paths| check.some(paths))
     }
 
-    /// Feeds the core and hands what it wants done to whoever does it.
+    /// Feeds the core; what it wants done goes to whoever does it.
     fn input(&self, input: Input) {
-        let mut core = self.core.lock();
-        core.handle_input(input, now());
-        self.route(&mut core);
-    }
-
-    fn route(&self, core: &mut Coordinator) {
-        while let Some(output) = core.poll_output() {
-            match &output {
-                Output::Store(step, _) | Output::Do(step, _) => self.deliver(step.call, output),
-                Output::Reply(id, _) => self.deliver(*id, output),
-                Output::Event(Event::Waiting { call, .. }) => self.deliver(*call, output),
-                Output::Event(event) => execute::log(event),
-            }
-        }
-        if let Some((at, _)) = core.poll_timeout() {
-            self.timer.arm(at);
-        }
-    }
-
-    fn deliver(&self, id: CallId, output: Output) {
-        let slot = self.slots.lock().get(&id).cloned();
-        match slot {
-            Some(slot) => {
-                slot.outputs.lock().push_back(output);
-                slot.changed.notify_one();
-            }
-            // A renewal, which no caller waits for.
-            None => drop(self.own_work.send(output)),
-        }
+        self.board.input(input);
     }
 
     /// Sleeps from deadline to deadline of the core.
     async fn keep_time(self: Arc<Self>) {
+        let sleep = |at: Timestamp| tokio::time::sleep(at.duration_from(now()));
         loop {
-            let at = Timestamp::from_ns(self.timer.armed_ns.load(Ordering::Acquire));
-            let earlier = self.timer.earlier.notified();
             tokio::select! {
                 biased;
                 () = self.stopped.cancelled() => return,
-                () = earlier => continue,
-                () = tokio::time::sleep(at.duration_from(now())), if at != Timestamp::NEVER => {}
+                () = self.board.keep_time(sleep) => {}
             }
-            self.timer
-                .armed_ns
-                .store(Timestamp::NEVER.as_ns(), Ordering::Release);
-            let mut core = self.core.lock();
-            core.handle_timeout(now());
-            self.route(&mut core);
         }
     }
 
@@ -292,14 +239,13 @@ impl Node {
     }
 
     /// Does what the core wants for itself.
-    async fn work_for_core(self: Arc<Self>, mut own_work: mpsc::UnboundedReceiver<Output>) {
+    async fn work_for_core(self: Arc<Self>) {
         loop {
             let output = tokio::select! {
                 biased;
                 () = self.stopped.cancelled() => return,
-                output = own_work.recv() => output,
+                output = self.board.own_work() => output,
             };
-            let Some(output) = output else { return };
             tokio::task::block_in_place(|| {
                 let slot = Slot::on(self.ground(), CancellationToken::new());
                 self.perform(output, &slot, None)
@@ -325,19 +271,11 @@ fn now() -> Timestamp {
     Timestamp::from_ns(platform::now_ns())
 }
 
-impl Timer {
-    fn arm(&self, at: Timestamp) {
-        if self.armed_ns.fetch_min(at.as_ns(), Ordering::AcqRel) > at.as_ns() {
-            self.earlier.notify_one();
-        }
-    }
-}
-
 /// A call under way.
 struct Running {
     node: Arc<Node>,
     id: CallId,
-    slot: Arc<Slot>,
+    line: Arc<Line<Slot>>,
     cancel: CancellationToken,
     on_wait: Option<OnWait>,
     over: bool,
@@ -345,30 +283,14 @@ struct Running {
 
 impl Running {
     async fn drive(&mut self) -> Response {
-        let mut cancelled = false;
-        loop {
-            if let Some(response) = self.work() {
-                self.over = true;
-                self.node.slots.lock().remove(&self.id);
-                return response;
-            }
-            tokio::select! {
-                () = self.slot.changed.notified() => {}
-                () = self.cancel.cancelled(), if !cancelled => {
-                    cancelled = true;
-                    self.node.input(Input::Cancel(self.id));
-                }
-            }
-        }
-    }
-
-    fn work(&self) -> Option<Response> {
-        loop {
-            let output = self.slot.outputs.lock().pop_front()?;
-            if let Some(response) = self.node.perform(output, &self.slot, self.on_wait.as_ref()) {
-                return Some(response);
-            }
-        }
+        let (node, line, on_wait) = (&self.node, &self.line, self.on_wait.as_ref());
+        let perform = |output| node.perform(output, &line.call, on_wait);
+        let driven = node
+            .board
+            .drive(self.id, line, self.cancel.cancelled(), perform);
+        let response = driven.await;
+        self.over = true;
+        response
     }
 }
 
@@ -382,7 +304,7 @@ impl Drop for Running {
         let mut rest = Self {
             node: self.node.clone(),
             id: self.id,
-            slot: self.slot.clone(),
+            line: self.line.clone(),
             cancel: self.cancel.clone(),
             on_wait: None,
             over: false,

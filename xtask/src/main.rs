@@ -3,8 +3,8 @@
 //! Owns: the list of subcommands and which steps each one runs. Promises: every
 //! step of `ci` can be run alone under the same name, so a failure seen there is
 //! one command away here. Leaves to others: running steps and reporting them
-//! (`steps`), what a step does (`checks`, `purity`, `tidy`, `simulation`,
-//! `torture`, `benches`).
+//! (`steps`), what a step does (`checks`, `purity`, `tidy`, `threads`,
+//! `simulation`, `torture`, `benches`), what the tests need (`needs`).
 //!
 //! Exit codes: 0, all that ran passed; 1, a step failed or none could run;
 //! 2, the command line was not understood.
@@ -16,6 +16,7 @@ mod output;
 mod purity;
 mod simulation;
 mod steps;
+mod threads;
 mod tidy;
 mod torture;
 mod workspace;
@@ -53,6 +54,8 @@ enum Job {
     Purity,
     /// Check the house rules that no other tool checks
     Tidy,
+    /// Try the orders in which threads may take turns
+    Loom,
     /// Plant every known bug and check that the simulator reports it
     Mutants,
     /// Run every scenario with some seeds, and some seeds twice
@@ -69,6 +72,7 @@ impl Job {
             Self::Ci => [checks_of_ci(), Self::Test.steps()].concat(),
             Self::Test => [
                 vec![checks::DOCTESTS, checks::TESTS],
+                Self::Loom.steps(),
                 Self::Mutants.steps(),
                 Self::Simulate.steps(),
                 vec![torture::SLICE],
@@ -80,6 +84,7 @@ impl Job {
             Self::Deny => vec![checks::DENY],
             Self::Purity => vec![purity::FEATURES, purity::MUTANTS, purity::BUILD],
             Self::Tidy => vec![tidy::TIDY],
+            Self::Loom => vec![threads::LOOM],
             Self::Mutants => vec![checks::MUTANTS],
             Self::Simulate => vec![
                 simulation::BUILD,
@@ -158,6 +163,7 @@ mod tests {
             Job::Deny,
             Job::Purity,
             Job::Tidy,
+            Job::Loom,
             Job::Mutants,
         ] {
             for name in names(job) {

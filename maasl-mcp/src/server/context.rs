@@ -7,7 +7,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use maasl_core::coordinator::io::{Call, Event, Reply, Request};
@@ -15,6 +14,7 @@ use maasl_core::id::{Entropy, LeaseId};
 use maasl_core::lease::RequestKey;
 use maasl_core::policy::Urgency;
 use maasl_core::refusal::Refusal;
+use maasl_threads::vigil::Vigil;
 use rmcp::model::ProgressToken;
 use rmcp::{Peer, RoleServer};
 use tokio::sync::watch;
@@ -67,14 +67,14 @@ impl<B: Backend> Cx<B> {
             progress,
         } = self.reach;
         let (report, waits) = watch::channel(Wait::default());
-        let vigil = Vigil {
+        let watch = Watch {
             cancel: cancelled.child_token(),
             ended,
-            waiting: Arc::new(AtomicBool::new(false)),
+            vigil: Arc::new(Vigil::new()),
         };
-        let on_wait = vigil.on_wait(report);
-        let answer = self.backend.call(call, vigil.cancel.clone(), Some(on_wait));
-        let answer = vigil.over(answer);
+        let on_wait = watch.on_wait(report);
+        let answer = self.backend.call(call, watch.cancel.clone(), Some(on_wait));
+        let answer = watch.over(answer);
         let response = match progress {
             Some(to) => reporting(answer, waits, to).await,
             None => answer.await,
@@ -105,22 +105,19 @@ pub(crate) fn mixed_up(reply: &Reply) -> Box<ErrorBody> {
 }
 
 /// Watches over one call, in case nobody waits for it any more.
-struct Vigil {
+struct Watch {
     cancel: CancellationToken,
     ended: CancellationToken,
-    waiting: Arc<AtomicBool>,
+    vigil: Arc<Vigil>,
 }
 
-impl Vigil {
+impl Watch {
     fn on_wait(&self, report: watch::Sender<Wait>) -> OnWait {
         let (cancel, ended) = (self.cancel.clone(), self.ended.clone());
-        let waiting = Arc::clone(&self.waiting);
+        let vigil = Arc::clone(&self.vigil);
         Box::new(move |event: &Event| {
             let Some(wait) = Wait::of(event) else { return };
-            // Set before the end is looked at, as `over` looks in the other
-            // order: one of them sees the other.
-            waiting.store(true, Ordering::SeqCst);
-            if ended.is_cancelled() {
+            if vigil.waits(|| ended.is_cancelled()) {
                 cancel.cancel();
             }
             report.send_replace(wait);
@@ -136,7 +133,7 @@ impl Vigil {
             answer = &mut call => return answer,
             () = self.ended.cancelled() => {}
         }
-        if self.waiting.load(Ordering::SeqCst) {
+        if self.vigil.has_gone() {
             self.cancel.cancel();
         }
         call.await

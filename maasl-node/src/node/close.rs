@@ -26,9 +26,8 @@ const HOUSEKEEPER: &str = "maasl";
 impl Node {
     /// Returns every lease, stops waiting and leaves nothing behind.
     pub async fn close(self: &Arc<Self>) {
-        let slots = self.slots.lock().clone();
-        for (id, slot) in slots {
-            slot.cancel.cancel();
+        for (id, line) in self.board.calls() {
+            line.call.cancel.cancel();
             self.input(maasl_core::coordinator::io::Input::Cancel(id));
         }
         let released = self.own_call(Request::ReleaseAll).await;

@@ -56,7 +56,8 @@ impl Ground {
     ) -> Result<(Self, Bell), OpenError> {
         let state = StateDir::open(root.path())?;
         let live = Liveness::new(folder(&state, "live")?);
-        let life = live.hold(session).map_err(io("liveness file"))?;
+        let life = live.hold(session, &lives);
+        let life = life.map_err(io("liveness file"))?;
         lives.push(Arc::new(life));
         let bells = Bells::new(folder(&state, "bell")?);
         bells.take_down(session).map_err(io("doorbell"))?;
@@ -89,37 +90,32 @@ impl Ground {
 impl Node {
     /// The ground as it was last found; for what need not be up to date.
     pub(super) fn last_ground(&self) -> Arc<Ground> {
-        self.ground.read().clone()
+        self.ground.last()
     }
 
     /// The ground for something new: opened again if the state directory was
     /// deleted or replaced since. Where that is not possible, the old one is
     /// returned, on which every transaction is refused with the reason.
     pub(super) fn ground(self: &Arc<Self>) -> Arc<Ground> {
-        let last = self.last_ground();
-        if last.store.is_in_place() || self.stopped.is_cancelled() {
-            return last;
-        }
-        let mut ground = self.ground.write();
-        if ground.store.is_in_place() {
-            return ground.clone();
-        }
-        match self.lay_again(&ground) {
-            Ok(laid) => {
-                tracing::warn!("the state directory was replaced; leases and history are gone");
-                *ground = laid;
+        let is_usable = |ground: &Ground| ground.store.is_in_place() || self.stopped.is_cancelled();
+        self.ground.usable(is_usable, |former| {
+            let laid = self.lay_again(former);
+            match &laid {
+                Ok(_) => {
+                    tracing::warn!("the state directory was replaced; leases and history are gone");
+                }
+                Err(error) => tracing::error!(%error, "the state directory cannot be opened again"),
             }
-            Err(error) => tracing::error!(%error, "the state directory cannot be opened again"),
-        }
-        ground.clone()
+            laid.ok()
+        })
     }
 
-    fn lay_again(self: &Arc<Self>, former: &Ground) -> Result<Arc<Ground>, OpenError> {
+    fn lay_again(self: &Arc<Self>, former: &Ground) -> Result<Ground, OpenError> {
         let root = Root::open(former.files.root().path())?;
         let lives = former.lives.clone();
         let (ground, bell) = Ground::lay(root, &self.config, &self.session, &self.role, lives)?;
         tokio::spawn(self.clone().listen(bell));
-        Ok(Arc::new(ground))
+        Ok(ground)
     }
 }
 

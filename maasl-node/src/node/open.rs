@@ -6,17 +6,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use maasl_core::config::Config;
 use maasl_core::coordinator::Coordinator;
 use maasl_core::id::{SessionId, hex};
-use maasl_core::time::Timestamp;
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, mpsc};
+use maasl_threads::replaceable::Replaceable;
+use maasl_threads::switchboard::{Hooks, Switchboard};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ground, Node, Timer};
+use super::{Ground, Node, execute, now};
 use crate::config_file::{self, ConfigFileError, Loaded};
 use crate::root::{Root, RootError};
 use crate::state_dir::StateDirError;
@@ -80,25 +78,22 @@ impl Node {
         refuse_unsupported(&config)?;
         let session = new_session();
         let (ground, bell) = Ground::lay(root, &config, &session, &options.role, Vec::new())?;
-        let (own_work, own_work_receiver) = mpsc::unbounded_channel();
+        let core = Coordinator::new(config.clone(), session.clone());
+        let hooks = Hooks {
+            now,
+            log: execute::log,
+        };
         let node = Arc::new(Self {
             role: options.role.clone(),
-            ground: RwLock::new(Arc::new(ground)),
-            core: Mutex::new(Coordinator::new(config.clone(), session.clone())),
+            ground: Replaceable::new(ground),
+            board: Switchboard::new(core, hooks),
             config,
             session,
-            slots: Mutex::default(),
-            next_call: AtomicU64::new(1),
-            timer: Timer {
-                armed_ns: AtomicU64::new(Timestamp::NEVER.as_ns()),
-                earlier: Notify::new(),
-            },
-            own_work,
             stopped: CancellationToken::new(),
         });
         tokio::spawn(node.clone().keep_time());
         tokio::spawn(node.clone().listen(bell));
-        tokio::spawn(node.clone().work_for_core(own_work_receiver));
+        tokio::spawn(node.clone().work_for_core());
         tokio::spawn(node.clone().keep_house());
         Ok(node)
     }

@@ -1,20 +1,18 @@
 //! The store of one process.
 //!
-//! Owns: [`MemoryStore`], the rows of `maasl_core::lease::MemoryRows` behind one
-//! mutex. Promises: the contract of [`Store`], except that nothing outlives the
-//! process. Leaves to others: the rules.
+//! Owns: [`MemoryStore`], shared rows with a clock. Promises: the contract of
+//! [`Store`], except that nothing outlives the process. Leaves to others: the
+//! rules, and what several threads do at once (`maasl_threads::rows`).
 
 use maasl_core::docgen::DocgenRecord;
-use maasl_core::id::Token;
-use maasl_core::lease::command::Open;
-use maasl_core::lease::{Command, MemoryRows, Meta, Outcome, Query, Rows, Version};
-use parking_lot::Mutex;
+use maasl_core::lease::{Command, Meta, Outcome, Query, Rows, Version};
+use maasl_threads::rows::SharedRows;
 
 use super::{Clock, CounterRow, Counters, Store, StoreError, clock};
 
 /// A store in memory.
 pub struct MemoryStore {
-    rows: Mutex<MemoryRows>,
+    rows: SharedRows,
     clock: Clock,
 }
 
@@ -28,17 +26,8 @@ impl MemoryStore {
     /// An empty store on a clock of the caller's.
     #[must_use]
     pub fn with_clock(clock: Clock) -> Self {
-        let mut rows = MemoryRows::default();
-        let open = Command::Open(Open {
-            store: "memory".into(),
-            boot: "memory".into(),
-            floor: Token::default(),
-            first_sequence: 1,
-            session: None,
-        });
-        rows.transact(&open, clock());
         Self {
-            rows: Mutex::new(rows),
+            rows: SharedRows::open(clock()),
             clock,
         }
     }
@@ -52,18 +41,7 @@ impl Default for MemoryStore {
 
 impl Store for MemoryStore {
     fn transact(&self, command: &Command) -> Result<Outcome, StoreError> {
-        let mut rows = self.rows.lock();
-        let clock = (self.clock)();
-        let outcome = rows.transact(command, clock);
-        let Outcome::NeedReserve(token) = outcome else {
-            return Ok(outcome);
-        };
-        // Nothing can bring back an older copy of this store, so it needs no
-        // floor: the whole generation is covered at once.
-        let all = Token::new(token.generation(), Token::SEQUENCE_MAX);
-        let all = all.expect("the generation of a token that was made");
-        rows.transact(&Command::Reserve(all), clock);
-        Ok(rows.transact(command, clock))
+        Ok(self.rows.transact(command, || (self.clock)()))
     }
 
     fn meta(&self) -> Result<Meta, StoreError> {

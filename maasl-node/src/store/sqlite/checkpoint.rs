@@ -2,8 +2,10 @@
 //!
 //! Owns: a thread and a connection that do it, and when. Promises: nobody who
 //! wants a transaction waits for a whole checkpoint; one process at a time copies,
-//! and the others go on; the log does not grow without bound. Leaves to others: noticing how long the log is (the hook of
-//! the writing connection calls [`Checkpointer::committed`]).
+//! and the others go on; the log does not grow without bound. Leaves to others:
+//! noticing how long the log is (the hook of the writing connection calls
+//! [`Checkpointer::committed`]), and what is asked of the thread next
+//! (`maasl_threads::checkpoint`).
 //!
 //! A checkpoint outside the gate copies while others commit, so under steady
 //! load it never catches up with the end of the log, and only a log copied to
@@ -15,11 +17,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use maasl_threads::checkpoint::{Asked, Checkpoint, Lengths};
 use rusqlite::Connection;
 
 use super::connection::{self, PAGE_BYTES};
@@ -44,43 +45,27 @@ const GATE_WAIT: Duration = Duration::from_millis(200);
 
 /// Keeps the write-ahead log short.
 pub(super) struct Checkpointer {
-    shared: Arc<Shared>,
+    asked: Arc<Asked>,
     thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Shared {
-    /// Pages in the log at which the next checkpoint is asked for.
-    due: AtomicU32,
-    asked: Mutex<Asked>,
-    changed: Condvar,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Asked {
-    #[default]
-    Nothing,
-    Checkpoint {
-        long: bool,
-    },
-    End,
 }
 
 impl Checkpointer {
     /// Starts the thread on a connection of its own.
     pub(super) fn start(dir: &Path, db: &Path, session: &str) -> Result<Self, StoreError> {
-        let shared = Arc::new(Shared::default());
-        shared.due.store(DUE_PAGES, Ordering::Relaxed);
+        let asked = Arc::new(Asked::new(Lengths {
+            due_pages: DUE_PAGES,
+            long_pages: LONG_PAGES,
+        }));
         let gate = Gate::open(dir, session)?;
         let db = connection::open(db)?;
         connection::configure(&db)?;
-        let served = Arc::clone(&shared);
+        let served = Arc::clone(&asked);
         let thread = thread::Builder::new()
             .name("maasl-checkpoint".into())
-            .spawn(move || served.serve(&db, &gate))
+            .spawn(move || serve(&served, &db, &gate))
             .map_err(|error| StoreError::io(dir, error))?;
         Ok(Self {
-            shared,
+            asked,
             thread: Some(thread),
         })
     }
@@ -88,24 +73,13 @@ impl Checkpointer {
     /// To be called with the length of the log after a commit and outside the
     /// gate.
     pub(super) fn committed(&self, log_pages: u32) {
-        let due = self.shared.due.load(Ordering::Relaxed);
-        if log_pages < due {
-            if log_pages < DUE_PAGES && due != DUE_PAGES {
-                self.shared.due.store(DUE_PAGES, Ordering::Relaxed);
-            }
-            return;
-        }
-        // Under steady load each is in vain until the last, so they are few.
-        let due = log_pages + log_pages.min(LONG_PAGES);
-        self.shared.due.store(due, Ordering::Relaxed);
-        let long = log_pages >= LONG_PAGES;
-        self.shared.ask(Asked::Checkpoint { long });
+        self.asked.committed(log_pages);
     }
 }
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        self.shared.ask(Asked::End);
+        self.asked.end();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -114,28 +88,10 @@ impl Drop for Checkpointer {
     }
 }
 
-impl Shared {
-    fn ask(&self, what: Asked) {
-        *self.asked.lock() = what;
-        self.changed.notify_one();
-    }
-
-    fn serve(&self, db: &Connection, gate: &Gate) {
-        loop {
-            let mut asked = self.asked.lock();
-            let long = match *asked {
-                Asked::Nothing => {
-                    self.changed.wait(&mut asked);
-                    continue;
-                }
-                Asked::Checkpoint { long } => long,
-                Asked::End => return,
-            };
-            *asked = Asked::Nothing;
-            drop(asked);
-            if let Err(error) = run(db, gate, long) {
-                tracing::warn!(%error, "checkpoint of the store failed");
-            }
+fn serve(asked: &Asked, db: &Connection, gate: &Gate) {
+    while let Some(checkpoint) = asked.next() {
+        if let Err(error) = run(db, gate, checkpoint == Checkpoint::Long) {
+            tracing::warn!(%error, "checkpoint of the store failed");
         }
     }
 }

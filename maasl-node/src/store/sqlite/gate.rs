@@ -9,19 +9,19 @@
 //! SQLite's own waiting is polling with growing pauses, which starves whoever
 //! waits longest. Here a waiter first looks again for as long as a holder
 //! usually takes, then sleeps in the kernel's queue. That sleep cannot be
-//! bounded, so a helper thread sleeps in our place, on an open file description
-//! of its own, and hands the lock over; if nobody wants it any more by then, it
-//! unlocks at once.
+//! bounded, so a helper thread (`maasl_threads::helper`) sleeps in our place, on
+//! an open file description of its own, and hands the lock over; if nobody wants
+//! it any more by then, it unlocks at once.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use maasl_threads::helper::{Handed, Helper, KernelLock};
 
 use super::holder;
 use super::identity::refuse_foreign;
@@ -38,7 +38,7 @@ pub(super) struct Gate {
     path: PathBuf,
     file: File,
     inode: u64,
-    helper: OnceLock<Helper>,
+    helper: OnceLock<Helper<Queued>>,
     pid: u32,
     session: String,
 }
@@ -67,10 +67,7 @@ impl Gate {
         let inside = if self.looked_in_vain(since, deadline)? {
             self.sleep_until_open(since, deadline)?
         } else {
-            Inside {
-                file: &self.file,
-                helper: None,
-            }
+            Inside::Own(&self.file)
         };
         self.refuse_deleted()?;
         holder::record(&self.file, self.pid, &self.session)
@@ -111,12 +108,8 @@ impl Gate {
         since: Instant,
         deadline: Instant,
     ) -> Result<Inside<'_>, StoreError> {
-        let helper = self.helper()?;
-        if helper.wait(deadline) {
-            return Ok(Inside {
-                file: &helper.file,
-                helper: Some(helper),
-            });
+        if let Some(handed) = self.helper()?.wait(deadline) {
+            return Ok(Inside::Handed(handed));
         }
         Err(StoreError::Busy {
             holder: self.holder(),
@@ -129,9 +122,9 @@ impl Gate {
         holder::look(&self.file, self.inode)
     }
 
-    fn helper(&self) -> Result<&Helper, StoreError> {
+    fn helper(&self) -> Result<&Helper<Queued>, StoreError> {
         if self.helper.get().is_none() {
-            let helper = Helper::start(open_file(&self.path)?)
+            let helper = Helper::start("maasl-gate", Queued(open_file(&self.path)?))
                 .map_err(|error| StoreError::io(&self.path, error))?;
             // The mutex in front lets one thread ask at a time; were it not so,
             // the second helper would stop here.
@@ -153,121 +146,31 @@ fn open_file(path: &Path) -> Result<File, StoreError> {
 }
 
 /// The caller stands in the gate until this goes.
-pub(super) struct Inside<'gate> {
-    file: &'gate File,
-    helper: Option<&'gate Helper>,
+pub(super) enum Inside<'gate> {
+    /// By a lock on the gate's own file.
+    Own(&'gate File),
+    /// By the lock of the helper, which lets it go.
+    Handed(#[expect(dead_code, reason = "it is there to be dropped")] Handed<'gate, Queued>),
 }
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        release(self.file);
-        if let Some(helper) = self.helper {
-            helper.rest();
+        if let Self::Own(file) = self {
+            release(file);
         }
     }
 }
 
-/// A thread that sleeps in the kernel's queue for others.
-struct Helper {
-    file: Arc<File>,
-    shared: Arc<Shared>,
-}
+/// The gate on an open file description of the helper's own.
+pub(super) struct Queued(File);
 
-#[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-/// What the helper is doing, and for whom.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    /// Nothing is asked of it.
-    #[default]
-    Resting,
-    /// Somebody waits for the lock.
-    Wanted,
-    /// It still sleeps in the queue, but nobody waits any more. The next one to
-    /// ask inherits the place.
-    Abandoned,
-    /// The lock is held for whoever wanted it.
-    Handed,
-    /// The gate is gone.
-    Ending,
-}
-
-impl Helper {
-    fn start(file: File) -> io::Result<Self> {
-        let file = Arc::new(file);
-        let shared = Arc::new(Shared::default());
-        let (own_file, own_shared) = (Arc::clone(&file), Arc::clone(&shared));
-        thread::Builder::new()
-            .name("maasl-gate".into())
-            .spawn(move || own_shared.serve(&own_file))?;
-        Ok(Self { file, shared })
+impl KernelLock for Queued {
+    fn lock(&self) -> io::Result<()> {
+        lock(&self.0)
     }
 
-    /// Waits until the lock is ours; false if it was not by the deadline.
-    fn wait(&self, deadline: Instant) -> bool {
-        let mut state = self.shared.state.lock();
-        *state = State::Wanted;
-        self.shared.changed.notify_all();
-        while *state == State::Wanted {
-            let timed_out = self
-                .shared
-                .changed
-                .wait_until(&mut state, deadline)
-                .timed_out();
-            if timed_out && *state == State::Wanted {
-                *state = State::Abandoned;
-                return false;
-            }
-        }
-        *state == State::Handed
-    }
-
-    fn rest(&self) {
-        *self.shared.state.lock() = State::Resting;
-    }
-}
-
-impl Drop for Helper {
-    /// The thread may sleep in the kernel, which nothing can end; it goes as
-    /// soon as it wakes.
-    fn drop(&mut self) {
-        *self.shared.state.lock() = State::Ending;
-        self.shared.changed.notify_all();
-    }
-}
-
-impl Shared {
-    fn serve(&self, file: &File) {
-        while self.is_wanted() {
-            let locked = lock(file);
-            let mut state = self.state.lock();
-            let (wanted, ending) = (*state == State::Wanted, *state == State::Ending);
-            match locked {
-                Ok(()) if wanted => *state = State::Handed,
-                Ok(()) => release(file),
-                Err(error) => tracing::error!(%error, "cannot wait for the store gate"),
-            }
-            if *state != State::Handed && !ending {
-                *state = State::Resting;
-            }
-            self.changed.notify_all();
-        }
-    }
-
-    /// Sleeps until the lock is wanted; false when the gate is gone.
-    fn is_wanted(&self) -> bool {
-        let mut state = self.state.lock();
-        loop {
-            match *state {
-                State::Wanted => return true,
-                State::Ending => return false,
-                State::Resting | State::Abandoned | State::Handed => self.changed.wait(&mut state),
-            }
-        }
+    fn unlock(&self) {
+        release(&self.0);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Owns: the sync of the write-ahead log. Promises: when [`LogSync::sync`]
 //! returns, everything committed before the call survives a power cut; a while
 //! after [`LogSync::sync_soon`] it does too. Leaves to others: which commits need
-//! which.
+//! which, and whose turn it is to sync (`maasl_threads::log_sync`).
 //!
 //! `synchronous = FULL` would sync the log inside the commit, hence inside the
 //! gate, and everybody would wait for the disk of everybody. We commit with
@@ -20,13 +20,11 @@
 //! other process deletes the log, so the file opened once stays the right one.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use maasl_threads::log_sync::{self, Log, SyncFault};
 use rustix::io::Errno;
 
 use crate::store::StoreError;
@@ -37,162 +35,37 @@ use crate::store::StoreError;
 const SOON: Duration = Duration::from_millis(10);
 
 /// The write-ahead log, for syncing.
-pub(super) struct LogSync {
-    shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-}
+pub(super) struct LogSync(log_sync::LogSync<LogFile>);
 
-struct Shared {
-    log: File,
-    failed: AtomicBool,
-    owed: Mutex<Owed>,
-    changed: Condvar,
-}
+struct LogFile(File);
 
-#[derive(Default)]
-struct Owed {
-    /// When the thread syncs, unless somebody does before.
-    due: Option<Instant>,
-    /// Whether the thread sleeps until it is rung.
-    idle: bool,
-    ending: bool,
+impl Log for LogFile {
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
 }
 
 impl LogSync {
     /// Opens the log. A connection that has read or written must be open.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let failed = |error| StoreError::io(path, error);
-        let shared = Arc::new(Shared {
-            log: File::open(path).map_err(failed)?,
-            failed: AtomicBool::new(false),
-            owed: Mutex::default(),
-            changed: Condvar::new(),
-        });
-        let served = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("maasl-log-sync".into())
-            .spawn(move || served.serve())
-            .map_err(failed)?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        let log = File::open(path).map(LogFile);
+        let started = log.and_then(|log| log_sync::LogSync::start("maasl-log-sync", log));
+        started
+            .map(Self)
+            .map_err(|error| StoreError::io(path, error))
     }
 
-    /// Waits until the disk has everything committed so far. After a failure the
-    /// kernel may report success for pages it has dropped, so one failure is
+    /// Waits until the disk has everything committed so far; one failure is
     /// final.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        self.shared.owed.lock().due = None;
-        self.shared.sync()
+        self.0.sync().map_err(|fault| match fault {
+            SyncFault::Now(error) => StoreError::Sync(error),
+            SyncFault::Earlier => StoreError::Sync(Errno::IO.into()),
+        })
     }
 
     /// Has everything committed so far synced within milliseconds.
     pub(super) fn sync_soon(&self) {
-        let mut owed = self.shared.owed.lock();
-        if owed.due.is_none() {
-            owed.due = Some(Instant::now() + SOON);
-        }
-        if owed.idle {
-            self.shared.changed.notify_one();
-        }
-    }
-}
-
-impl Drop for LogSync {
-    /// What is owed is synced first.
-    fn drop(&mut self) {
-        self.shared.owed.lock().ending = true;
-        self.shared.changed.notify_one();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that syncs the log panicked");
-        }
-    }
-}
-
-impl Shared {
-    fn sync(&self) -> Result<(), StoreError> {
-        if self.failed.load(Ordering::Acquire) {
-            return Err(StoreError::Sync(Errno::IO.into()));
-        }
-        self.log.sync_data().map_err(|error| {
-            self.failed.store(true, Ordering::Release);
-            StoreError::Sync(error)
-        })
-    }
-
-    fn serve(&self) {
-        while self.is_due() {
-            if let Err(error) = self.sync() {
-                tracing::error!(%error, "the log of the store could not be synced");
-            }
-        }
-    }
-
-    /// Sleeps until a sync is due; false when none is and none will be.
-    fn is_due(&self) -> bool {
-        let mut owed = self.owed.lock();
-        loop {
-            match owed.due {
-                Some(due) if owed.ending || due <= Instant::now() => {
-                    owed.due = None;
-                    return true;
-                }
-                Some(due) => {
-                    self.changed.wait_until(&mut owed, due);
-                }
-                None if owed.ending => return false,
-                None => {
-                    owed.idle = true;
-                    self.changed.wait(&mut owed);
-                    owed.idle = false;
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn log() -> (tempfile::TempDir, LogSync) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("log");
-        std::fs::write(&path, "frames").unwrap();
-        let log = LogSync::open(&path).unwrap();
-        (dir, log)
-    }
-
-    #[test]
-    fn what_is_owed_is_synced_without_being_asked_again() {
-        let (_dir, log) = log();
-        for _ in 0..3 {
-            log.sync_soon();
-            let deadline = Instant::now() + Duration::from_secs(10);
-            while log.shared.owed.lock().due.is_some() {
-                assert!(Instant::now() < deadline, "nobody syncs");
-                thread::yield_now();
-            }
-        }
-    }
-
-    #[test]
-    fn a_sync_pays_what_is_owed() {
-        let (_dir, log) = log();
-        log.sync_soon();
-        log.sync().unwrap();
-        assert_eq!(log.shared.owed.lock().due, None);
-    }
-
-    #[test]
-    fn what_is_owed_at_the_end_is_synced() {
-        let (_dir, log) = log();
-        let shared = Arc::clone(&log.shared);
-        log.sync_soon();
-        drop(log);
-        assert_eq!(shared.owed.lock().due, None);
+        self.0.sync_soon(Instant::now() + SOON);
     }
 }
