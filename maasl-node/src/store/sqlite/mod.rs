@@ -13,6 +13,7 @@ mod connection;
 mod floor;
 mod gate;
 mod graphs;
+mod health;
 mod holder;
 mod identity;
 mod rows;
@@ -21,6 +22,7 @@ mod store;
 mod sync;
 mod view;
 
+pub use health::IsDead;
 pub use store::{Durability, OpenOptions, SqliteStore, library_is_safe, library_version};
 pub use view::View;
 
