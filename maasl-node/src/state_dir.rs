@@ -5,6 +5,8 @@
 //! control ignores it. Leaves to others: the files in it (store, latches,
 //! doorbells, staging, history).
 
+pub mod entries;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};

@@ -22,6 +22,7 @@ mod store {
     mod layouts;
     pub(crate) mod leases;
     pub(crate) mod opening;
+    mod repair;
 }
 
 use store::bench::Bench;

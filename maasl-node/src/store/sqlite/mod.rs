@@ -16,6 +16,7 @@ mod graphs;
 mod health;
 mod holder;
 mod identity;
+pub mod repair;
 mod rows;
 mod schema;
 mod store;

@@ -19,10 +19,10 @@ use rusqlite::Connection;
 use crate::store::StoreError;
 
 /// The newest layout this program knows.
-const SCHEMA: u32 = 4;
+pub(super) const SCHEMA: u32 = 4;
 
 /// `MASL`: tells our files from those of other programs.
-const APPLICATION_ID: u32 = 0x4d41_534c;
+pub(super) const APPLICATION_ID: u32 = 0x4d41_534c;
 
 const TABLES: &str = "
 CREATE TABLE session (id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
