@@ -54,7 +54,12 @@ impl Objects {
             Err(Errno::NOENT) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        Ok(rustix::fs::chmodat(&folder, &*name, READ_ONLY, AtFlags::empty())?)
+        Ok(rustix::fs::chmodat(
+            &folder,
+            &*name,
+            READ_ONLY,
+            AtFlags::empty(),
+        )?)
     }
 
     /// Brings kept content to the disk, with its name; nothing is done where it is
@@ -117,7 +122,9 @@ impl Objects {
         let mut damaged = Vec::new();
         for object in self.list()? {
             let below = object.path.strip_prefix(&self.dir).ok();
-            let named = below.and_then(Path::to_str).and_then(|name| name.split_once('/'));
+            let named = below
+                .and_then(Path::to_str)
+                .and_then(|name| name.split_once('/'));
             let Some((folder, name)) = named else {
                 damaged.push(object.path);
                 continue;

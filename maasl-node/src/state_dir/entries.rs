@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use super::StateDir;
 
 /// Plain files that have one place.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     ".gitignore",
     "docgen-manifest",
     "floor",
     "gate",
     "maasl.db",
+    "maasl.db-journal",
     "maasl.db-shm",
     "maasl.db-wal",
 ];

@@ -302,6 +302,43 @@ fn links_are_refused() {
 }
 
 #[test]
+fn links_beside_the_database_are_refused_and_not_followed() {
+    for name in ["maasl.db-wal", "maasl.db-shm", "maasl.db-journal"] {
+        let place = Place::new();
+        place.token();
+        let outside = place.root.path().join("outside");
+        fs::write(&outside, "mine").unwrap();
+        let _ = fs::remove_file(place.file(name));
+        symlink(&outside, place.file(name)).unwrap();
+        let refused = [place.refusal(), View::open(&place.file("")).unwrap_err()];
+        for error in refused {
+            assert!(
+                matches!(error, StoreError::NotOurs { .. }),
+                "{name}: {error}"
+            );
+        }
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "mine", "{name}");
+    }
+}
+
+#[test]
+fn files_of_another_user_are_refused() {
+    for name in ["maasl.db", "gate", "floor"] {
+        let place = Place::new();
+        place.token();
+        if let Err(error) = std::os::unix::fs::chown(place.file(name), Some(54_321), None) {
+            println!("NOT CHECKED: files of other users; chown: {error}");
+            return;
+        }
+        let error = place.refusal();
+        assert!(
+            matches!(error, StoreError::NotOurs { .. }),
+            "{name}: {error}"
+        );
+    }
+}
+
+#[test]
 fn nobody_else_may_read_the_files() {
     let place = Place::new();
     let store = place.open();

@@ -21,7 +21,13 @@ const UPGRADES: [&str; 3] = [
 ];
 
 fn is_newer<T>(answer: Result<T, StoreError>) -> bool {
-    matches!(answer, Err(StoreError::SchemaNewer { found: 99, known: 4 }))
+    matches!(
+        answer,
+        Err(StoreError::SchemaNewer {
+            found: 99,
+            known: 4
+        })
+    )
 }
 
 fn rows(place: &Place) -> u64 {

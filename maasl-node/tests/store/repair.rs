@@ -126,7 +126,10 @@ impl Used {
         let Outcome::Snapshot(snapshot) = store.transact(&Command::Snapshot).unwrap() else {
             panic!("no snapshot");
         };
-        let open = snapshot.intents.iter().any(|open| open.op.as_str() == "open");
+        let open = snapshot
+            .intents
+            .iter()
+            .any(|open| open.op.as_str() == "open");
         let verify = Command::Verify(LeaseId::new("victim"));
         let revoked = match store.transact(&verify).unwrap() {
             Outcome::Lost { ended, .. } => ended.is_some_and(|ended| {
@@ -219,7 +222,11 @@ fn an_empty_or_foreign_file_gives_way_to_a_new_store() {
         }).unwrap() else {
             panic!("it was found as one that moved");
         };
-        assert_eq!(fs::read_to_string(to).unwrap(), content, "nothing is deleted");
+        assert_eq!(
+            fs::read_to_string(to).unwrap(),
+            content,
+            "nothing is deleted"
+        );
     }
 }
 
@@ -246,7 +253,11 @@ fn a_lost_or_damaged_floor_is_written_again_above_everything() {
         let used = Used::new();
         harm(&used.place.file("floor"));
         let deeds = used.repaired(&["floor"]);
-        assert!(deeds.iter().any(|deed| matches!(deed, Deed::FloorRaised(_))));
+        assert!(
+            deeds
+                .iter()
+                .any(|deed| matches!(deed, Deed::FloorRaised(_)))
+        );
         assert_eq!(used.versions(), used.versions);
     }
 }
@@ -331,7 +342,9 @@ fn nothing_is_repaired_while_a_process_lives_or_has_the_database_open() {
     used.overwrite("maasl.db", &[0xff; 100], 200);
     let before = fs::read(used.place.file("maasl.db")).unwrap();
     let dir = fs::File::open(used.place.file("live")).unwrap();
-    let life = Liveness::new(dir.into()).hold(&SessionId::new("s")).unwrap();
+    let life = Liveness::new(dir.into())
+        .hold(&SessionId::new("s"))
+        .unwrap();
     let refused = repair(&used.state()).unwrap_err();
     let own = std::process::id();
     assert!(
@@ -366,5 +379,9 @@ fn a_repaired_store_works_on() {
     let released = store.transact(&release(&lease, latched)).unwrap();
     assert!(matches!(released, Outcome::Released { .. }));
     store.transact(&finish("open")).unwrap();
-    assert_eq!(store.history("h", 10).unwrap().len(), 1, "the commit is ended");
+    assert_eq!(
+        store.history("h", 10).unwrap().len(),
+        1,
+        "the commit is ended"
+    );
 }

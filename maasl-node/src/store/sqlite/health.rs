@@ -23,7 +23,7 @@ use maasl_core::lease::{Query, Rows};
 use rusqlite::Connection;
 
 use super::connection::{self, Transaction};
-use super::identity::refuse_foreign;
+use super::identity::{refuse_foreign, refuse_foreign_database};
 use super::store::{DATABASE, LOG};
 use super::{rows, schema};
 use crate::store::StoreError;
@@ -49,7 +49,7 @@ pub(super) fn check_after_bad_end(
     is_dead: Option<&IsDead>,
 ) -> Result<bool, StoreError> {
     let path = dir.join(DATABASE);
-    refuse_foreign(&path)?;
+    refuse_foreign_database(&path)?;
     if !path.exists() {
         return Ok(false);
     }

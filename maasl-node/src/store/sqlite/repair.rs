@@ -190,7 +190,10 @@ fn mend_store(
     };
     if database_fault.is_some() || log_fault.is_some() {
         let with = beside(LOG, "belongs to the damaged database");
-        let faults = [log_fault.unwrap_or(with), beside(SHARED_INDEX, "an index of the log")];
+        let faults = [
+            log_fault.unwrap_or(with),
+            beside(SHARED_INDEX, "an index of the log"),
+        ];
         for fault in faults.into_iter().chain(database_fault) {
             if fault.path.exists() {
                 deeds.push(quarantine.take(fault)?);
@@ -270,7 +273,11 @@ fn meta_at(path: &Path) -> Result<Option<maasl_core::lease::Meta>, StoreError> {
 
 fn lost_floor(dir: &Path) -> Result<Option<Fault>, StoreError> {
     let reading = Floor::of(dir).read()?;
-    Ok(floor_fault(dir, meta_at(&dir.join(DATABASE))?.as_ref(), reading))
+    Ok(floor_fault(
+        dir,
+        meta_at(&dir.join(DATABASE))?.as_ref(),
+        reading,
+    ))
 }
 
 fn floor_fault(

@@ -109,7 +109,10 @@ impl SqliteStore {
         let began = Instant::now();
         if health::check_after_bad_end(dir, &options.boot, options.is_dead.as_ref())? {
             let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(took_ms, "the last end was not a good one; the store is sound");
+            tracing::info!(
+                took_ms,
+                "the last end was not a good one; the store is sound"
+            );
         }
         let gate = Gate::open(dir, &session)?;
         let wait = Duration::from_millis(options.gate_wait_ms);

@@ -31,7 +31,7 @@ impl View {
         if !path.exists() {
             return Ok(None);
         }
-        identity::refuse_foreign(&path)?;
+        identity::refuse_foreign_database(&path)?;
         let mut db = connection::open(&path)?;
         connection::configure(&db)?;
         if schema::is_older(&db)? {
@@ -59,9 +59,8 @@ impl View {
     /// Everything that is held, waited for or open, and the time it was.
     pub fn snapshot(&self) -> Result<(Snapshot, StoreClock), StoreError> {
         let clock = (self.clock)();
-        let decision = self.read(|db| {
-            lease::transact(&Command::Snapshot, clock, |query| rows::load(db, query))
-        })?;
+        let decision = self
+            .read(|db| lease::transact(&Command::Snapshot, clock, |query| rows::load(db, query)))?;
         match decision.outcome {
             Outcome::Snapshot(snapshot) => Ok((snapshot, clock)),
             other => panic!("a snapshot was decided as {other:?}"),
