@@ -97,7 +97,7 @@ fn what_another_holds_is_neither_changed_nor_restored_over() {
             json!({ "source": "f", "destination": "g", "max_wait_ms": 0 }),
         ),
         (
-            "restore_file",
+            "file_restore",
             json!({ "path": "f", "version": 1, "max_wait_ms": 0 }),
         ),
     ] {
@@ -156,10 +156,8 @@ fn a_revocation_is_kept_with_who_and_why() {
     let dir = repository("[maasl]\nidempotency_window_hours = 1\n");
     let mut a = Server::start(dir.path(), "a");
     let id = id_of(&acquire(&mut a, "f"));
-    a.ok(
-        "lease_release",
-        json!({ "lease": id_of(&acquire(&mut a, "g")) }),
-    );
+    let other = id_of(&acquire(&mut a, "g"));
+    a.ok("lease_release", json!({ "lease": other }));
     shown(dir.path(), &["revoke", "f", "--reason", "stuck since noon"]);
     a.close();
     // As if the window had long passed; the next server forgets what may be.

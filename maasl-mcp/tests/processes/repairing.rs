@@ -84,7 +84,9 @@ fn a_server_beside_a_newer_one_refuses_and_writes_nothing() {
     assert!(err.contains("update this program"), "{err}");
     let (code, err) = serve(&dir);
     assert_eq!(code, 3, "{err}");
-    a.close();
+    // It cannot return its leases, and says so.
+    a.end_input();
+    a.wait_dead();
     let db = rusqlite::Connection::open(state(&dir, "maasl.db")).unwrap();
     let count = |table: &str| -> u64 {
         let query = format!("SELECT count(*) FROM {table}");
