@@ -18,7 +18,7 @@ use maasl_node::root::{Root, State};
 use rustix::fs::{Mode, OFlags};
 
 /// Attempts of each kind: enough for both answers to come many times.
-const ATTEMPTS: usize = 4_000;
+const ATTEMPTS: usize = 30_000;
 
 struct Ground {
     keep: tempfile::TempDir,
