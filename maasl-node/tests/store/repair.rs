@@ -103,7 +103,7 @@ impl Used {
         assert_eq!(repair(&self.state()).unwrap(), [], "twice is once");
         for deed in &deeds {
             if let Deed::Moved { fault, to } = deed {
-                assert!(to.symlink_metadata().is_ok(), "{to:?}");
+                assert!(to.symlink_metadata().is_ok(), "{}", to.display());
                 assert!(to.starts_with(self.place.file("quarantine")), "{fault:?}");
             }
             assert!(!deed.to_string().is_empty());

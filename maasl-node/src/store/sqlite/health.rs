@@ -8,9 +8,9 @@
 //! SQLite survives the death of any process, and a power cut on a disk that does
 //! what it says. The check is for the rest: a disk that lied, a file that another
 //! program wrote into. Such harm comes with an unclean end more often than not, and
-//! a look at all pages is then cheap beside what a wrong one would cost: about a
-//! second for 2 GiB in memory, and the time to read them from the disk. It runs on
-//! a snapshot and outside the gate, so nobody waits for it but who starts.
+//! a look at all pages is then cheap beside what a wrong one would cost (measured
+//! on a busy machine of two cores: 2.5 s for a million versions in 331 MiB). It runs
+//! on a snapshot and outside the gate, so nobody waits for it but who starts.
 
 use std::fs::File;
 use std::io;
