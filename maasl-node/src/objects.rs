@@ -4,20 +4,23 @@
 //! has its hash; age and size are bounded. Leaves to others: which version had
 //! which content (the store).
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use maasl_core::config::HistoryLimits;
 use maasl_core::id::ContentHash;
 
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
 use crate::platform;
 
 /// Owner may read; nobody may change a content that is named by its hash.
-const READ_ONLY: u32 = 0o400;
+const READ_ONLY: Mode = Mode::RUSR;
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
 /// The contents of one repository.
@@ -35,47 +38,49 @@ impl Objects {
 
     /// Moves a file whose content has this hash into the history.
     pub fn keep(&self, file: &Path, content: &ContentHash) -> io::Result<()> {
-        let object = self.path(content);
+        let (folder, name) = place_of(content);
+        let folder = match self.folder(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(self.dir.join(&folder))?;
+                self.folder(&folder)?
+            }
+            found => found?,
+        };
         // Over an object of the same name: the same bytes, unless that one was
         // damaged, and then these are the better ones.
-        match std::fs::rename(file, &object) {
+        match rustix::fs::renameat(CWD, file, &folder, &*name) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if !file.exists() {
-                    // Kept by this commit's first try.
-                    return Ok(());
-                }
-                let parent = object
-                    .parent()
-                    .expect("an object lies in a folder of its own");
-                std::fs::create_dir_all(parent)?;
-                std::fs::rename(file, &object)?;
-            }
-            Err(error) => return Err(error),
+            // Kept by this commit's first try.
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error.into()),
         }
-        std::fs::set_permissions(&object, Permissions::from_mode(READ_ONLY))
+        Ok(rustix::fs::chmodat(
+            &folder,
+            &*name,
+            READ_ONLY,
+            AtFlags::empty(),
+        )?)
     }
 
     /// Brings kept content to the disk, with its name; nothing is done where it is
     /// not kept.
     pub fn sync(&self, content: &ContentHash) -> io::Result<()> {
-        let object = self.path(content);
-        match File::open(&object) {
+        let (folder, name) = place_of(content);
+        match self.open(&folder, &name) {
             Ok(file) => platform::sync_file(file.as_fd())?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         }
-        for folder in object.ancestors().skip(1).take(2) {
-            platform::sync_dir(File::open(folder)?.as_fd())?;
-        }
-        Ok(())
+        platform::sync_dir(self.folder(&folder)?.as_fd())?;
+        platform::sync_dir(File::open(&self.dir)?.as_fd())
     }
 
     /// The kept content with this hash; nothing where it is not kept, or no
     /// longer what it was (an editor may still have had the file open).
     pub fn load(&self, content: &ContentHash) -> io::Result<Option<Vec<u8>>> {
+        let (folder, name) = place_of(content);
         let mut bytes = Vec::new();
-        match File::open(self.path(content)) {
+        match self.open(&folder, &name) {
             Ok(mut file) => file.read_to_end(&mut bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -112,6 +117,45 @@ impl Objects {
         Ok(pruned)
     }
 
+    /// Kept contents that no longer have their hash. Reads all of them.
+    pub fn damaged(&self) -> io::Result<Vec<PathBuf>> {
+        let mut damaged = Vec::new();
+        for object in self.list()? {
+            let below = object.path.strip_prefix(&self.dir).ok();
+            let named = below
+                .and_then(Path::to_str)
+                .and_then(|name| name.split_once('/'));
+            let Some((folder, name)) = named else {
+                damaged.push(object.path);
+                continue;
+            };
+            let mut bytes = Vec::new();
+            match self.open(folder, name) {
+                Ok(mut file) => file.read_to_end(&mut bytes)?,
+                // Pruned meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                // A link; it is no content of ours.
+                Err(_) => 0,
+            };
+            if ContentHash::of(&bytes).to_string() != format!("{folder}{name}") {
+                damaged.push(object.path);
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// A folder of contents; never through a link, which a repository may bring.
+    fn folder(&self, name: &str) -> io::Result<OwnedFd> {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::open(self.dir.join(name), flags, Mode::empty())?)
+    }
+
+    fn open(&self, folder: &str, name: &str) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(self.folder(folder)?, name, flags, Mode::empty())?;
+        Ok(File::from(file))
+    }
+
     fn list(&self) -> io::Result<Vec<Kept>> {
         let mut kept = Vec::new();
         for folder in std::fs::read_dir(&self.dir)? {
@@ -134,10 +178,16 @@ impl Objects {
     }
 
     fn path(&self, content: &ContentHash) -> PathBuf {
-        let name = content.to_string();
-        let (folder, rest) = name.split_at(2);
-        self.dir.join(folder).join(rest)
+        let (folder, name) = place_of(content);
+        self.dir.join(folder).join(name)
     }
+}
+
+/// The folder of a content, and its name there.
+fn place_of(content: &ContentHash) -> (String, String) {
+    let mut folder = content.to_string();
+    let name = folder.split_off(2);
+    (folder, name)
 }
 
 /// What a pruning removed.
@@ -158,6 +208,9 @@ struct Kept {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
     use super::*;
 
     fn kept(dir: &tempfile::TempDir, objects: &Objects, bytes: &[u8]) -> ContentHash {
@@ -188,6 +241,38 @@ mod tests {
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         std::fs::write(&path, b"two").unwrap();
         assert_eq!(objects.load(&hash).unwrap(), None);
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = dir.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        let objects = Objects::new(dir.path().join("objects"));
+        let kept_one = kept(&dir, &objects, b"one");
+        std::fs::rename(objects.path(&kept_one), outside.join("one")).unwrap();
+        symlink(outside.join("one"), objects.path(&kept_one)).unwrap();
+        objects.load(&kept_one).unwrap_err();
+        assert_eq!(objects.damaged().unwrap(), [objects.path(&kept_one)]);
+        let two = ContentHash::of(b"two");
+        symlink(&outside, objects.path(&two).parent().unwrap()).unwrap();
+        let file = dir.path().join("staged");
+        std::fs::write(&file, b"two").unwrap();
+        objects.keep(&file, &two).unwrap_err();
+        assert_eq!(std::fs::read(&file).unwrap(), b"two", "and it is not lost");
+        assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_damaged_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let objects = Objects::new(dir.path().join("objects"));
+        kept(&dir, &objects, b"one");
+        let two = kept(&dir, &objects, b"two");
+        assert_eq!(objects.damaged().unwrap(), Vec::<PathBuf>::new());
+        std::fs::set_permissions(objects.path(&two), Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(objects.path(&two), b"tw").unwrap();
+        assert_eq!(objects.damaged().unwrap(), [objects.path(&two)]);
     }
 
     #[test]

@@ -4,6 +4,12 @@
 //! is a real directory of this user that nobody else may enter, and version
 //! control ignores it. Leaves to others: the files in it (store, latches,
 //! doorbells, staging, history).
+//!
+//! Rights that others have are taken away rather than refused: an archive or a
+//! copy of a repository gives them without anybody having meant to. If others could
+//! write there, a line in the log says so.
+
+pub mod entries;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -116,7 +122,11 @@ fn open_private(
     if found.st_uid != rustix::process::geteuid().as_raw() {
         return Err(StateDirError::NotOurs(shown.into()));
     }
-    if Mode::from_raw_mode(found.st_mode) != PRIVATE {
+    let mode = Mode::from_raw_mode(found.st_mode);
+    if mode.intersects(Mode::WGRP | Mode::WOTH) {
+        tracing::warn!(path = %shown.display(), "others could write here until now; they no longer can");
+    }
+    if mode != PRIVATE {
         rustix::fs::fchmod(&dirfd, PRIVATE).map_err(failed)?;
     }
     if made {
@@ -133,6 +143,10 @@ fn is_ours(parent: BorrowedFd<'_>, name: &Path) -> bool {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::print_stderr,
+    reason = "what could not be checked here is said"
+)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -161,10 +175,14 @@ mod tests {
         let root = root();
         let path = StateDir::open(root.path()).unwrap().path().to_owned();
         fs::write(path.join(".gitignore"), "mine\n").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        StateDir::open(root.path()).unwrap();
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o700);
+        for bits in [0o755, 0o770, 0o777, 0o1777, 0o500] {
+            for dir in [path.clone(), path.join("stage")] {
+                fs::set_permissions(&dir, fs::Permissions::from_mode(bits)).unwrap();
+                StateDir::open(root.path()).unwrap();
+                let mode = fs::metadata(&dir).unwrap().permissions().mode();
+                assert_eq!(mode & 0o7777, 0o700, "{} with {bits:o}", dir.display());
+            }
+        }
         let ignored = fs::read_to_string(path.join(".gitignore")).unwrap();
         assert_eq!(ignored, "mine\n");
     }
@@ -185,5 +203,19 @@ mod tests {
             assert!(matches!(error, StateDirError::NotADirectory(_)), "{error}");
         }
         assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_belongs_to_another_user_is_refused() {
+        for name in ["", "latch", "objects"] {
+            let root = root();
+            let path = StateDir::open(root.path()).unwrap().path().join(name);
+            if let Err(error) = std::os::unix::fs::chown(&path, Some(54_321), None) {
+                eprintln!("NOT CHECKED: directories of other users; chown: {error}");
+                return;
+            }
+            let error = StateDir::open(root.path()).unwrap_err();
+            assert!(matches!(error, StateDirError::NotOurs(_)), "{error}");
+        }
     }
 }

@@ -16,10 +16,13 @@ mod store {
     pub(crate) mod child;
     pub(crate) mod commits;
     pub(crate) mod documents;
-    mod files;
+    pub(crate) mod files;
     pub(crate) mod graphs;
+    mod health;
+    mod layouts;
     pub(crate) mod leases;
     pub(crate) mod opening;
+    mod repair;
 }
 
 use store::bench::Bench;

@@ -4,6 +4,8 @@
 //! optional tool that is absent shows in the summary. Leaves to others: the
 //! rules themselves (`clippy.toml`, `deny.toml`, `rustfmt.toml`, the manifests).
 
+use std::path::PathBuf;
+
 use crate::steps::{Outcome, Step};
 use crate::workspace::{Workspace, run};
 
@@ -25,6 +27,10 @@ pub(crate) const DOC: Step = Step {
 pub(crate) const DENY: Step = Step {
     name: "deny",
     run: deny,
+};
+pub(crate) const ADVISORIES: Step = Step {
+    name: "deny: advisories",
+    run: advisories,
 };
 pub(crate) const DOCTESTS: Step = Step {
     name: "doctests",
@@ -96,13 +102,43 @@ fn doc(workspace: &Workspace) -> Outcome {
     run(command)
 }
 
-/// Advisories are left out: they come from a database on the network, and a
-/// change must not fail for what was published since. They have their own job.
+/// What needs no network. The tool is not installed from here: building it takes
+/// minutes of every run, and where it is wanted it comes built
+/// (`.github/workflows/ci.yml`), or by `cargo install cargo-deny --locked`.
 fn deny(workspace: &Workspace) -> Outcome {
     if !workspace.has_cargo_tool("deny") {
-        return Outcome::NotRun("cargo-deny is not installed; licences unchecked".into());
+        let why = "cargo-deny is not installed; licences, bans and sources unchecked";
+        return Outcome::NotRun(why.into());
     }
     run(workspace.cargo(&["deny", "check", "bans", "licenses", "sources"]))
+}
+
+/// Advisories come from a database on the network. It is never fetched from here: a
+/// change must not fail for what was published since, so the workflow has a job of
+/// its own that fetches. Where the database is, it is asked as it is.
+fn advisories(workspace: &Workspace) -> Outcome {
+    if !workspace.has_cargo_tool("deny") {
+        let why = "cargo-deny is not installed; known vulnerabilities unchecked";
+        return Outcome::NotRun(why.into());
+    }
+    if !has_advisories() {
+        let why = "no advisory database here (`cargo deny fetch db`); \
+                   known vulnerabilities unchecked";
+        return Outcome::NotRun(why.into());
+    }
+    run(workspace.cargo(&["deny", "check", "--disable-fetch", "advisories"]))
+}
+
+/// Whether cargo-deny has fetched a database, into its usual place.
+fn has_advisories() -> bool {
+    let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    let Some(cargo) = cargo.or(home) else {
+        return false;
+    };
+    std::fs::read_dir(cargo.join("advisory-dbs")).is_ok_and(|mut entries| {
+        entries.any(|entry| entry.is_ok_and(|entry| entry.path().is_dir()))
+    })
 }
 
 fn doctests(workspace: &Workspace) -> Outcome {

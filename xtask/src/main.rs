@@ -48,7 +48,7 @@ enum Job {
     Lint,
     /// Build the documentation, warnings being errors
     Doc,
-    /// Check licences, sources and banned crates with cargo-deny
+    /// Check licences, sources, banned crates and known vulnerabilities with cargo-deny
     Deny,
     /// Prove that the core builds without the standard library and planted bugs
     Purity,
@@ -81,7 +81,7 @@ impl Job {
             Self::Fmt => vec![checks::FMT],
             Self::Lint => vec![checks::LINT, checks::LINT_MUTANTS],
             Self::Doc => vec![checks::DOC],
-            Self::Deny => vec![checks::DENY],
+            Self::Deny => vec![checks::DENY, checks::ADVISORIES],
             Self::Purity => vec![purity::FEATURES, purity::MUTANTS, purity::BUILD],
             Self::Tidy => vec![tidy::TIDY],
             Self::Loom => vec![threads::LOOM],

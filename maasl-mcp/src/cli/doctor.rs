@@ -2,8 +2,8 @@
 //!
 //! Owns: the checks, and what to do about each finding. Promises: it makes
 //! the state folder where there is none, and changes nothing else but what it makes
-//! and removes itself in the staging folder. Leaves to
-//! others: repairing.
+//! and removes itself in the staging folder, unless it is asked to repair. Leaves to
+//! others: repairing (`maasl_node`).
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
@@ -12,15 +12,16 @@ use std::process::ExitCode;
 
 use maasl_core::id::SessionId;
 use maasl_node::live::Liveness;
-use maasl_node::node::unsupported;
+use maasl_node::node::{OpenError, unsupported};
 use maasl_node::platform::{self, PlaceMode, SwapMode};
 use maasl_node::root::Root;
 use maasl_node::state_dir::StateDir;
+use maasl_node::store::sqlite::repair::Fault;
 use maasl_node::store::sqlite::{self, View};
 use maasl_node::{config_file, latch};
 use serde_json::json;
 
-use super::output;
+use super::{Failure, output};
 
 /// Arguments of `maasl doctor`.
 #[derive(Debug, clap::Args)]
@@ -28,22 +29,49 @@ pub(super) struct Arguments {
     /// One JSON object instead of a table.
     #[arg(long)]
     json: bool,
+    /// Move what is damaged in .maasl/ aside, keep what can be read of it, and then
+    /// check. No other maasl process may run on the repository.
+    #[arg(long)]
+    repair: bool,
 }
 
-pub(super) fn run(root: &Path, arguments: &Arguments) -> ExitCode {
+pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let repaired = if arguments.repair {
+        Some(repair(root)?)
+    } else {
+        None
+    };
     let findings = examine(root);
     let healthy = findings.iter().all(|finding| finding.state != State::Bad);
     if arguments.json {
         let checks: Vec<_> = findings.iter().map(Finding::as_json).collect();
-        output::json(&json!({ "ok": healthy, "checks": checks }));
+        let mut shown = json!({ "ok": healthy, "checks": checks });
+        if let Some(deeds) = repaired {
+            shown["repaired"] = deeds.into();
+        }
+        output::json(&shown);
     } else {
+        for deed in repaired.iter().flatten() {
+            output::line(deed);
+        }
+        if repaired.is_some_and(|deeds| deeds.is_empty()) {
+            output::line("nothing needed a repair");
+        }
         output::line(&table(&findings));
     }
-    if healthy {
+    Ok(if healthy {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    }
+    })
+}
+
+/// What was done, one line each.
+fn repair(root: &Path) -> Result<Vec<String>, Failure> {
+    let root = Root::open(root).map_err(OpenError::from)?;
+    let state = StateDir::open(root.path()).map_err(OpenError::from)?;
+    let deeds = sqlite::repair::repair(&state)?;
+    Ok(deeds.iter().map(ToString::to_string).collect())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,16 +225,36 @@ fn configuration(root: &Path) -> Finding {
 
 fn examine_state(state: &StateDir) -> Vec<Finding> {
     let mut findings = vec![renames(state)];
+    match sqlite::repair::examine(state) {
+        Ok(faults) if faults.is_empty() => {}
+        Ok(faults) => {
+            findings.extend(faults.iter().map(damaged));
+            return findings;
+        }
+        Err(error) => {
+            let advice = "see the message";
+            findings.push(Finding::bad("store", error.to_string(), advice));
+            return findings;
+        }
+    }
     match View::open(state.path()) {
         Ok(None) => findings.push(Finding::good("store", "none yet")),
         Ok(Some(view)) => findings.extend(examine_store(state, &view)),
         Err(error) => {
-            let advice = "move .maasl/maasl.db* away (no work is lost) or update maasl";
+            let advice = "see the message";
             findings.push(Finding::bad("store", error.to_string(), advice));
         }
     }
     findings.extend(stopped_inside(state));
     findings
+}
+
+fn damaged(fault: &Fault) -> Finding {
+    Finding::bad(
+        "damage",
+        format!("{}: {}", fault.path.display(), fault.what),
+        "end every maasl here, then run maasl doctor --repair",
+    )
 }
 
 /// Tries the two renames a commit is made of, where commits stage.
@@ -250,7 +298,7 @@ fn examine_store(state: &StateDir, view: &View) -> Vec<Finding> {
     let (snapshot, clock) = match view.snapshot() {
         Ok(found) => found,
         Err(error) => {
-            let advice = "move .maasl/maasl.db* away; history and statistics go, no work does";
+            let advice = "see the message";
             return vec![Finding::bad("store", error.to_string(), advice)];
         }
     };

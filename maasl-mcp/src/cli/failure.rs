@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use maasl_core::refusal::Refusal;
 use maasl_node::node::{HistoryError, OpenError};
 use maasl_node::store::StoreError;
+use maasl_node::store::sqlite::repair::RepairError;
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum Failure {
         /// Which.
         refusal: Refusal,
     },
+    /// What was asked needs others to end first.
+    #[error("{0}")]
+    NotNow(String),
     /// The arguments or the configuration cannot be used.
     #[error("{0}")]
     Usage(String),
@@ -41,7 +45,7 @@ impl Failure {
             | Self::Refused {
                 refusal: Refusal::Internal { .. },
             } => 3,
-            Self::Refused { .. } => 1,
+            Self::Refused { .. } | Self::NotNow(_) => 1,
             Self::Usage(_) => 2,
         })
     }
@@ -74,6 +78,15 @@ impl From<OpenError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Internal(error.to_string())
+    }
+}
+
+impl From<RepairError> for Failure {
+    fn from(error: RepairError) -> Self {
+        match error {
+            RepairError::Living { .. } | RepairError::InUse(_) => Self::NotNow(error.to_string()),
+            RepairError::Store(error) => error.into(),
+        }
     }
 }
 

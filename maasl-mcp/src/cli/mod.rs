@@ -93,7 +93,7 @@ impl Cli {
             Command::Revoke(arguments) => revoke::run(&root, arguments),
             Command::Graph(arguments) => graph::run(&root, arguments),
             Command::Run(arguments) => run::run(&root, arguments),
-            Command::Doctor(arguments) => Ok(doctor::run(&root, &arguments)),
+            Command::Doctor(arguments) => doctor::run(&root, &arguments),
         }
     }
 }

@@ -132,6 +132,11 @@ fn open_store(
         Durability::Power => sqlite::Durability::Power,
         Durability::Process => sqlite::Durability::Process,
     };
+    let live = Liveness::new(folder(state, "live")?);
+    // What cannot be asked is not taken for a death: that only costs a look.
+    open.is_dead = Some(Arc::new(move |session| {
+        live.is_dead(session).unwrap_or(false)
+    }));
     open.session = Some(Session {
         id: session.clone(),
         pid: std::process::id(),

@@ -57,7 +57,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The store holds something it cannot hold.
-    #[error("store damaged: {what}; move it away and a new one will be made")]
+    #[error("store damaged: {what}; end every maasl here and run `maasl doctor --repair`")]
     Corrupt {
         /// What was found.
         what: String,
@@ -68,18 +68,22 @@ pub enum StoreError {
         /// Its version.
         version: String,
     },
-    /// The store was written by a newer MAASL.
-    #[error("store has schema {found}, this program knows up to {known}; update it")]
+    /// A newer MAASL made this store, or brought it up to date while this process
+    /// ran. Nothing was changed.
+    #[error(
+        "the store has schema {found}, this program knows up to {known}: a newer maasl has \
+         written it; update this program and start it again"
+    )]
     SchemaNewer {
         /// The schema of the store.
         found: u32,
         /// The newest this program knows.
         known: u32,
     },
-    /// An older MAASL wrote this store, and who only looks does not change it.
+    /// An older store was put in the place of the one that was opened.
     #[error(
-        "the store has schema {found}, this program reads {known}; any server of this version \
-         brings it up to date when it starts"
+        "the store has schema {found}, this program opened one of {known}: an older copy was put \
+         in its place; start this process again, and it is brought up to date"
     )]
     SchemaOlder {
         /// The schema of the store.

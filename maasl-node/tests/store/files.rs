@@ -15,27 +15,28 @@ use tempfile::TempDir;
 
 use super::bench::{Time, ask, granted, intent, open, options, release, try_open};
 
-struct Place {
-    root: TempDir,
+/// A place for a store, whose files may be harmed.
+pub(crate) struct Place {
+    pub(crate) root: TempDir,
     time: Time,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             root: tempfile::tempdir().unwrap(),
             time: Time::new(),
         }
     }
 
-    fn options(&self) -> OpenOptions {
+    pub(crate) fn options(&self) -> OpenOptions {
         OpenOptions {
             clock: self.time.clock(),
             ..options()
         }
     }
 
-    fn open(&self) -> SqliteStore {
+    pub(crate) fn open(&self) -> SqliteStore {
         open(self.root.path(), self.options())
     }
 
@@ -46,7 +47,7 @@ impl Place {
         }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.root.path().join(".maasl").join(name)
     }
 
@@ -60,7 +61,7 @@ fn take(store: &SqliteStore, ask: Acquire) -> Lease {
     granted(store.transact(&Command::Acquire(ask)).unwrap())
 }
 
-fn pair(store: &SqliteStore) -> Lease {
+pub(crate) fn pair(store: &SqliteStore) -> Lease {
     let lease = take(store, ask("a", "x"));
     let latched = lease.keys().cloned().collect();
     store.transact(&release(&lease, latched)).unwrap();
@@ -196,11 +197,12 @@ fn a_store_of_an_earlier_layout_is_given_what_it_lacks() {
              PRAGMA user_version = 1"
         ),
     );
-    let refused = View::open(&place.file("")).unwrap_err();
-    assert!(
-        matches!(refused, StoreError::SchemaOlder { found: 1, .. }),
-        "who looks changes nothing: {refused}"
-    );
+    let view = View::open(&place.file("")).unwrap().unwrap();
+    let counted: u64 = view.counters().unwrap().into_values().sum();
+    assert!(counted > 0, "who looks sees what there is");
+    view.snapshot().unwrap();
+    drop(view);
+    assert_eq!(layout(&place), 1, "and changes nothing");
     let store = place.open();
     assert_eq!(store.docgen_log(10).unwrap(), []);
     let counters = store.counters().unwrap();
@@ -209,14 +211,16 @@ fn a_store_of_an_earlier_layout_is_given_what_it_lacks() {
     assert_eq!((row.hour, row.agent.as_str(), *count), (0, "", 1));
     assert!(pair(&store).token > before, "and keeps what it has");
     drop(store);
-    let db = rusqlite::Connection::open(place.file("maasl.db")).unwrap();
-    let layout: u32 = db
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .unwrap();
-    assert_eq!(layout, 4);
+    assert_eq!(layout(&place), 4);
 }
 
-fn edit(place: &Place, sql: &str) {
+pub(crate) fn layout(place: &Place) -> u32 {
+    let db = rusqlite::Connection::open(place.file("maasl.db")).unwrap();
+    db.pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap()
+}
+
+pub(crate) fn edit(place: &Place, sql: &str) {
     let db = rusqlite::Connection::open(place.file("maasl.db")).unwrap();
     db.execute_batch(sql).unwrap();
 }
@@ -293,6 +297,43 @@ fn links_are_refused() {
         assert!(
             matches!(place.refusal(), StoreError::NotOurs { .. }),
             "{name}"
+        );
+    }
+}
+
+#[test]
+fn links_beside_the_database_are_refused_and_not_followed() {
+    for name in ["maasl.db-wal", "maasl.db-shm", "maasl.db-journal"] {
+        let place = Place::new();
+        place.token();
+        let outside = place.root.path().join("outside");
+        fs::write(&outside, "mine").unwrap();
+        let _ = fs::remove_file(place.file(name));
+        symlink(&outside, place.file(name)).unwrap();
+        let refused = [place.refusal(), View::open(&place.file("")).unwrap_err()];
+        for error in refused {
+            assert!(
+                matches!(error, StoreError::NotOurs { .. }),
+                "{name}: {error}"
+            );
+        }
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "mine", "{name}");
+    }
+}
+
+#[test]
+fn files_of_another_user_are_refused() {
+    for name in ["maasl.db", "gate", "floor"] {
+        let place = Place::new();
+        place.token();
+        if let Err(error) = std::os::unix::fs::chown(place.file(name), Some(54_321), None) {
+            println!("NOT CHECKED: files of other users; chown: {error}");
+            return;
+        }
+        let error = place.refusal();
+        assert!(
+            matches!(error, StoreError::NotOurs { .. }),
+            "{name}: {error}"
         );
     }
 }

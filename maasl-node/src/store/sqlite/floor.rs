@@ -36,8 +36,13 @@ pub(super) struct Floor {
 impl Floor {
     pub(super) fn of(dir: &Path) -> Self {
         Self {
-            path: dir.join(NAME),
+            path: Self::path_in(dir),
         }
+    }
+
+    /// Where it is in the state directory `dir`.
+    pub(super) fn path_in(dir: &Path) -> PathBuf {
+        dir.join(NAME)
     }
 
     /// Reads it.

@@ -40,7 +40,7 @@ pub(super) fn record(gate: &File, pid: u32, session: &str) -> io::Result<()> {
 /// believed over it.
 pub(super) fn look(gate: &File, inode: u64) -> Option<GateHolder> {
     let recorded = read(gate);
-    let locker = find_locker(|| fs::read_to_string("/proc/locks").ok(), inode);
+    let locker = locker_of(inode);
     let mut holder = match (recorded, locker) {
         (Some(recorded), Some(pid)) if recorded.pid != pid => nameless(pid),
         (Some(recorded), _) => recorded,
@@ -54,6 +54,11 @@ pub(super) fn look(gate: &File, inode: u64) -> Option<GateHolder> {
         .ok()
         .map(|name| name.trim_end().to_owned());
     Some(holder)
+}
+
+/// The process that holds the `flock` on the file with this number.
+pub(super) fn locker_of(inode: u64) -> Option<u32> {
+    find_locker(|| fs::read_to_string("/proc/locks").ok(), inode)
 }
 
 fn nameless(pid: u32) -> GateHolder {

@@ -67,6 +67,17 @@ pub(super) fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The same for a database and what lies beside it: SQLite follows links itself.
+pub(super) fn refuse_foreign_database(path: &Path) -> Result<(), StoreError> {
+    refuse_foreign(path)?;
+    for end in ["-wal", "-shm", "-journal"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(end);
+        refuse_foreign(Path::new(&beside))?;
+    }
+    Ok(())
+}
+
 /// Takes the rights of others away, without opening the file: closing it again
 /// would drop the locks SQLite holds on it.
 pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {

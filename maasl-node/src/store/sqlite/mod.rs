@@ -13,14 +13,17 @@ mod connection;
 mod floor;
 mod gate;
 mod graphs;
+mod health;
 mod holder;
 mod identity;
+pub mod repair;
 mod rows;
 mod schema;
 mod store;
 mod sync;
 mod view;
 
+pub use health::IsDead;
 pub use store::{Durability, OpenOptions, SqliteStore, library_is_safe, library_version};
 pub use view::View;
 

@@ -1,7 +1,8 @@
 //! The layout of the rows in `maasl.db`.
 //!
 //! Owns: its tables and their version. Promises: a layout newer than this
-//! program is refused, never guessed at. Leaves to others: what the rows mean.
+//! program is refused, never guessed at, also where it became newer under a
+//! running process. Leaves to others: what the rows mean.
 //!
 //! A row is a few columns to find it by and a JSON body. Overlap look-ups go
 //! through `lease_key` and `ticket_key`: one row per key of a set. A look-up by
@@ -18,10 +19,10 @@ use rusqlite::Connection;
 use crate::store::StoreError;
 
 /// The newest layout this program knows.
-const SCHEMA: u32 = 4;
+pub(super) const SCHEMA: u32 = 4;
 
 /// `MASL`: tells our files from those of other programs.
-const APPLICATION_ID: u32 = 0x4d41_534c;
+pub(super) const APPLICATION_ID: u32 = 0x4d41_534c;
 
 const TABLES: &str = "
 CREATE TABLE session (id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -159,20 +160,34 @@ fn upgrade(db: &Connection, found: u32) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Refuses what is no store, or one of another layout: for those who only look.
-pub(super) fn check_to_look(db: &Connection) -> Result<(), StoreError> {
-    let found = check(db)?;
-    if found < SCHEMA {
-        return Err(StoreError::SchemaOlder {
-            found,
-            known: SCHEMA,
-        });
+/// Whether it has an earlier layout than the one this program reads; refuses
+/// what is no store, or a newer one: for those who only look.
+pub(super) fn is_older(db: &Connection) -> Result<bool, StoreError> {
+    Ok(check(db)? < SCHEMA)
+}
+
+/// Adds what later layouts have to a copy that nobody else can see.
+pub(super) fn upgrade_copy(db: &Connection) -> Result<(), StoreError> {
+    upgrade(db, check(db)?)
+}
+
+/// Refuses a store that got another layout since it was opened. To be asked
+/// first in every transaction: another program may have upgraded the store, and
+/// a statement of this one could then do something else than it says, or fail
+/// half-way. The number is in the header of the database, so asking costs a
+/// microsecond, and a transaction sees one state of it.
+pub(super) fn check_unchanged(db: &Connection) -> Result<(), StoreError> {
+    let known = SCHEMA;
+    let mut ask = db.prepare_cached("PRAGMA user_version")?;
+    match ask.query_row([], |row| row.get(0))? {
+        found if found > known => Err(StoreError::SchemaNewer { found, known }),
+        found if found < known => Err(StoreError::SchemaOlder { found, known }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Refuses what is no store, or a newer one; tells which layout it has.
-fn check(db: &Connection) -> Result<u32, StoreError> {
+pub(super) fn check(db: &Connection) -> Result<u32, StoreError> {
     let (application, found) = known(db)?;
     if application != APPLICATION_ID {
         return Err(StoreError::Corrupt {

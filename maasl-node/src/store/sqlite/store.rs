@@ -24,6 +24,7 @@ use super::checkpoint::Checkpointer;
 use super::connection::{self, Transaction};
 use super::floor::Floor;
 use super::gate::Gate;
+use super::health::{self, IsDead};
 use super::identity::{self, Pinned};
 use super::sync::LogSync;
 use super::{rows, schema};
@@ -34,7 +35,7 @@ use crate::store::{Clock, Counters, GateHolder, Store, StoreError, clock};
 const SQLITE_MIN: i32 = 3_051_003;
 
 pub(super) const DATABASE: &str = "maasl.db";
-const LOG: &str = "maasl.db-wal";
+pub(super) const LOG: &str = "maasl.db-wal";
 
 /// What acknowledged commits survive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +60,9 @@ pub struct OpenOptions {
     pub durability: Durability,
     /// The store's clock; replaced in tests.
     pub clock: Clock,
+    /// Tells dead processes, by which a bad end is known; without it only a new boot
+    /// tells one.
+    pub is_dead: Option<IsDead>,
     /// The most pages the database may have; a write beyond is
     /// [`StoreError::Full`].
     pub max_pages: Option<u32>,
@@ -74,6 +78,7 @@ impl OpenOptions {
             gate_wait_ms: 5_000,
             durability: Durability::Power,
             clock: clock::system(),
+            is_dead: None,
             max_pages: None,
         }
     }
@@ -93,13 +98,22 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the store in `dir`, making it where there is none.
+    /// Opens the store in `dir`, making it where there is none. After an end that
+    /// was not a good one every page is looked at first.
     pub fn open(dir: &StateDir, options: OpenOptions) -> Result<Self, StoreError> {
         refuse_old_library()?;
         let dir = dir.path();
         let path = dir.join(DATABASE);
         let session = options.session.as_ref();
         let session = session.map_or("", |session| session.id.as_str()).to_owned();
+        let began = Instant::now();
+        if health::check_after_bad_end(dir, &options.boot, options.is_dead.as_ref())? {
+            let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(
+                took_ms,
+                "the last end was not a good one; the store is sound"
+            );
+        }
         let gate = Gate::open(dir, &session)?;
         let wait = Duration::from_millis(options.gate_wait_ms);
         let inside = gate.enter(Instant::now() + wait)?;
@@ -171,6 +185,7 @@ impl SqliteStore {
         let inside = self.gate.enter(deadline)?;
         self.database.check()?;
         let transaction = Transaction::write(&db)?;
+        schema::check_unchanged(&db)?;
         let (answer, wrote) = run(&db)?;
         if wrote {
             transaction.commit()?;
@@ -193,6 +208,7 @@ impl SqliteStore {
         let db = self.lock(&self.reader, since, since + self.wait())?;
         self.database.check()?;
         let transaction = Transaction::read(&db)?;
+        schema::check_unchanged(&db)?;
         let answer = look(&db)?;
         transaction.commit()?;
         Ok(answer)
