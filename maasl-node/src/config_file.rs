@@ -26,6 +26,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use maasl_core::config::Config;
+use rustix::fs::{Mode, OFlags};
 use toml::de::DeTable;
 
 pub use diagnostic::Diagnostic;
@@ -123,7 +124,7 @@ fn without_mark(text: &str) -> &str {
 
 /// The text of a file, or `None` if there is no such file.
 fn read_text(path: &Path) -> Result<Option<String>, ConfigFileError> {
-    let text = File::open(path).and_then(|file| {
+    let text = open_regular(path).and_then(|file| {
         let mut text = String::new();
         file.take(MAX_CONFIG_FILE_BYTES + 1)
             .read_to_string(&mut text)?;
@@ -142,6 +143,20 @@ fn read_text(path: &Path) -> Result<Option<String>, ConfigFileError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Opens a file without waiting for anybody: a named pipe would be waited for
+/// until somebody writes to it. A symbolic link to a regular file is fine.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is not a regular file",
+    ))
 }
 
 /// Whether a file that is not going to be read has settings for us. What
@@ -247,6 +262,25 @@ mod tests {
         fs::create_dir(root.path().join(MAASL_TOML)).expect("a directory");
         let refused = load(root.path()).expect_err("a directory is no file");
         assert!(matches!(refused, ConfigFileError::Read { .. }), "{refused}");
+    }
+
+    #[test]
+    fn a_pipe_or_a_device_is_refused_without_waiting() {
+        use rustix::fs::{CWD, FileType, mknodat};
+        let root = tempfile::tempdir().expect("a directory");
+        let pipe = root.path().join(MAASL_TOML);
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
+        let refused = load(root.path()).expect_err("a pipe is no file");
+        assert!(refused.to_string().contains("regular file"), "{refused}");
+        fs::remove_file(&pipe).expect("it is there");
+        std::os::unix::fs::symlink("/dev/zero", &pipe).expect("a link");
+        let refused = load(root.path()).expect_err("a device is no file");
+        assert!(refused.to_string().contains("regular file"), "{refused}");
+        fs::remove_file(&pipe).expect("it is there");
+        fs::write(root.path().join("elsewhere.toml"), TEN).expect("a file");
+        std::os::unix::fs::symlink("elsewhere.toml", &pipe).expect("a link");
+        let loaded = load(root.path()).expect("a link to a file is fine");
+        assert_eq!(loaded.config.clock_drift_ppm, 10);
     }
 
     #[test]

@@ -110,14 +110,14 @@ impl Files {
         };
         match located.state {
             State::Absent => Ok(None),
-            State::Present(_) => match located.read(self.max_file_bytes) {
+            State::Present(ref present) => match located.read(self.max_file_bytes) {
                 Ok(bytes) => Ok(Some(bytes.into())),
                 Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                    let limit = self.max_file_bytes;
-                    Err(io::Error::other(format!(
-                        "{path} has more than {limit} bytes (max_file_bytes)"
-                    ))
-                    .into())
+                    let limit_bytes = self.max_file_bytes;
+                    // One that grew while it was read has more than it had.
+                    let bytes = present.meta.size.max(limit_bytes.saturating_add(1));
+                    let reason = PathReason::TooLarge { bytes, limit_bytes };
+                    Err(PathRefusal::new(path, reason).into())
                 }
                 Err(error) => Err(error.into()),
             },

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use maasl_core::coordinator::io::{Call, FileOp, OnStale, Reply, Request, Response};
 use maasl_core::id::AgentId;
+use maasl_core::path::PathReason;
 use maasl_core::policy::Urgency;
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::Receipt;
@@ -112,4 +113,78 @@ async fn increments_of_many_sessions_all_survive() {
     }
     let count = std::fs::read_to_string(dir.path().join("count")).unwrap();
     assert_eq!(count.trim(), (SESSIONS * EACH).to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_over_the_limit_is_refused_by_name_and_one_at_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = "[maasl.limits]\nmax_file_bytes = 1024\n";
+    std::fs::write(dir.path().join("maasl.toml"), limits).unwrap();
+    std::fs::write(dir.path().join("fits"), vec![b'x'; 1024]).unwrap();
+    std::fs::write(dir.path().join("large"), vec![b'x'; 1025]).unwrap();
+    let node = open(dir.path());
+    let read = call(&node, "a", Request::Read("fits".into())).await;
+    assert!(read.result.is_ok(), "{read:?}");
+    let refused = call(&node, "a", Request::Read("large".into())).await;
+    let Err(Refusal::Path(refusal)) = refused.result else {
+        panic!("{refused:?}");
+    };
+    let (bytes, limit_bytes) = (1025, 1024);
+    assert_eq!(refusal.path, "large");
+    assert_eq!(refusal.reason, PathReason::TooLarge { bytes, limit_bytes });
+    let replaced = call(&node, "a", write("large", "short\n")).await;
+    assert!(
+        matches!(replaced.result, Err(Refusal::Path(_))),
+        "{replaced:?}"
+    );
+    node.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_of_one_call_are_bounded_together_and_nothing_is_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = "[maasl.limits]\nmax_file_bytes = 1024\n";
+    std::fs::write(dir.path().join("maasl.toml"), limits).unwrap();
+    let names = ["a", "b", "c", "d", "e"];
+    for name in names {
+        std::fs::write(dir.path().join(name), vec![b'x'; 1024]).unwrap();
+    }
+    let node = open(dir.path());
+    for name in names {
+        let read = call(&node, "a", Request::Read(name.into())).await;
+        assert!(read.result.is_ok(), "{read:?}");
+    }
+    let delete = |names: &[&str]| {
+        let ops = names.iter().map(|name| FileOp::Delete {
+            path: (*name).into(),
+            base: None,
+        });
+        Request::Change(ops.collect())
+    };
+    let refused = call(&node, "a", delete(&names)).await;
+    let is_limit = matches!(
+        refused.result,
+        Err(Refusal::LimitReached { value: 4096, .. })
+    );
+    assert!(is_limit, "{refused:?}");
+    assert!(names.iter().all(|name| dir.path().join(name).exists()));
+    let fine = call(&node, "a", delete(&names[..4])).await;
+    assert!(fine.result.is_ok(), "{fine:?}");
+    node.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_can_be_a_file_and_a_folder_and_then_nothing_is_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = open(dir.path());
+    let (Request::Change(one), Request::Change(two)) = (write("p", "1"), write("p/q", "2")) else {
+        panic!("writes are changes");
+    };
+    let refused = call(&node, "a", Request::Change([one, two].concat())).await;
+    let is_refused = matches!(refused.result, Err(Refusal::InvalidRequest { .. }));
+    assert!(is_refused, "{refused:?}");
+    assert!(!dir.path().join("p").exists());
+    let fine = call(&node, "a", write("p", "1")).await;
+    assert!(fine.result.is_ok(), "nothing is left open: {fine:?}");
+    node.close().await;
 }

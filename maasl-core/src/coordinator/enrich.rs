@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use super::call::Cx;
 use super::database::{self, DatabaseWrite};
+use super::facts;
 use super::io::Call;
 use crate::database::{Enrichment, RAG, Work};
 use crate::id::ContentHash;
@@ -35,16 +36,25 @@ pub struct Span {
     pub sha256: Option<ContentHash>,
 }
 
+/// Longest description of a piece of source, in bytes.
+pub const SUMMARY_BYTES_MAX: usize = 16 * 1024;
+/// Most tags of a piece of source.
+pub const TAGS_MAX: usize = 100;
+/// Longest tag, in bytes.
+pub const TAG_BYTES_MAX: usize = 256;
+
 /// Describes pieces of source, all that still fit or none.
 pub(super) async fn enrich(cx: &Cx, call: &Call, spans: Vec<Span>) -> Result<Receipt, Refusal> {
     check(cx, &spans)?;
     let asked: Vec<String> = spans.iter().map(|span| span.path.clone()).collect();
     let paths = cx.locate(asked).await?;
     let mut files: BTreeMap<String, Option<Arc<[u8]>>> = BTreeMap::new();
+    let mut room = facts::Room::of(cx);
     let (mut fitting, mut skipped) = (Vec::new(), Vec::new());
     for (span, path) in spans.into_iter().zip(paths) {
         if !files.contains_key(&path) {
             let content = cx.read(&path).await?;
+            room.take(content.as_deref())?;
             files.insert(path.clone(), content);
         }
         let content = files.get(&path).and_then(Option::as_deref);
@@ -83,14 +93,32 @@ fn check(cx: &Cx, spans: &[Span]) -> Result<(), Refusal> {
         let limit = "max_spans".into();
         return Err(Refusal::LimitReached { limit, value });
     }
-    let bad = |span: &Span| span.start_line == 0 || span.end_line < span.start_line;
-    match spans.iter().position(bad) {
+    let faults = spans.iter().enumerate();
+    let mut faults = faults.filter_map(|(at, span)| Some((at, fault(span)?)));
+    match faults.next() {
         None => Ok(()),
-        Some(at) => Err(Refusal::invalid(
-            &alloc::format!("spans[{at}].end_line"),
-            "lines are counted from 1, and the last is not before the first",
-        )),
+        Some((at, (part, message))) => {
+            let field = alloc::format!("spans[{at}].{part}");
+            Err(Refusal::invalid(&field, message))
+        }
     }
+}
+
+/// What is wrong with a description, and with which part of it.
+fn fault(span: &Span) -> Option<(&'static str, String)> {
+    if span.start_line == 0 || span.end_line < span.start_line {
+        let message = "lines are counted from 1, and the last is not before the first";
+        return Some(("end_line", message.into()));
+    }
+    let long = |what: &str, found: usize, max: usize| {
+        (found > max).then(|| alloc::format!("has {found} {what}; at most {max}"))
+    };
+    let summary = long("bytes", span.summary.len(), SUMMARY_BYTES_MAX);
+    let tags = || long("tags", span.tags.len(), TAGS_MAX);
+    let longest = span.tags.iter().map(String::len).max().unwrap_or(0);
+    let tag = || long("bytes in one tag", longest, TAG_BYTES_MAX);
+    let summary = summary.map(|message| ("summary", message));
+    summary.or_else(|| tags().or_else(tag).map(|message| ("tags", message)))
 }
 
 /// The hash of the lines, or why they are not what is described.
@@ -135,6 +163,26 @@ pub fn lines(content: &[u8], start_line: u64, end_line: u64) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn described(summary: usize, tags: usize, tag: usize) -> Option<&'static str> {
+        let span = Span {
+            path: "a".into(),
+            start_line: 1,
+            end_line: 1,
+            summary: "x".repeat(summary),
+            tags: alloc::vec!["x".repeat(tag); tags],
+            sha256: None,
+        };
+        fault(&span).map(|(part, _)| part)
+    }
+
+    #[test]
+    fn descriptions_are_bounded() {
+        assert_eq!(described(SUMMARY_BYTES_MAX, TAGS_MAX, TAG_BYTES_MAX), None);
+        assert_eq!(described(SUMMARY_BYTES_MAX + 1, 0, 0), Some("summary"));
+        assert_eq!(described(0, TAGS_MAX + 1, 0), Some("tags"));
+        assert_eq!(described(0, 1, TAG_BYTES_MAX + 1), Some("tags"));
+    }
 
     #[test]
     fn lines_are_cut_with_their_breaks() {

@@ -81,8 +81,11 @@ pub(super) fn paths(ops: &[FileOp]) -> BTreeSet<String> {
 /// restores ask for.
 pub(super) async fn planned(cx: &Cx, ops: &[FileOp]) -> Result<Plan, Refusal> {
     let mut facts = Facts::default();
+    let mut room = Room::of(cx);
     for path in paths(ops) {
-        let content = cx.read(&path).await?.map(Content::of);
+        let content = cx.read(&path).await?;
+        room.take(content.as_deref())?;
+        let content = content.map(Content::of);
         if let Some(seen) = cx.seed.shared.borrow().seen(&cx.seed.agent, &path) {
             facts.seen.insert(path.clone(), seen);
         }
@@ -105,6 +108,38 @@ pub(super) async fn planned(cx: &Cx, ops: &[FileOp]) -> Result<Plan, Refusal> {
                 let content = earlier_content(cx, &facts, &path, number).await?;
                 facts.versions.insert((path, number), content);
             }
+        }
+    }
+}
+
+/// The files of one call together may have so many times the bytes of the largest
+/// one: all of them are in memory at once.
+const LARGEST_FILES: u64 = 4;
+
+/// How much more one call may read.
+pub(super) struct Room {
+    max: u64,
+    left: u64,
+}
+
+impl Room {
+    pub(super) fn of(cx: &Cx) -> Self {
+        let max = cx.config().limits.max_file_bytes * LARGEST_FILES;
+        Self { max, left: max }
+    }
+
+    /// Makes room for a content, if there is any left for it.
+    pub(super) fn take(&mut self, content: Option<&[u8]>) -> Result<(), Refusal> {
+        let bytes = content.map_or(0, |content| content.len() as u64);
+        match self.left.checked_sub(bytes) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(Refusal::LimitReached {
+                limit: "four times max_file_bytes, of all files of one call together,".into(),
+                value: self.max,
+            }),
         }
     }
 }
@@ -140,4 +175,19 @@ fn within_limits(cx: &Cx, plan: Plan) -> Result<Plan, Refusal> {
         });
     }
     Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_one_call_are_bounded_together() {
+        let mut room = Room { max: 7, left: 7 };
+        assert_eq!(room.take(Some(b"1234")), Ok(()));
+        assert_eq!(room.take(None), Ok(()));
+        let refused = room.take(Some(b"5678")).expect_err("eight bytes");
+        assert!(matches!(refused, Refusal::LimitReached { value: 7, .. }));
+        assert_eq!(room.take(Some(b"567")), Ok(()));
+    }
 }

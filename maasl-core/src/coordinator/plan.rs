@@ -7,7 +7,7 @@
 //! staging and swapping (`commit`).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -102,10 +102,24 @@ pub(super) fn plan(ops: &[FileOp], facts: &Facts) -> Result<Plan, NoPlan> {
         .files
         .into_iter()
         .filter_map(|(path, file)| file.planned(path));
-    Ok(Plan {
-        files: files.collect(),
-        changes,
-    })
+    let files: Vec<Planned> = files.collect();
+    refuse_file_and_folder(&files)?;
+    Ok(Plan { files, changes })
+}
+
+/// Nothing can be a file and the folder of another file. Found here it is refused;
+/// found at the second swap the commit could not be finished.
+fn refuse_file_and_folder(files: &[Planned]) -> Result<(), Refusal> {
+    let there = files.iter().filter(|file| file.new.is_some());
+    let there: BTreeSet<&str> = there.map(|file| file.path.as_str()).collect();
+    for path in &there {
+        let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+        if let Some(folder) = above.into_iter().find(|folder| there.contains(folder)) {
+            let message = alloc::format!("{folder} cannot be a file and the folder of {path}");
+            return Err(Refusal::invalid("changes", message));
+        }
+    }
+    Ok(())
 }
 
 /// The files as the operations so far have made them.

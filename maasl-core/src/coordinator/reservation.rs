@@ -225,10 +225,26 @@ async fn want(cx: &Cx, resource: ResourceWanted, policy: &Policy) -> Result<Want
     })
 }
 
+/// Longest name of a resource that is no file, in bytes.
+pub const NAME_BYTES_MAX: usize = 1_000;
+
+/// Refuses what cannot be shown to people, or kept in every row of a lease.
+fn check_name(id: &str) -> Result<(), Refusal> {
+    let message = if id.len() > NAME_BYTES_MAX {
+        alloc::format!("has {} bytes; at most {NAME_BYTES_MAX}", id.len())
+    } else if id.chars().any(char::is_control) {
+        "contains a control character".into()
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::invalid("resources", message))
+}
+
 /// The key of a resource as callers name it: a path for classes of files, where
 /// `.` is the whole root, and a plain name for the others.
 async fn resource_key(cx: &Cx, id: &str, policy: &Policy) -> Result<ResourceKey, Refusal> {
     if policy.scope != ScopeKind::File {
+        check_name(id)?;
         return Ok(ResourceKey::new(&policy.key_prefix, &fold(id)));
     }
     if id == "." || id.is_empty() {
@@ -287,8 +303,16 @@ pub(super) async fn release_all(cx: &Cx) -> Result<Reply, Refusal> {
     Ok(Reply::Released { held_ms: 0 })
 }
 
+/// Longest reason of a revocation, in bytes: it is kept for ever.
+pub const REASON_BYTES_MAX: usize = 1_000;
+
 /// Takes leases away: break-glass, audited.
 pub(super) async fn revoke(cx: &Cx, target: Target, reason: String) -> Result<Reply, Refusal> {
+    if reason.len() > REASON_BYTES_MAX {
+        let length = reason.len();
+        let message = alloc::format!("has {length} bytes; at most {REASON_BYTES_MAX}");
+        return Err(Refusal::invalid("reason", message));
+    }
     let command = |latched| {
         Command::Revoke(Revoke {
             target: target.clone(),

@@ -151,6 +151,14 @@ pub enum PathReason {
         /// The reserved name, in its usual spelling.
         name: String,
     },
+    /// It has more bytes than a file that is read may have.
+    #[error("has {bytes} bytes; at most {limit_bytes} are read (max_file_bytes)")]
+    TooLarge {
+        /// Its size, in bytes; of a file that grows, as far as it was read.
+        bytes: u64,
+        /// The largest size allowed, in bytes.
+        limit_bytes: u64,
+    },
     /// The directory that should hold it does not exist.
     #[error("has no parent directory")]
     MissingParent,
@@ -185,6 +193,7 @@ impl PathReason {
             Self::OtherFileSystem => "other_file_system",
             Self::Database => "database",
             Self::Reserved { .. } => "reserved",
+            Self::TooLarge { .. } => "too_large",
             Self::MissingParent => "missing_parent",
             Self::Unreadable { .. } => "unreadable",
         }
@@ -205,6 +214,9 @@ impl PathReason {
                 Some("move the files to the root's own local file system")
             }
             Self::Database => Some("use the database guard"),
+            Self::TooLarge { .. } => {
+                Some("raise limits.max_file_bytes, or use another tool for it")
+            }
             Self::MissingParent => Some("create the directory first"),
             Self::Nul | Self::Control { .. } | Self::TooLong { .. } | Self::NotUtf8 => {
                 Some("rename the file")

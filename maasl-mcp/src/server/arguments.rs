@@ -18,6 +18,10 @@ use super::error::ErrorBody;
 /// Longest idempotency key, in bytes.
 const KEY_BYTES_MAX: usize = 200;
 
+/// Longest name of an argument that is compared with what was probably meant, in
+/// bytes.
+const NAME_BYTES_MAX: usize = 200;
+
 /// Takes none of [`Common`].
 pub(crate) const NOTHING: &[&str] = &[];
 /// Takes the name of the agent.
@@ -73,8 +77,10 @@ pub(crate) fn check_names(object: &JsonObject, schema: &JsonObject) -> Result<()
     let Some(unknown) = object.keys().find(|name| !known.contains(&name.as_str())) else {
         return Ok(());
     };
+    // The likeness takes memory for every pair of letters.
     let nearest = known
         .iter()
+        .filter(|_| unknown.len() <= NAME_BYTES_MAX)
         .map(|name| (strsim::normalized_damerau_levenshtein(name, unknown), *name))
         .filter(|(likeness, _)| *likeness > 0.5)
         .max_by(|left, right| left.0.total_cmp(&right.0));
@@ -242,6 +248,17 @@ mod tests {
         assert_eq!(parsed.field.as_deref(), Some("max_wait_ms"));
         let parsed = parse::<Common>("changes[2]", json!({"colour": 1})).unwrap_err();
         assert_eq!(parsed.field.as_deref(), Some("changes[2].colour"));
+    }
+
+    #[test]
+    fn a_name_of_megabytes_is_refused_without_comparing_it() {
+        let schema = object(json!({"properties": {"path": {}}}));
+        let mut long = JsonObject::new();
+        long.insert("path".repeat(1 << 20), Value::Null);
+        let refused = check_names(&long, &schema).unwrap_err();
+        assert!(!refused.message.contains("did you mean"));
+        let told = serde_json::to_string(&refused).unwrap();
+        assert!(told.len() < 20_000, "{} bytes are told", told.len());
     }
 
     #[test]

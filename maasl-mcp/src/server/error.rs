@@ -206,8 +206,36 @@ impl ErrorBody {
     }
 }
 
+/// Longest text that repeats what a caller sent, in bytes: a mistake of megabytes
+/// is not sent back.
+const TEXT_BYTES_MAX: usize = 8 * 1024;
+
+/// The text, or the beginning of it.
+fn short(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        let ends = (0..=TEXT_BYTES_MAX).rev();
+        let end = ends.into_iter().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
+}
+
 impl From<Refusal> for ErrorBody {
     fn from(refusal: Refusal) -> Self {
+        let mut body = Self::whole(refusal);
+        body.message = short(body.message);
+        body.hint = body.hint.map(short);
+        body.field = body.field.map(short);
+        body.db = body.db.map(short);
+        body.resource = body.resource.map(short);
+        body
+    }
+}
+
+impl ErrorBody {
+    /// All that a refusal says, however much that is.
+    fn whole(refusal: Refusal) -> Self {
         let body = Self {
             code: refusal.code().to_owned(),
             message: refusal.to_string(),

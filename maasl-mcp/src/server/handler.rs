@@ -21,6 +21,9 @@ use super::identity::EnvIdentity;
 use super::invoke::{Incoming, Run};
 use super::tools;
 
+/// Of the name of a tool that is not known, so many characters are repeated.
+const NAME_CHARS_SHOWN: usize = 100;
+
 /// Told to every agent that connects.
 const INSTRUCTIONS: &str = "\
 MAASL keeps agents that work on the same files from overwriting each other. Use its file tools \
@@ -131,7 +134,8 @@ impl<B: Backend> ServerHandler for Adapter<B> {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let Some(entry) = self.entry(&request.name) else {
-            let message = format!("unknown tool {:?}", request.name);
+            let name: String = request.name.chars().take(NAME_CHARS_SHOWN).collect();
+            let message = format!("unknown tool {name:?}");
             return Err(ErrorData::invalid_params(message, None));
         };
         let call = Incoming {

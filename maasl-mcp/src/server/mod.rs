@@ -19,6 +19,7 @@ mod error;
 mod handler;
 mod identity;
 mod invoke;
+mod line_limit;
 mod node_backend;
 mod progress;
 mod schema;

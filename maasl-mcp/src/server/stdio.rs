@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::backend::Backend;
 use super::handler::Adapter;
 use super::identity::EnvIdentity;
+use super::line_limit::LineLimit;
 
 /// The agent named for what the server does on its own.
 const SERVER: &str = "maasl";
@@ -36,6 +37,13 @@ pub enum ServeError {
     /// The task that serves the connection failed.
     #[error("the connection failed: {0}")]
     Serving(#[from] tokio::task::JoinError),
+    /// The client sent a line without an end. Dropping it would leave the client
+    /// waiting for an answer that nobody can give: its id was never read.
+    #[error("a message has more than {most} bytes")]
+    LineTooLong {
+        /// Bytes that a line may have.
+        most: usize,
+    },
     /// What the connection held could not be returned; it ends by itself.
     #[error("leases were not returned: {0}")]
     Releasing(Refusal),
@@ -75,9 +83,11 @@ where
     // Waits end with the client and with `stop`, whichever comes first.
     let ended = stop.child_token();
     let adapter = Adapter::new(Arc::clone(&backend), env, ended.clone());
+    let longest = longest_line(&*backend);
+    let too_long = CancellationToken::new();
+    let reader = LineLimit::new(reader, longest, too_long.clone());
     let reader = EofNotify::new(reader, ended);
-    let transport =
-        AsyncRwTransport::new(reader, writer).with_max_line_length(longest_line(&*backend));
+    let transport = AsyncRwTransport::new(reader, writer).with_max_line_length(longest);
     let end = match serve_server_with_ct(adapter, transport, stop).await {
         Ok(running) => running.waiting().await.map_err(ServeError::from),
         Err(ServerInitializeError::ConnectionClosed(_)) => Ok(QuitReason::Closed),
@@ -86,6 +96,9 @@ where
     };
     tracing::debug!(?end, "connection over");
     let released = release_all(&*backend).await;
+    if too_long.is_cancelled() {
+        return Err(ServeError::LineTooLong { most: longest });
+    }
     end.and(released)
 }
 

@@ -45,9 +45,13 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
+    /// Bytes that a line may have.
+    pub(crate) const LINE_BYTES: usize = 2 * 4_096 + (1 << 20);
+
     pub(crate) fn new(script: impl Fn(&Call) -> Step + Send + Sync + 'static) -> Self {
         let mut config = Config::default();
         config.limits.max_read_bytes = 1_024;
+        config.limits.max_file_bytes = 4_096;
         Self {
             config,
             session: SessionId::new("session-of-the-test"),

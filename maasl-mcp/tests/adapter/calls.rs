@@ -273,3 +273,46 @@ async fn a_bug_is_answered_too() {
     );
     assert_eq!(body["error"]["correlation_id"].as_str().unwrap().len(), 12);
 }
+
+#[tokio::test]
+async fn what_is_asked_for_beyond_a_limit_is_refused_with_limit_and_value() {
+    let session = Session::open(answers).await;
+    let paths = |count: usize| json!({"paths": vec!["fresh.py"; count]});
+    let cases = [
+        ("rag_search", json!({"query": "x", "limit": 200}), None),
+        (
+            "rag_search",
+            json!({"query": "x", "limit": 201}),
+            Some("limit"),
+        ),
+        (
+            "rag_search",
+            json!({"query": "x", "limit": 0}),
+            Some("limit"),
+        ),
+        ("rag_search", json!({"query": "x".repeat(1_000)}), None),
+        (
+            "rag_search",
+            json!({"query": "x".repeat(1_001)}),
+            Some("query"),
+        ),
+        ("graph_query", json!({"node": "a", "depth": 100}), None),
+        (
+            "graph_query",
+            json!({"node": "a", "depth": 101}),
+            Some("depth"),
+        ),
+        ("graph_query", json!({"limit": 100_000}), None),
+        ("graph_query", json!({"limit": 100_001}), Some("limit")),
+        ("docgen_check", paths(10_000), None),
+        ("docgen_check", paths(10_001), Some("paths")),
+    ];
+    for (tool, arguments, field) in cases {
+        let body = session.body(tool, arguments).await;
+        assert_eq!(body["ok"], field.is_none(), "{tool}: {field:?}");
+        if let Some(field) = field {
+            assert_eq!(body["error"]["code"], "invalid_request");
+            assert_eq!(body["error"]["field"], field);
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use maasl_core::coordinator::io::{Request, Response};
-use maasl_mcp::server::{EnvIdentity, serve};
+use maasl_mcp::server::{EnvIdentity, ServeError, serve};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
@@ -179,4 +179,29 @@ async fn the_protocol_without_a_handshake_is_served_too() {
 async fn a_client_that_says_nothing_is_no_failure() {
     let backend = Arc::new(Scripted::new(answers));
     assert_eq!(exchange(&backend, &[]).await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_line_without_an_end_ends_the_connection_and_everything_is_returned() {
+    let backend = Arc::new(Scripted::new(answers));
+    let most = Scripted::LINE_BYTES;
+    let (mut input, reader) = tokio::io::duplex(1 << 16);
+    let (writer, mut output) = tokio::io::duplex(1 << 16);
+    let (env, stop) = (EnvIdentity::default(), CancellationToken::new());
+    let server = tokio::spawn(serve(Arc::clone(&backend), env, reader, writer, stop));
+    let sending = tokio::spawn(async move {
+        // The server closes while there is more to come.
+        let chunk = vec![b'x'; 1 << 16];
+        while input.write_all(&chunk).await.is_ok() {}
+    });
+    let ended = tokio::time::timeout(SOON, server).await.expect("ends");
+    let refused = ended.unwrap().expect_err("such a line is no message");
+    let is_told = matches!(refused, ServeError::LineTooLong { most: told } if told == most);
+    assert!(is_told, "{refused}");
+    sending.await.unwrap();
+    let mut said = String::new();
+    output.read_to_string(&mut said).await.unwrap();
+    assert_eq!(said, "", "only the protocol");
+    let last = backend.calls().pop().unwrap();
+    assert!(matches!(last.request_body, Request::ReleaseAll));
 }

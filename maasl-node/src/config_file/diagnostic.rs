@@ -172,13 +172,17 @@ fn printable(line: &str) -> String {
         .collect()
 }
 
+/// Longest word that is compared with what was probably meant, in bytes.
+const WORD_BYTES_MAX: usize = 200;
+
 /// The candidate that somebody who wrote `word` most likely meant, if any is
 /// near enough: at most a third of its letters differ.
 pub(super) fn nearest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
-    let word = word.to_lowercase();
+    // The distance takes memory for every pair of letters.
+    let word = (word.len() <= WORD_BYTES_MAX).then(|| word.to_lowercase())?;
     candidates
         .into_iter()
         .map(|known| {

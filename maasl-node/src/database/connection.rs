@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
 use super::rules::{Denial, Rules};
@@ -18,6 +19,10 @@ use super::{DatabaseError, Place};
 
 /// Statements kept prepared per connection.
 const STATEMENTS: usize = 64;
+
+/// Largest text, blob or row, in bytes. SQLite's own limit is a thousand million, and
+/// a single function of one statement may make such a value, in memory.
+const VALUE_BYTES_MAX: i32 = 256 << 20;
 
 /// A connection that one call at a time writes through.
 pub struct Guarded {
@@ -37,6 +42,7 @@ impl Guarded {
         db.set_prepared_statement_cache_capacity(STATEMENTS);
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         db.busy_timeout(Duration::ZERO)?;
+        db.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)?;
         let synchronous = if durable { "FULL" } else { "NORMAL" };
         db.execute_batch(&format!(
             "PRAGMA synchronous = {synchronous};

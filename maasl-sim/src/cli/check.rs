@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::output::Output;
-use super::{CliError, Verdict};
+use super::{CliError, Verdict, input};
 use crate::history::judge::judge;
 use crate::history::{Entry, merge, parse};
 
@@ -53,6 +53,6 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
 
 fn read(path: &Path) -> Result<Vec<Entry>, CliError> {
     let named = |message: String| CliError::File(format!("{}: {message}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
+    let text = input::text_within(path, input::RECORD_BYTES_MAX)?;
     parse(&text).map_err(|error| named(error.to_string()))
 }

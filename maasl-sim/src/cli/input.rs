@@ -4,6 +4,7 @@
 //! Promises: an error names the file, and the line where there is one. Leaves to
 //! others: what they mean.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::CliError;
@@ -11,6 +12,11 @@ use crate::draw;
 use crate::plan::Plan;
 use crate::scenario::{self, Expect, Scenario};
 use crate::trace::{Trace, TraceError};
+
+/// Largest scenario or plan, in bytes.
+const TEXT_BYTES_MAX: u64 = 16 << 20;
+/// Largest trace or history, in bytes.
+pub(super) const RECORD_BYTES_MAX: u64 = 1 << 30;
 
 /// Reads a plan or a scenario: only plans say of which version they are.
 pub(super) fn source(path: &Path) -> Result<Source, CliError> {
@@ -59,8 +65,29 @@ pub(super) fn scenarios_in(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
 }
 
 fn text(path: &Path) -> Result<String, CliError> {
-    let read = std::fs::read_to_string(path);
-    read.map_err(|error| CliError::File(format!("{}: {error}", path.display())))
+    text_within(path, TEXT_BYTES_MAX)
+}
+
+/// The text of a file of at most `most` bytes.
+pub(super) fn text_within(path: &Path, most: u64) -> Result<String, CliError> {
+    let text = String::from_utf8(bytes(path, most)?);
+    text.map_err(|error| wrong(path, &error.to_string()))
+}
+
+/// The content of a file, or of a pipe, of at most `most` bytes.
+fn bytes(path: &Path, most: u64) -> Result<Vec<u8>, CliError> {
+    let read = std::fs::File::open(path).and_then(|file| {
+        let mut bytes = Vec::new();
+        file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    match read {
+        Ok(bytes) if bytes.len() as u64 > most => {
+            Err(wrong(path, &format!("has more than {most} bytes")))
+        }
+        Ok(bytes) => Ok(bytes),
+        Err(error) => Err(wrong(path, &error.to_string())),
+    }
 }
 
 fn scenario_of(path: &Path, text: &str) -> Result<Scenario, CliError> {
@@ -109,13 +136,13 @@ impl Source {
 
 /// Reads a trace.
 pub(super) fn trace(path: &Path) -> Result<Trace, CliError> {
-    let bytes = std::fs::read(path).map_err(|error| wrong(path, &error.to_string()))?;
+    let bytes = bytes(path, RECORD_BYTES_MAX)?;
     Trace::from_bytes(&bytes).map_err(|error| wrong(path, &error.to_string()))
 }
 
 /// Reads a plan, or the plan inside a trace.
 pub(super) fn plan_or_trace(path: &Path) -> Result<Plan, CliError> {
-    let bytes = std::fs::read(path).map_err(|error| wrong(path, &error.to_string()))?;
+    let bytes = bytes(path, RECORD_BYTES_MAX)?;
     if Trace::is_trace(&bytes) {
         return trace(path).map(|trace| trace.plan);
     }
@@ -138,4 +165,21 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 
 fn wrong(path: &Path, message: &str) -> CliError {
     CliError::File(format!("{}: {message}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_have_so_many_bytes_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, "seven b").unwrap();
+        assert_eq!(text_within(&path, 7).unwrap(), "seven b");
+        let refused = text_within(&path, 6).unwrap_err().to_string();
+        assert!(refused.contains("more than 6 bytes"), "{refused}");
+        let endless = text_within(Path::new("/dev/zero"), 1 << 16).unwrap_err();
+        assert!(endless.to_string().contains("more than"), "{endless}");
+    }
 }

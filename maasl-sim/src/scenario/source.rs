@@ -137,10 +137,16 @@ fn nearest(from: &toml::Spanned<DeValue<'_>>, steps: &[Step]) -> Span<usize> {
     next.map_or(from.span(), |next| nearest(next, &steps[1..]))
 }
 
+/// Longest word that is compared with what was probably meant, in bytes.
+const WORD_BYTES_MAX: usize = 200;
+
 /// What was probably meant instead of `found`, in words, or what there is.
 pub(super) fn instead(found: &str, known: &[&str]) -> String {
     let distance = |name: &str| strsim::damerau_levenshtein(found, name);
-    let nearest = known.iter().min_by_key(|name| distance(name));
+    // The distance takes memory for every pair of letters.
+    let is_short = found.len() <= WORD_BYTES_MAX;
+    let nearest = known.iter().filter(|_| is_short);
+    let nearest = nearest.min_by_key(|name| distance(name));
     match nearest {
         Some(name) if distance(name) <= 1.max(found.len() / 3) => {
             format!("did you mean {name:?}?")

@@ -88,16 +88,27 @@ impl Spec for Query {
     type Body = QueryBody;
 
     async fn run<B: Backend>(cx: Cx<B>, arguments: QueryArguments) -> Told<QueryBody> {
-        let query = Request::Query(arguments.into_query());
-        cx.call(query).await.and_then(shown)
+        match arguments.into_query() {
+            Ok(query) => cx.call(Request::Query(query)).await.and_then(shown),
+            Err(error) => error.into(),
+        }
     }
 }
 
 impl QueryArguments {
-    fn into_query(self) -> GraphQuery {
-        let nodes = self.limit.unwrap_or(NODES).min(NODES_MAX);
+    fn into_query(self) -> Result<GraphQuery, Box<ErrorBody>> {
+        let nodes = self.limit.unwrap_or(NODES);
+        if nodes > NODES_MAX {
+            let message = format!("is {nodes}; at most {NODES_MAX}");
+            return Err(ErrorBody::invalid("limit", message));
+        }
+        if let Some(depth) = self.depth.filter(|depth| *depth > DEPTH_MAX) {
+            let message = format!("is {depth}; at most {DEPTH_MAX}");
+            return Err(ErrorBody::invalid("depth", message));
+        }
         let wants_conflicts = self.conflicts.unwrap_or(false);
-        query(self.graph, self.node, self.depth, nodes, wants_conflicts)
+        let query = query(self.graph, self.node, self.depth, nodes, wants_conflicts);
+        Ok(query)
     }
 }
 

@@ -24,6 +24,9 @@ const MATCHES: u32 = 10;
 /// Most matches in one answer.
 const MATCHES_MAX: u32 = 200;
 
+/// Longest query, in bytes.
+const QUERY_BYTES_MAX: usize = 1_000;
+
 /// `rag_enrich`.
 pub(crate) struct Enrich;
 /// `rag_search`.
@@ -161,7 +164,16 @@ impl Spec for Search {
     type Body = SearchBody;
 
     async fn run<B: Backend>(cx: Cx<B>, arguments: SearchArguments) -> Told<SearchBody> {
-        let limit = arguments.limit.unwrap_or(MATCHES).min(MATCHES_MAX);
+        let limit = arguments.limit.unwrap_or(MATCHES);
+        if limit == 0 || limit > MATCHES_MAX {
+            return ErrorBody::invalid("limit", format!("is {limit}; it is 1 to {MATCHES_MAX}"))
+                .into();
+        }
+        let length = arguments.query.len();
+        if length > QUERY_BYTES_MAX {
+            let message = format!("has {length} bytes; at most {QUERY_BYTES_MAX}");
+            return ErrorBody::invalid("query", message).into();
+        }
         let found = cx.ask(move |backend| backend.find_spans(&arguments.query, limit));
         let found = found.await.map(|found| SearchBody {
             matches: found.into_iter().map(MatchBody::from).collect(),

@@ -22,6 +22,9 @@ const LISTED: u32 = 200;
 /// Most sources listed of each kind.
 const LISTED_MAX: u32 = 100_000;
 
+/// Most paths in one question.
+const PATHS_MAX: usize = 10_000;
+
 /// The tool.
 pub(crate) struct DocgenCheck;
 
@@ -77,6 +80,12 @@ impl Spec for DocgenCheck {
         let limit = arguments.limit.unwrap_or(LISTED);
         if limit == 0 || limit > LISTED_MAX {
             return ErrorBody::invalid("limit", format!("is 1 to {LISTED_MAX}")).into();
+        }
+        let named = arguments.paths.as_ref().map_or(0, Vec::len);
+        if named > PATHS_MAX {
+            let message = format!("names {named} paths; at most {PATHS_MAX}");
+            let hint = "name folders, or leave it out to check the whole repository";
+            return ErrorBody::invalid("paths", message).with_hint(hint).into();
         }
         if arguments.paths.as_ref().is_some_and(Vec::is_empty) {
             let hint = "leave it out to check the whole repository";

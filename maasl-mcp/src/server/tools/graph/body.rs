@@ -135,8 +135,24 @@ pub(super) fn properties(
     values.into_iter().map(value).collect()
 }
 
+/// The value as JSON. A graph keeps numbers as they were written; one that no
+/// double can hold (`1e400`, which a file may bring in) is shown as text.
 fn json(value: &Value) -> Json {
-    serde_json::from_str(&value.to_string()).expect("the text of a value is JSON")
+    match value {
+        Value::Null => Json::Null,
+        Value::Bool(flag) => Json::Bool(*flag),
+        Value::Integer(number) => Json::from(*number),
+        Value::Decimal(number) => {
+            let text = number.as_str();
+            serde_json::from_str(text).unwrap_or_else(|_| Json::from(text))
+        }
+        Value::Text(text) => Json::from(text.as_str()),
+        Value::List(items) => items.iter().map(json).collect(),
+        Value::Map(fields) => {
+            let fields = fields.iter().map(|(key, value)| (key.clone(), json(value)));
+            Json::Object(fields.collect())
+        }
+    }
 }
 
 impl From<Node> for NodeBody {
@@ -208,5 +224,19 @@ impl From<Conflict> for ConflictBody {
             winner: conflict.winner.map(OriginBody::from),
             won_value: conflict.won.as_ref().map(json),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_number_that_no_double_holds_is_shown_as_text() {
+        let shown = |text: &str| json(&Value::parse(text).unwrap());
+        let list = "[1e400, -7, 0.5, null, true, {\"a\": \"b\"}]";
+        let expected = json!(["1e400", -7, 0.5, null, true, {"a": "b"}]);
+        assert_eq!(shown(list), expected);
     }
 }
