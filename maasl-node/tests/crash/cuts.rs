@@ -1,0 +1,267 @@
+//! Every power cut of a recording.
+//!
+//! Owns: at which instants the power goes, and which of what was not synced
+//! survives. Promises: each state once, whichever cuts and sets lead to it, and all
+//! sets where few enough operations are open. Leaves to others: what a state means
+//! (`judge`).
+//!
+//! The power goes before each operation and after the last. Where at most
+//! [`bound`] operations are not durable, every legal set of them is tried.
+//! Where there are more: all beginnings of their sequence, all of them less each
+//! single one, each single one, and each pair, always with what these cannot do
+//! without. Where the last survivor is a write, it survives whole, by its first
+//! half, and by its length alone.
+//!
+//! What lies in `latch/`, `live/` and `bell/` is held by running processes and read
+//! by nobody later. It survives in all states, and in those where a beginning of
+//! the sequence survives it is tried lost as well.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::disk::{Disk, Extent, Kind, Node, Op, OpNo, Survivors, Tree};
+
+/// How many operations may be open for all their sets to be tried, and how to say
+/// another number.
+pub(crate) const BOUND: &str = "MAASL_CRASH_BOUND";
+const BOUND_USUAL: usize = 5;
+
+/// The folders of what is held by running processes.
+const FLEETING: [&str; 3] = [".maasl/latch/", ".maasl/live/", ".maasl/bell/"];
+
+/// How far the program had come: so many steps asked for, so many answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Progress {
+    pub(crate) asked: usize,
+    pub(crate) answered: usize,
+}
+
+/// A state of the disk after a power cut.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) tree: Tree,
+    /// A set that leads to it, and the cut that was tried with it first.
+    pub(crate) survivors: Survivors,
+    pub(crate) cut: OpNo,
+    /// The most that was answered, and the least that was asked for, at any cut that
+    /// can leave it.
+    pub(crate) progress: Progress,
+}
+
+/// All states, and how many sets were tried for them.
+#[derive(Debug, Default)]
+pub(crate) struct Cuts {
+    pub(crate) states: Vec<State>,
+    pub(crate) tried: usize,
+    pub(crate) cuts: usize,
+    /// At how many cuts all sets were tried.
+    pub(crate) exhausted: usize,
+    known: BTreeMap<Tree, usize>,
+}
+
+/// What this run tries.
+pub(crate) fn bound() -> usize {
+    match std::env::var(BOUND) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{BOUND} is a number, and not {text}")),
+        Err(_) => BOUND_USUAL,
+    }
+}
+
+/// The states that a power cut can leave, from where the program says `begin` on.
+pub(crate) fn enumerate(disk: &Disk, bound: usize) -> Cuts {
+    let begin = disk
+        .ops
+        .iter()
+        .position(|op| matches!(op, Op::Mark(said) if said == "begin"));
+    let begin = begin.expect("the program says where it begins");
+    let fleeting = fleeting(disk);
+    let mut cuts = Cuts::default();
+    for cut in begin..=disk.ops.len() {
+        let durable = disk.durable(cut);
+        let open: Vec<OpNo> = (0..cut)
+            .filter(|no| disk.ops[*no].is_change() && !durable.contains(no))
+            .filter(|no| !fleeting.contains(no))
+            .collect();
+        cuts.cuts += 1;
+        cuts.exhausted += usize::from(open.len() <= bound);
+        let at = Cut {
+            disk,
+            cut,
+            durable,
+            fleeting: &fleeting,
+        };
+        let sets = if open.len() <= bound {
+            at.all(&open)
+        } else {
+            at.some(&open)
+        };
+        for set in sets {
+            cuts.add(&at, set);
+        }
+        for length in 0..=open.len() {
+            cuts.add(&at, at.with(open[..length].iter().copied(), false));
+        }
+    }
+    cuts
+}
+
+impl Cuts {
+    fn add(&mut self, at: &Cut<'_>, ops: BTreeSet<OpNo>) {
+        let last_is_write = ops.last().is_some_and(|no| {
+            !at.durable.contains(no) && matches!(at.disk.ops[*no], Op::Write { .. })
+        });
+        let extents: &[Extent] = if last_is_write {
+            &[Extent::Whole, Extent::FirstHalf, Extent::LengthAlone]
+        } else {
+            &[Extent::Whole]
+        };
+        for of_last in extents {
+            self.tried += 1;
+            let survivors = Survivors {
+                ops: ops.clone(),
+                of_last: *of_last,
+            };
+            self.keep(at, survivors);
+        }
+    }
+
+    fn keep(&mut self, at: &Cut<'_>, survivors: Survivors) {
+        let tree = at.disk.tree(&survivors);
+        let progress = progress(at.disk, at.cut);
+        if let Some(known) = self.known.get(&tree) {
+            let known = &mut self.states[*known].progress;
+            known.answered = known.answered.max(progress.answered);
+            known.asked = known.asked.min(progress.asked);
+            return;
+        }
+        self.known.insert(tree.clone(), self.states.len());
+        self.states.push(State {
+            tree,
+            survivors,
+            cut: at.cut,
+            progress,
+        });
+    }
+}
+
+/// One instant at which the power goes.
+struct Cut<'a> {
+    disk: &'a Disk,
+    cut: OpNo,
+    durable: BTreeSet<OpNo>,
+    fleeting: &'a BTreeSet<OpNo>,
+}
+
+impl Cut<'_> {
+    /// Everything durable, these operations, and what they cannot do without.
+    fn with(&self, ops: impl IntoIterator<Item = OpNo>, held: bool) -> BTreeSet<OpNo> {
+        let held = self.fleeting.iter().filter(|no| held && **no < self.cut);
+        let all = self.durable.iter().chain(held).copied().chain(ops);
+        self.disk.closed(all)
+    }
+
+    fn all(&self, open: &[OpNo]) -> Vec<BTreeSet<OpNo>> {
+        let sets = 0..1_u64 << open.len();
+        let sets = sets.map(|mask| {
+            let chosen = open
+                .iter()
+                .enumerate()
+                .filter(|(bit, _)| mask & (1 << bit) != 0);
+            let chosen: BTreeSet<OpNo> = chosen.map(|(_, no)| *no).collect();
+            let set = self.with(chosen.iter().copied(), true);
+            // What needs more than was chosen is another set of them.
+            let more = open
+                .iter()
+                .any(|no| set.contains(no) && !chosen.contains(no));
+            (!more).then_some(set)
+        });
+        sets.flatten().collect()
+    }
+
+    fn some(&self, open: &[OpNo]) -> Vec<BTreeSet<OpNo>> {
+        let whole = self.with(open.iter().copied(), true);
+        let mut sets = Vec::new();
+        for (at, no) in open.iter().enumerate() {
+            sets.push(self.with(open[..=at].iter().copied(), true));
+            sets.push(self.disk.lacking(&whole, *no));
+            sets.push(self.with([*no], true));
+            sets.extend(
+                open[..at]
+                    .iter()
+                    .map(|other| self.with([*no, *other], true)),
+            );
+        }
+        debug_assert!(sets.iter().all(|set| self.disk.is_closed(set)));
+        sets
+    }
+}
+
+/// How far the program had come at a cut.
+pub(crate) fn progress(disk: &Disk, cut: OpNo) -> Progress {
+    let said = |what: &str| {
+        let marks = disk.ops[..cut].iter();
+        marks
+            .filter(|op| matches!(op, Op::Mark(said) if said.starts_with(what)))
+            .count()
+    };
+    Progress {
+        asked: said("asked"),
+        answered: said("answered"),
+    }
+}
+
+/// The operations on names in the folders of what running processes hold.
+fn fleeting(disk: &Disk) -> BTreeSet<OpNo> {
+    let mut found = BTreeSet::new();
+    let mut names: BTreeMap<usize, String> = BTreeMap::new();
+    path_of_folders(disk, 0, "", &mut names);
+    for (no, op) in disk.ops.iter().enumerate() {
+        let entry = match op {
+            Op::Make(entry, _) | Op::Remove(entry, _) => entry,
+            _ => continue,
+        };
+        let folder = names.get(&entry.0).cloned().unwrap_or_default();
+        if let Op::Make(_, inode) = op {
+            names.insert(*inode, format!("{folder}{}/", entry.1));
+        }
+        if FLEETING.contains(&folder.as_str()) {
+            found.insert(no);
+        }
+    }
+    found
+}
+
+fn path_of_folders(disk: &Disk, inode: usize, path: &str, names: &mut BTreeMap<usize, String>) {
+    names.insert(inode, path.to_owned());
+    if let Kind::Folder(entries) = &disk.inodes[inode] {
+        for (name, inode) in entries {
+            path_of_folders(disk, *inode, &format!("{path}{name}/"), names);
+        }
+    }
+}
+
+/// Builds a state in an empty folder.
+pub(crate) fn build(disk: &Disk, tree: &Tree, root: &std::path::Path) {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    for (path, node) in tree {
+        let path = root.join(path);
+        match node {
+            Node::Folder => std::fs::create_dir(&path).unwrap(),
+            Node::Pipe => mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap(),
+            Node::File(inode, written) => {
+                std::fs::write(&path, disk.content(*inode, written)).unwrap();
+            }
+        }
+    }
+}
+
+/// What survives if the power never goes.
+pub(crate) fn everything(disk: &Disk) -> Survivors {
+    Survivors {
+        ops: (0..disk.ops.len())
+            .filter(|no| disk.ops[*no].is_change())
+            .collect(),
+        of_last: Extent::Whole,
+    }
+}
