@@ -21,6 +21,9 @@ use super::strace;
 /// How many wrong states are kept.
 const KEPT_MAX: usize = 3;
 
+/// How many states there are to one that is opened a second time.
+const TWICE_EVERY: usize = 4;
+
 const STATE: &str = "MAASL_CRASH_STATE";
 
 /// A recorded script.
@@ -130,8 +133,8 @@ pub(crate) fn judge_all(recorded: &Recorded, cuts: &Cuts) -> Verdict {
         worlds: vec![0; recorded.script.worlds.len()],
         displaced_gone: 0,
     };
-    for state in &cuts.states {
-        match judge_one(recorded, state) {
+    for (no, state) in cuts.states.iter().enumerate() {
+        match judge_one(recorded, state, no % TWICE_EVERY == 0) {
             Ok(seen) => {
                 verdict.worlds[seen.world] += 1;
                 verdict.displaced_gone += seen.displaced_gone;
@@ -148,17 +151,29 @@ pub(crate) fn judge_all(recorded: &Recorded, cuts: &Cuts) -> Verdict {
     verdict
 }
 
-pub(crate) fn judge_one(recorded: &Recorded, state: &State) -> Result<Seen, String> {
+pub(crate) fn judge_one(recorded: &Recorded, state: &State, twice: bool) -> Result<Seen, String> {
     let (dir, root) = scratch();
     cuts::build(&recorded.disk, &state.tree, &root);
-    let seen = guarded(&recorded.script, &root, state.progress, &recorded.told);
+    let seen = guarded(
+        &recorded.script,
+        &root,
+        state.progress,
+        &recorded.told,
+        twice,
+    );
     drop(dir);
     seen
 }
 
 /// A node that panics on a state is a verdict too.
-fn guarded(script: &Script, root: &Path, progress: Progress, told: &Told) -> Result<Seen, String> {
-    let judged = AssertUnwindSafe(|| judge::judge(script, root, progress, told));
+fn guarded(
+    script: &Script,
+    root: &Path,
+    progress: Progress,
+    told: &Told,
+    twice: bool,
+) -> Result<Seen, String> {
+    let judged = AssertUnwindSafe(|| judge::judge(script, root, progress, told, twice));
     catch_unwind(judged).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -227,6 +242,7 @@ pub(crate) fn judge_again() {
         &root,
         Progress { asked, answered },
         &told,
+        true,
     );
     drop(dir);
     judged.unwrap();

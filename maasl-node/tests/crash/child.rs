@@ -4,6 +4,7 @@
 //! Promises: what it says is one write each, so that it stands in the recording
 //! between the calls it came between. Leaves to others: recording (`strace`).
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -93,12 +94,17 @@ fn recover(root: &Path) {
     });
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "it is read from the recording of this write"
-)]
 fn say(what: &str) {
-    println!("{SAYS}{what}");
+    let mut out = std::io::stdout().lock();
+    out.write_all(
+        format!(
+            "{SAYS}{what}
+"
+        )
+        .as_bytes(),
+    )
+    .unwrap();
+    out.flush().unwrap();
 }
 
 pub(crate) fn json(receipt: &Receipt) -> String {

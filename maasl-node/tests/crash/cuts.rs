@@ -12,13 +12,20 @@
 //! without. Where the last survivor is a write, it survives whole, by its first
 //! half, and by its length alone.
 //!
+//! Two states that differ in what SQLite does not believe of a write-ahead log are
+//! one (`log`); of each, one is tried without anything behind the sound part, and
+//! one with.
+//!
 //! What lies in `latch/`, `live/` and `bell/` is held by running processes and read
 //! by nobody later. It survives in all states, and in those where a beginning of
 //! the sequence survives it is tried lost as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::disk::{Disk, Extent, Kind, Node, Op, OpNo, Survivors, Tree};
+use maasl_core::id::ContentHash;
+
+use super::disk::{Disk, Extent, Inode, Kind, Node, Op, OpNo, Survivors, Tree, Written};
+use super::log::sound_bytes;
 
 /// How many operations may be open for all their sets to be tried, and how to say
 /// another number.
@@ -55,8 +62,16 @@ pub(crate) struct Cuts {
     pub(crate) cuts: usize,
     /// At how many cuts all sets were tried.
     pub(crate) exhausted: usize,
-    known: BTreeMap<Tree, usize>,
+    sets: BTreeMap<Survivors, usize>,
+    known: BTreeMap<Key, usize>,
+    logs: BTreeMap<(Inode, Written), Sound>,
 }
+
+/// What tells a state from others.
+type Key = (Tree, Vec<Sound>);
+
+/// The part of a log that counts, by its hash, and whether there is more behind.
+type Sound = (ContentHash, bool);
 
 /// What this run tries.
 pub(crate) fn bound() -> usize {
@@ -127,21 +142,54 @@ impl Cuts {
     }
 
     fn keep(&mut self, at: &Cut<'_>, survivors: Survivors) {
-        let tree = at.disk.tree(&survivors);
         let progress = progress(at.disk, at.cut);
-        if let Some(known) = self.known.get(&tree) {
-            let known = &mut self.states[*known].progress;
-            known.answered = known.answered.max(progress.answered);
-            known.asked = known.asked.min(progress.asked);
-            return;
+        let known = match self.sets.get(&survivors) {
+            Some(known) => *known,
+            None => self.state(at, &survivors, progress),
+        };
+        self.sets.insert(survivors, known);
+        let known = &mut self.states[known].progress;
+        known.answered = known.answered.max(progress.answered);
+        known.asked = known.asked.min(progress.asked);
+    }
+
+    /// The number of the state that they lead to.
+    fn state(&mut self, at: &Cut<'_>, survivors: &Survivors, progress: Progress) -> usize {
+        let tree = at.disk.tree(survivors);
+        let key = self.key(at.disk, &tree);
+        let next = self.states.len();
+        let known = *self.known.entry(key).or_insert(next);
+        if known == next {
+            let (survivors, cut) = (survivors.clone(), at.cut);
+            self.states.push(State {
+                tree,
+                survivors,
+                cut,
+                progress,
+            });
         }
-        self.known.insert(tree.clone(), self.states.len());
-        self.states.push(State {
-            tree,
-            survivors,
-            cut: at.cut,
-            progress,
-        });
+        known
+    }
+}
+
+impl Cuts {
+    fn key(&mut self, disk: &Disk, tree: &Tree) -> Key {
+        let (mut key, mut sound) = (tree.clone(), Vec::new());
+        for (path, node) in &mut key {
+            if let (true, Node::File(inode, written)) = (path.ends_with("-wal"), node) {
+                let log = (*inode, std::mem::take(written));
+                let read = |(inode, written): &(Inode, Written)| {
+                    let content = disk.content(*inode, written);
+                    let counts = sound_bytes(&content);
+                    (ContentHash::of(&content[..counts]), counts < content.len())
+                };
+                let known = self.logs.get(&log).copied();
+                let known = known.unwrap_or_else(|| read(&log));
+                self.logs.insert(log, known);
+                sound.push(known);
+            }
+        }
+        (key, sound)
     }
 }
 

@@ -89,8 +89,11 @@ pub(crate) enum Node {
     Folder,
     Pipe,
     /// Which file, and what was written to it.
-    File(Inode, Vec<(OpNo, Extent)>),
+    File(Inode, Written),
 }
+
+/// What was written to a file, in order.
+pub(crate) type Written = Vec<(OpNo, Extent)>;
 
 pub(crate) type Tree = BTreeMap<String, Node>;
 
@@ -221,7 +224,7 @@ impl Disk {
                 folders.insert(inode, names.clone());
             }
         }
-        let mut written: BTreeMap<Inode, Vec<(OpNo, Extent)>> = BTreeMap::new();
+        let mut written: BTreeMap<Inode, Written> = BTreeMap::new();
         let last = survivors.ops.last();
         for no in &survivors.ops {
             let op = &self.ops[*no];
@@ -244,7 +247,7 @@ impl Disk {
     fn list(
         &self,
         folders: &BTreeMap<Inode, BTreeMap<String, Inode>>,
-        written: &mut BTreeMap<Inode, Vec<(OpNo, Extent)>>,
+        written: &mut BTreeMap<Inode, Written>,
         folder: Inode,
         path: &str,
         tree: &mut Tree,

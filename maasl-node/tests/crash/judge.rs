@@ -12,7 +12,7 @@
 //! - each answered step, asked again under its key, is answered as it was (I6), and
 //!   the others can still be done;
 //! - the next token is above all that were told (I2);
-//! - whoever comes after that finds the same.
+//! - whoever comes after that finds the same; this is asked of every fourth state.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -42,12 +42,14 @@ pub(crate) struct Seen {
     pub(crate) displaced_gone: usize,
 }
 
-/// Opens the state in `root` and judges it; why it is wrong, if it is.
+/// Opens the state in `root` and judges it, and once more if that is wanted; why it
+/// is wrong, if it is.
 pub(crate) fn judge(
     script: &Script,
     root: &Path,
     progress: Progress,
     told: &Told,
+    twice: bool,
 ) -> Result<Seen, String> {
     if progress.answered > progress.asked {
         return Err(format!(
@@ -70,7 +72,10 @@ pub(crate) fn judge(
     });
     drop(runtime);
     let seen = seen?;
-    again(script, root).map(|()| seen)
+    if twice {
+        again(script, root)?;
+    }
+    Ok(seen)
 }
 
 /// Whoever comes later finds what was left.

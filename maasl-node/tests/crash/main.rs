@@ -19,6 +19,7 @@ mod child;
 mod cuts;
 mod disk;
 mod judge;
+mod log;
 mod recording;
 mod script;
 mod strace;

@@ -8,8 +8,9 @@
 //! Left out:
 //! - `*-shm`, the index of SQLite's log: it is written through a mapping, and
 //!   SQLite makes it anew for the first who opens the database;
-//! - the content of `gate`: who stood in it is read while it is locked, and nobody
-//!   holds a lock after a power cut. Its name is recorded.
+//! - the content of `gate` and of the files in `latch/`: who stood in them is read
+//!   while they are locked, and nobody holds a lock after a power cut. Their names
+//!   are recorded.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt as _;
@@ -203,7 +204,7 @@ impl Recording {
             return;
         }
         let Some(target) = target else { return };
-        if target.ends_with("/gate") {
+        if names_a_holder(&target) {
             self.apart = true;
             return;
         }
@@ -346,7 +347,7 @@ impl Recording {
             let path = path.join(name);
             match &self.disk.inodes[*inode] {
                 Kind::Folder(_) => self.compare(*inode, &path),
-                Kind::File(_) if name != "gate" => {
+                Kind::File(_) if !names_a_holder(&path.to_string_lossy()) => {
                     let same = std::fs::read(&path).unwrap() == self.contents[inode];
                     assert!(same, "the recording went wrong at {}", path.display());
                 }
@@ -358,6 +359,10 @@ impl Recording {
 
 fn is_left_out(path: &str) -> bool {
     path.ends_with("-shm")
+}
+
+fn names_a_holder(path: &str) -> bool {
+    path.ends_with("/.maasl/gate") || path.contains("/.maasl/latch/")
 }
 
 fn descriptor(argument: &str) -> String {
