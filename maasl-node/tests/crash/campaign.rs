@@ -127,6 +127,37 @@ fn told(disk: &Disk) -> Told {
     .collect()
 }
 
+/// Judges what a program could leave that asked the same, less some syncs, and
+/// expects a state that is wrong. Only states that the program itself cannot leave
+/// are tried, up to the first that is wrong.
+pub(crate) fn is_reported(name: &str, what: &str, is_left_out: impl Fn(&str) -> bool) {
+    let mut recorded = record(name);
+    let sound = cuts::enumerate(&recorded.disk, cuts::bound());
+    let (planted, left_out) = recorded.disk.without_syncs(is_left_out);
+    assert!(left_out > 0, "nothing syncs {what}");
+    let cuts = cuts::enumerate(&planted, cuts::bound()).beyond(&sound);
+    recorded.disk = planted;
+    let mut judged = cuts
+        .states
+        .iter()
+        .map(|state| judge_one(&recorded, state, false));
+    let tried = judged.by_ref().take_while(Result::is_ok).count();
+    let of = cuts.states.len();
+    assert!(
+        tried < of,
+        "{name} without syncs of {what}: none of {of} states is wrong"
+    );
+    told_of_plant(name, what, left_out, tried, of);
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures are what this test is asked for"
+)]
+fn told_of_plant(name: &str, what: &str, left_out: usize, tried: usize, of: usize) {
+    println!("{name} without {left_out} syncs of {what}: wrong after {tried} of {of} states");
+}
+
 pub(crate) fn judge_all(recorded: &Recorded, cuts: &Cuts) -> Verdict {
     let mut verdict = Verdict {
         wrong: Vec::new(),

@@ -18,6 +18,7 @@ use maasl_node::node::{Node, NodeOptions};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::floor;
 use super::recording::SAYS;
 use super::script::{self, Script};
 
@@ -44,11 +45,12 @@ fn role() {
     };
     let root = std::env::var_os(ROOT).unwrap();
     let root = Path::new(&root);
-    let script = script::named(&std::env::var(SCRIPT).unwrap());
+    let script = || script::named(&std::env::var(SCRIPT).unwrap());
     match role.as_str() {
-        "prepare" => prepare(root, &script),
-        "run" => run(root, &script),
+        "prepare" => prepare(root, &script()),
+        "run" => run(root, &script()),
         "recover" => recover(root),
+        "floor" => floor::run(root, say),
         other => panic!("no such role: {other}"),
     }
 }

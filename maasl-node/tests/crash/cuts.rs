@@ -8,8 +8,8 @@
 //! The power goes before each operation and after the last. Where at most
 //! [`bound`] operations are not durable, every legal set of them is tried.
 //! Where there are more: all beginnings of their sequence, all of them less each
-//! single one, each single one, and each pair, always with what these cannot do
-//! without. Where the last survivor is a write, it survives whole, by its first
+//! single one, each single one, and each pair that is not of one file, always with
+//! what these cannot do without. Where the last survivor is a write, it survives whole, by its first
 //! half, and by its length alone.
 //!
 //! Two states that differ in what SQLite does not believe of a write-ahead log are
@@ -24,16 +24,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::id::ContentHash;
 
-use super::disk::{Disk, Extent, Inode, Kind, Node, Op, OpNo, Survivors, Tree, Written};
+use super::disk::{Disk, Extent, Inode, Node, Op, OpNo, Survivors, Tree, Written};
 use super::log::sound_bytes;
 
 /// How many operations may be open for all their sets to be tried, and how to say
 /// another number.
 pub(crate) const BOUND: &str = "MAASL_CRASH_BOUND";
-const BOUND_USUAL: usize = 5;
+pub(crate) const BOUND_USUAL: usize = 5;
 
 /// The folders of what is held by running processes.
-const FLEETING: [&str; 3] = [".maasl/latch/", ".maasl/live/", ".maasl/bell/"];
+const FLEETING: [&str; 3] = [".maasl/latch", ".maasl/live", ".maasl/bell"];
 
 /// How far the program had come: so many steps asked for, so many answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +84,9 @@ pub(crate) fn bound() -> usize {
 }
 
 /// The states that a power cut can leave, from where the program says `begin` on.
+/// With a bound of 0, pairs are left out.
 pub(crate) fn enumerate(disk: &Disk, bound: usize) -> Cuts {
+    let pairs = bound > 0;
     let begin = disk
         .ops
         .iter()
@@ -105,6 +107,7 @@ pub(crate) fn enumerate(disk: &Disk, bound: usize) -> Cuts {
             cut,
             durable,
             fleeting: &fleeting,
+            pairs,
         };
         let sets = if open.len() <= bound {
             at.all(&open)
@@ -122,6 +125,27 @@ pub(crate) fn enumerate(disk: &Disk, bound: usize) -> Cuts {
 }
 
 impl Cuts {
+    /// The states that `other` does not have, or has for less.
+    pub(crate) fn beyond(mut self, other: &Self) -> Self {
+        let keys: BTreeMap<usize, &Key> = self.known.iter().map(|(key, no)| (*no, key)).collect();
+        let is_new = |no: &usize| {
+            let known = other
+                .known
+                .get(keys[no])
+                .map(|known| other.states[*known].progress);
+            known != Some(self.states[*no].progress)
+        };
+        let new: BTreeSet<usize> = (0..self.states.len()).filter(is_new).collect();
+        let states = std::mem::take(&mut self.states).into_iter().enumerate();
+        let states = states
+            .filter(|(no, _)| new.contains(no))
+            .map(|(_, state)| state);
+        self.states = states.collect();
+        self.known.clear();
+        self.sets.clear();
+        self
+    }
+
     fn add(&mut self, at: &Cut<'_>, ops: BTreeSet<OpNo>) {
         let last_is_write = ops.last().is_some_and(|no| {
             !at.durable.contains(no) && matches!(at.disk.ops[*no], Op::Write { .. })
@@ -199,6 +223,7 @@ struct Cut<'a> {
     cut: OpNo,
     durable: BTreeSet<OpNo>,
     fleeting: &'a BTreeSet<OpNo>,
+    pairs: bool,
 }
 
 impl Cut<'_> {
@@ -234,11 +259,12 @@ impl Cut<'_> {
             sets.push(self.with(open[..=at].iter().copied(), true));
             sets.push(self.disk.lacking(&whole, *no));
             sets.push(self.with([*no], true));
-            sets.extend(
-                open[..at]
-                    .iter()
-                    .map(|other| self.with([*no, *other], true)),
-            );
+            let file = self.disk.ops[*no].file();
+            let others = open[..at].iter();
+            let others = others
+                .filter(|other| file.is_none() || self.disk.ops[**other].file() != file)
+                .filter(|_| self.pairs);
+            sets.extend(others.map(|other| self.with([*no, *other], true)));
         }
         debug_assert!(sets.iter().all(|set| self.disk.is_closed(set)));
         sets
@@ -261,32 +287,17 @@ pub(crate) fn progress(disk: &Disk, cut: OpNo) -> Progress {
 
 /// The operations on names in the folders of what running processes hold.
 fn fleeting(disk: &Disk) -> BTreeSet<OpNo> {
-    let mut found = BTreeSet::new();
-    let mut names: BTreeMap<usize, String> = BTreeMap::new();
-    path_of_folders(disk, 0, "", &mut names);
-    for (no, op) in disk.ops.iter().enumerate() {
-        let entry = match op {
-            Op::Make(entry, _) | Op::Remove(entry, _) => entry,
-            _ => continue,
-        };
-        let folder = names.get(&entry.0).cloned().unwrap_or_default();
-        if let Op::Make(_, inode) = op {
-            names.insert(*inode, format!("{folder}{}/", entry.1));
+    let paths = disk.first_paths();
+    let is_fleeting = |op: &Op| match op {
+        Op::Make((folder, _), _) | Op::Remove((folder, _), _) => {
+            FLEETING.contains(&paths[folder].as_str())
         }
-        if FLEETING.contains(&folder.as_str()) {
-            found.insert(no);
-        }
-    }
-    found
-}
-
-fn path_of_folders(disk: &Disk, inode: usize, path: &str, names: &mut BTreeMap<usize, String>) {
-    names.insert(inode, path.to_owned());
-    if let Kind::Folder(entries) = &disk.inodes[inode] {
-        for (name, inode) in entries {
-            path_of_folders(disk, *inode, &format!("{path}{name}/"), names);
-        }
-    }
+        _ => false,
+    };
+    let ops = disk.ops.iter().enumerate();
+    ops.filter(|(_, op)| is_fleeting(op))
+        .map(|(no, _)| no)
+        .collect()
 }
 
 /// Builds a state in an empty folder.

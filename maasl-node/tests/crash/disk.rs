@@ -158,18 +158,42 @@ impl Disk {
         needs.into_iter().collect()
     }
 
-    /// The same operations, less those syncs: what a program would ask that left
-    /// them out.
-    pub(crate) fn without(&self, is_left_out: impl Fn(&Op) -> bool) -> (Self, usize) {
+    /// The same operations, less the syncs of what bore these names: what a program
+    /// would ask that left them out. Also how many those were.
+    pub(crate) fn without_syncs(&self, of: impl Fn(&str) -> bool) -> (Self, usize) {
+        let paths = self.first_paths();
         let mut disk = self.clone();
         let mut left_out = 0;
         for op in &mut disk.ops {
-            if matches!(op, Op::Sync(..)) && is_left_out(op) {
+            if let Op::Sync(inode, _) = op
+                && of(&paths[inode])
+            {
                 *op = Op::Mark("a sync that was left out".into());
                 left_out += 1;
             }
         }
         (disk, left_out)
+    }
+
+    /// The path that each inode had at first; that of the root is empty.
+    pub(crate) fn first_paths(&self) -> BTreeMap<Inode, String> {
+        let mut paths = BTreeMap::from([(ROOT, String::new())]);
+        let mut open = vec![ROOT];
+        while let Some(folder) = open.pop() {
+            let Kind::Folder(names) = &self.inodes[folder] else {
+                continue;
+            };
+            for (name, inode) in names {
+                paths.insert(*inode, joined(&paths[&folder], name));
+                open.push(*inode);
+            }
+        }
+        for op in &self.ops {
+            if let Op::Make((folder, name), inode) = op {
+                paths.insert(*inode, joined(&paths[folder], name));
+            }
+        }
+        paths
     }
 
     /// A set with everything that its members cannot do without.
@@ -253,11 +277,7 @@ impl Disk {
         tree: &mut Tree,
     ) {
         for (name, inode) in &folders[&folder] {
-            let path = if path.is_empty() {
-                name.clone()
-            } else {
-                format!("{path}/{name}")
-            };
+            let path = joined(path, name);
             let node = match &self.inodes[*inode] {
                 Kind::File(_) => {
                     let ops = written.get(inode).cloned().unwrap_or_default();
@@ -283,6 +303,14 @@ impl Disk {
             write(&mut content, &self.ops[*no], *extent);
         }
         content
+    }
+}
+
+fn joined(folder: &str, name: &str) -> String {
+    if folder.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{folder}/{name}")
     }
 }
 

@@ -18,13 +18,15 @@ mod campaign;
 mod child;
 mod cuts;
 mod disk;
+mod floor;
 mod judge;
 mod log;
+mod nested;
 mod recording;
 mod script;
 mod strace;
 
-use campaign::{judge_again, survives};
+use campaign::{is_reported, judge_again, survives};
 
 #[test]
 fn the_first_change_of_a_repository_is_whole_or_absent() {
@@ -69,6 +71,57 @@ fn documents_are_whole_or_absent() {
 #[test]
 fn a_history_that_is_bounded_stays_what_it_says() {
     survives("history", 100);
+}
+
+#[test]
+fn tokens_never_go_back_whatever_is_lost_with_the_store() {
+    floor::survives(60);
+}
+
+#[test]
+fn recovery_may_be_cut_short_anywhere() {
+    nested::recovery_survives(60);
+}
+
+/// Planted: the recorded program without some of its syncs.
+mod planted {
+    use super::*;
+
+    #[test]
+    fn names_that_are_not_synced_are_reported() {
+        is_reported("write", "changed names", |path| !path.starts_with(".maasl"));
+    }
+
+    #[test]
+    fn staged_content_that_is_not_synced_is_reported() {
+        let is_content = |path: &str| path.matches('/').count() == 3 && path.contains("/stage/");
+        is_reported("write", "staged contents", is_content);
+    }
+
+    #[test]
+    fn staged_names_that_are_not_synced_are_reported() {
+        let is_folder = |path: &str| path.matches('/').count() == 2 && path.contains("/stage/");
+        is_reported("set", "staged names", is_folder);
+    }
+
+    #[test]
+    fn an_intent_that_is_not_synced_is_reported() {
+        is_reported("set", "the store's log", |path| {
+            path == ".maasl/maasl.db-wal"
+        });
+    }
+
+    #[test]
+    fn rows_that_are_not_synced_are_reported() {
+        is_reported("transaction", "the database's log", |path| {
+            path == "rows/main.db-wal"
+        });
+    }
+
+    #[test]
+    fn a_floor_that_is_not_synced_is_reported() {
+        floor::is_reported();
+    }
 }
 
 #[test]
