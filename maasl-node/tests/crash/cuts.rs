@@ -9,8 +9,9 @@
 //! [`bound`] operations are not durable, every legal set of them is tried.
 //! Where there are more: all beginnings of their sequence, all of them less each
 //! single one, each single one, and each pair that is not of one file, always with
-//! what these cannot do without. Where the last survivor is a write, it survives whole, by its first
-//! half, and by its length alone.
+//! what these cannot do without. Where a beginning, or one of all sets, ends with a
+//! write, that is tried whole, by its first half, and, if it is behind the end of
+//! its file, by its length alone.
 //!
 //! Two states that differ in what SQLite does not believe of a write-ahead log are
 //! one (`log`); of each, one is tried without anything behind the sound part, and
@@ -84,9 +85,9 @@ pub(crate) fn bound() -> usize {
 }
 
 /// The states that a power cut can leave, from where the program says `begin` on.
-/// With a bound of 0, pairs are left out.
+/// With a bound of 0, single operations and pairs are left out.
 pub(crate) fn enumerate(disk: &Disk, bound: usize) -> Cuts {
-    let pairs = bound > 0;
+    let singles = bound > 0;
     let begin = disk
         .ops
         .iter()
@@ -107,7 +108,7 @@ pub(crate) fn enumerate(disk: &Disk, bound: usize) -> Cuts {
             cut,
             durable,
             fleeting: &fleeting,
-            pairs,
+            singles,
         };
         let sets = if open.len() <= bound {
             at.all(&open)
@@ -115,10 +116,12 @@ pub(crate) fn enumerate(disk: &Disk, bound: usize) -> Cuts {
             at.some(&open)
         };
         for set in sets {
-            cuts.add(&at, set);
+            cuts.add(&at, set, open.len() <= bound);
         }
         for length in 0..=open.len() {
-            cuts.add(&at, at.with(open[..length].iter().copied(), false));
+            let beginning = open[..length].iter().copied();
+            cuts.add(&at, at.with(beginning.clone(), true), true);
+            cuts.add(&at, at.with(beginning, false), false);
         }
     }
     cuts
@@ -146,14 +149,16 @@ impl Cuts {
         self
     }
 
-    fn add(&mut self, at: &Cut<'_>, ops: BTreeSet<OpNo>) {
-        let last_is_write = ops.last().is_some_and(|no| {
-            !at.durable.contains(no) && matches!(at.disk.ops[*no], Op::Write { .. })
-        });
-        let extents: &[Extent] = if last_is_write {
-            &[Extent::Whole, Extent::FirstHalf, Extent::LengthAlone]
-        } else {
-            &[Extent::Whole]
+    fn add(&mut self, at: &Cut<'_>, ops: BTreeSet<OpNo>, torn: bool) {
+        let last = ops.last().filter(|no| torn && !at.durable.contains(no));
+        let extents: &[Extent] = match last {
+            Some(no) if at.disk.extends_its_file(*no, &ops) => {
+                &[Extent::Whole, Extent::FirstHalf, Extent::LengthAlone]
+            }
+            Some(no) if matches!(at.disk.ops[*no], Op::Write { .. }) => {
+                &[Extent::Whole, Extent::FirstHalf]
+            }
+            _ => &[Extent::Whole],
         };
         for of_last in extents {
             self.tried += 1;
@@ -223,7 +228,7 @@ struct Cut<'a> {
     cut: OpNo,
     durable: BTreeSet<OpNo>,
     fleeting: &'a BTreeSet<OpNo>,
-    pairs: bool,
+    singles: bool,
 }
 
 impl Cut<'_> {
@@ -256,14 +261,15 @@ impl Cut<'_> {
         let whole = self.with(open.iter().copied(), true);
         let mut sets = Vec::new();
         for (at, no) in open.iter().enumerate() {
-            sets.push(self.with(open[..=at].iter().copied(), true));
             sets.push(self.disk.lacking(&whole, *no));
+            if !self.singles {
+                continue;
+            }
             sets.push(self.with([*no], true));
             let file = self.disk.ops[*no].file();
             let others = open[..at].iter();
-            let others = others
-                .filter(|other| file.is_none() || self.disk.ops[**other].file() != file)
-                .filter(|_| self.pairs);
+            let others =
+                others.filter(|other| file.is_none() || self.disk.ops[**other].file() != file);
             sets.extend(others.map(|other| self.with([*no, *other], true)));
         }
         debug_assert!(sets.iter().all(|set| self.disk.is_closed(set)));

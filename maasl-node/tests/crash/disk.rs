@@ -12,8 +12,8 @@
 //!   covers the names in it.
 //! - Anything else may survive or not, in any order: writes of one file too. What a
 //!   write behind the end leaves out reads as zeros.
-//! - Of a write, the first half may survive alone, or its length alone, with zeros
-//!   in the place of the bytes.
+//! - Of the last write, the first half may survive alone, or, if it is behind the
+//!   end of its file, the length alone, with zeros in the place of the bytes.
 //! - A rename, an exchange of names too, is there on both sides or on neither, also
 //!   if only one of the two folders was synced. This is what journals give, and
 //!   what `ARCHITECTURE.md` asks of the file system under "Durability".
@@ -221,6 +221,25 @@ impl Disk {
     pub(crate) fn is_closed(&self, ops: &BTreeSet<OpNo>) -> bool {
         let mut needs = ops.iter().flat_map(|no| &self.needs[*no]);
         needs.all(|need| ops.contains(need))
+    }
+
+    /// Whether a write is behind the end that its file has by the other operations.
+    pub(crate) fn extends_its_file(&self, no: OpNo, others: &BTreeSet<OpNo>) -> bool {
+        let end = |op: &Op| match op {
+            Op::Write { inode, at, bytes } => Some((*inode, at + bytes.len() as u64)),
+            _ => None,
+        };
+        let Some((file, own)) = end(&self.ops[no]) else {
+            return false;
+        };
+        let Kind::File(initial) = &self.inodes[file] else {
+            panic!("inode {file} is no file");
+        };
+        let before = others.range(..no).filter_map(|no| end(&self.ops[*no]));
+        let before = before
+            .filter(|(inode, _)| *inode == file)
+            .map(|(_, end)| end);
+        before.max().unwrap_or(0).max(initial.len() as u64) < own
     }
 
     /// What survives a power cut before operation `cut` for sure.
