@@ -4,7 +4,7 @@
 //! step of `ci` can be run alone under the same name, so a failure seen there is
 //! one command away here. Leaves to others: running steps and reporting them
 //! (`steps`), what a step does (`checks`, `purity`, `tidy`, `simulation`,
-//! `benches`).
+//! `benches`, `needs`).
 //!
 //! Exit codes: 0, all that ran passed; 1, a step failed or none could run;
 //! 2, the command line was not understood.
@@ -12,6 +12,7 @@
 mod benches;
 mod checks;
 mod files;
+mod needs;
 mod output;
 mod purity;
 mod simulation;
@@ -65,7 +66,7 @@ impl Job {
         match self {
             Self::Ci => [checks_of_ci(), Self::Test.steps()].concat(),
             Self::Test => [
-                vec![checks::DOCTESTS, checks::TESTS],
+                vec![needs::STRACE, checks::DOCTESTS, checks::TESTS],
                 Self::Mutants.steps(),
                 Self::Simulate.steps(),
             ]

@@ -76,7 +76,7 @@ fn tell(name: &str, recorded: &Recorded, cuts: &Cuts, verdict: &Verdict, since: 
         "{name}: {} operations, {} cuts ({} with all sets), {} sets tried, {} states, worlds {:?}, \
          {} displaced contents gone, {} wrong, {:.1} s",
         recorded.disk.ops.len(),
-        cuts.cuts,
+        cuts.instants,
         cuts.exhausted,
         cuts.tried,
         cuts.states.len(),

@@ -60,7 +60,7 @@ pub(crate) struct State {
 pub(crate) struct Cuts {
     pub(crate) states: Vec<State>,
     pub(crate) tried: usize,
-    pub(crate) cuts: usize,
+    pub(crate) instants: usize,
     /// At how many cuts all sets were tried.
     pub(crate) exhausted: usize,
     sets: BTreeMap<Survivors, usize>,
@@ -101,11 +101,11 @@ pub(crate) fn enumerate(disk: &Disk, bound: usize) -> Cuts {
             .filter(|no| disk.ops[*no].is_change() && !durable.contains(no))
             .filter(|no| !fleeting.contains(no))
             .collect();
-        cuts.cuts += 1;
+        cuts.instants += 1;
         cuts.exhausted += usize::from(open.len() <= bound);
         let at = Cut {
             disk,
-            cut,
+            before: cut,
             durable,
             fleeting: &fleeting,
             singles,
@@ -116,12 +116,12 @@ pub(crate) fn enumerate(disk: &Disk, bound: usize) -> Cuts {
             at.some(&open)
         };
         for set in sets {
-            cuts.add(&at, set, open.len() <= bound);
+            cuts.add(&at, &set, open.len() <= bound);
         }
         for length in 0..=open.len() {
             let beginning = open[..length].iter().copied();
-            cuts.add(&at, at.with(beginning.clone(), true), true);
-            cuts.add(&at, at.with(beginning, false), false);
+            cuts.add(&at, &at.with(beginning.clone(), true), true);
+            cuts.add(&at, &at.with(beginning, false), false);
         }
     }
     cuts
@@ -149,10 +149,10 @@ impl Cuts {
         self
     }
 
-    fn add(&mut self, at: &Cut<'_>, ops: BTreeSet<OpNo>, torn: bool) {
+    fn add(&mut self, at: &Cut<'_>, ops: &BTreeSet<OpNo>, torn: bool) {
         let last = ops.last().filter(|no| torn && !at.durable.contains(no));
         let extents: &[Extent] = match last {
-            Some(no) if at.disk.extends_its_file(*no, &ops) => {
+            Some(no) if at.disk.extends_its_file(*no, ops) => {
                 &[Extent::Whole, Extent::FirstHalf, Extent::LengthAlone]
             }
             Some(no) if matches!(at.disk.ops[*no], Op::Write { .. }) => {
@@ -171,7 +171,7 @@ impl Cuts {
     }
 
     fn keep(&mut self, at: &Cut<'_>, survivors: Survivors) {
-        let progress = progress(at.disk, at.cut);
+        let progress = progress(at.disk, at.before);
         let known = match self.sets.get(&survivors) {
             Some(known) => *known,
             None => self.state(at, &survivors, progress),
@@ -189,7 +189,7 @@ impl Cuts {
         let next = self.states.len();
         let known = *self.known.entry(key).or_insert(next);
         if known == next {
-            let (survivors, cut) = (survivors.clone(), at.cut);
+            let (survivors, cut) = (survivors.clone(), at.before);
             self.states.push(State {
                 tree,
                 survivors,
@@ -225,7 +225,7 @@ impl Cuts {
 /// One instant at which the power goes.
 struct Cut<'a> {
     disk: &'a Disk,
-    cut: OpNo,
+    before: OpNo,
     durable: BTreeSet<OpNo>,
     fleeting: &'a BTreeSet<OpNo>,
     singles: bool,
@@ -234,7 +234,7 @@ struct Cut<'a> {
 impl Cut<'_> {
     /// Everything durable, these operations, and what they cannot do without.
     fn with(&self, ops: impl IntoIterator<Item = OpNo>, held: bool) -> BTreeSet<OpNo> {
-        let held = self.fleeting.iter().filter(|no| held && **no < self.cut);
+        let held = self.fleeting.iter().filter(|no| held && **no < self.before);
         let all = self.durable.iter().chain(held).copied().chain(ops);
         self.disk.closed(all)
     }

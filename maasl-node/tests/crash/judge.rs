@@ -202,7 +202,8 @@ impl Opened<'_> {
             let folder = folder.unwrap();
             let is_empty = std::fs::read_dir(folder.path()).unwrap().next().is_none();
             if *folder.file_name() != *own || !is_empty {
-                return Err(format!("left in the staging folder: {:?}", folder.path()));
+                let path = folder.path();
+                return Err(format!("left in the staging folder: {}", path.display()));
             }
         }
         Ok(())

@@ -125,7 +125,7 @@ fn edits() -> Script {
                     new_text: "three".into(),
                     expected_replacements: 1,
                 }],
-                base: hash("one two\n"),
+                base: Some(hash("one two\n")),
             }]),
             Request::Change(vec![delete("b", "b 0\n")]),
         ],
@@ -226,7 +226,7 @@ fn restore() -> Script {
         steps: vec![Request::Change(vec![FileOp::Restore {
             path: "a".into(),
             version: 1,
-            base: hash("a 2\n"),
+            base: Some(hash("a 2\n")),
         }])],
         worlds: vec![files(&[("a", "a 2\n")]), files(&[("a", "a 0\n")])],
     }
@@ -244,9 +244,9 @@ fn document() -> Script {
         from_start: false,
         before: Vec::new(),
         steps: vec![
-            Request::Document(wanted(hash("a 0\n"))),
+            Request::Document(wanted(Some(hash("a 0\n")))),
             write("a.py", Some("a 0\n"), "a 1\n"),
-            Request::Document(wanted(hash("a 1\n"))),
+            Request::Document(wanted(Some(hash("a 1\n")))),
         ],
         worlds: vec![
             files(&[("a.py", "a 0\n")]),
@@ -275,12 +275,12 @@ fn history() -> Script {
     }
 }
 
-fn hash(content: &str) -> Option<ContentHash> {
-    Some(ContentHash::of(content.as_bytes()))
+fn hash(content: &str) -> ContentHash {
+    ContentHash::of(content.as_bytes())
 }
 
 fn header(source: &str) -> String {
-    format!("<!-- SHA256: {} -->\n", ContentHash::of(source.as_bytes()))
+    format!("<!-- SHA256: {} -->\n", hash(source))
 }
 
 pub(crate) fn write(path: &str, old: Option<&str>, new: &str) -> Request {
@@ -291,7 +291,7 @@ fn put(path: &str, old: Option<&str>, new: &str) -> FileOp {
     FileOp::Write {
         path: path.into(),
         content: new.into(),
-        base: old.and_then(hash),
+        base: old.map(hash),
         on_stale: OnStale::Refuse,
     }
 }
@@ -299,7 +299,7 @@ fn put(path: &str, old: Option<&str>, new: &str) -> FileOp {
 fn delete(path: &str, old: &str) -> FileOp {
     FileOp::Delete {
         path: path.into(),
-        base: hash(old),
+        base: Some(hash(old)),
     }
 }
 
@@ -307,7 +307,7 @@ fn shift(source: &str, destination: &str, old: &str) -> FileOp {
     FileOp::Move {
         source: source.into(),
         destination: destination.into(),
-        base: hash(old),
+        base: Some(hash(old)),
     }
 }
 
