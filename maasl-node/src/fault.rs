@@ -1,10 +1,13 @@
-//! Pause and kill points for tests.
+//! Pause and kill points for tests, and boots.
 //!
-//! Owns: stopping or killing this process at a named step. Promises: compiled out
-//! of release builds. Leaves to others: what is found afterwards.
+//! Owns: stopping or killing this process at a named step, and letting it believe
+//! that the machine was started another time. Promises: compiled out of release
+//! builds. Leaves to others: what is found afterwards.
 //!
 //! `MAASL_FAULT=stop@before:swap` stops the process (`SIGSTOP`) before its first
 //! swap; `kill@after:begin_commit:2` kills it after the second commit point.
+//! `MAASL_BOOT=NAME` takes the place of the identity of this boot: whoever opens
+//! the same store without it comes after a power cut.
 
 /// On which side of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +69,20 @@ fn await_delivery() {
 /// Stops or kills this process if the environment says so for this step.
 #[cfg(not(debug_assertions))]
 pub fn point(_side: Side, _step: &str) {}
+
+/// The identity of the boot that the environment says this process runs in.
+#[cfg(debug_assertions)]
+#[must_use]
+pub fn boot() -> Option<String> {
+    std::env::var("MAASL_BOOT").ok()
+}
+
+/// The identity of the boot that the environment says this process runs in.
+#[cfg(not(debug_assertions))]
+#[must_use]
+pub fn boot() -> Option<String> {
+    None
+}
 
 #[cfg(debug_assertions)]
 struct Plan {

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::needs::{self, answers};
 use crate::steps::{Outcome, Step};
 use crate::workspace::{Workspace, run};
 
@@ -53,24 +54,10 @@ fn criterion(workspace: &Workspace) -> Outcome {
 }
 
 fn redis(workspace: &Workspace) -> Outcome {
-    if answers("redis-server", "--version") {
-        return Outcome::Passed("redis-server is installed".into());
-    }
-    if !is_root() {
-        return Outcome::NotRun("no redis-server, and only root can install it".into());
-    }
-    let mut install = Command::new("apt-get");
-    install
-        .args([
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            "redis-server",
-        ])
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .current_dir(workspace.root())
-        .stdin(Stdio::null());
-    missing_unless_passed("redis-server", run(install))
+    missing_unless_passed(
+        "redis-server",
+        needs::install(workspace, "redis-server", "redis-server"),
+    )
 }
 
 fn filesystem_server(workspace: &Workspace) -> Outcome {
@@ -177,18 +164,6 @@ fn peers(workspace: &Workspace) -> PathBuf {
 fn script(workspace: &Workspace) -> PathBuf {
     let modules = peers(workspace).join("node_modules");
     modules.join(PACKAGE).join("dist").join("index.js")
-}
-
-fn answers(program: &str, question: &str) -> bool {
-    let mut command = Command::new(program);
-    command.arg(question).stdin(Stdio::null());
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
-}
-
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(Path::new("/proc/self")).is_ok_and(|own| own.uid() == 0)
 }
 
 #[cfg(test)]

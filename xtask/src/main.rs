@@ -12,6 +12,7 @@
 mod benches;
 mod checks;
 mod files;
+mod needs;
 mod output;
 mod purity;
 mod simulation;
@@ -71,7 +72,7 @@ impl Job {
         match self {
             Self::Ci => [checks_of_ci(), Self::Test.steps()].concat(),
             Self::Test => [
-                vec![checks::DOCTESTS, checks::TESTS],
+                vec![needs::STRACE, checks::DOCTESTS, checks::TESTS],
                 Self::Loom.steps(),
                 Self::Mutants.steps(),
                 Self::Simulate.steps(),

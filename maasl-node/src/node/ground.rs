@@ -125,7 +125,10 @@ fn open_store(
     session: &SessionId,
     role: &str,
 ) -> Result<SqliteStore, OpenError> {
-    let boot = platform::boot_identity().map_err(io("boot identity"))?;
+    let boot = match crate::fault::boot() {
+        Some(boot) => boot,
+        None => platform::boot_identity().map_err(io("boot identity"))?,
+    };
     let mut open = OpenOptions::new(boot);
     open.gate_wait_ms = config.limits.gate_wait_ms;
     open.durability = match config.durability {
