@@ -56,12 +56,9 @@ impl<'a> Commander<'a> {
             16 => self.run("doctor", &["doctor"]),
             17..19 => self.run("history", &["history", FILES[0], "--json"]),
             _ => {
-                self.world.begin_upheaval();
                 let reason = format!("torture by {}", self.name);
-                self.run(
-                    "revoke",
-                    &["revoke", "src", "--subtree", "--reason", &reason],
-                );
+                let revoke = ["revoke", "src", "--subtree", "--reason", &reason];
+                self.world.upheaval(|| self.run("revoke", &revoke));
             }
         }
     }

@@ -90,14 +90,16 @@ impl Holdings {
         std::mem::take(self)
     }
 
-    /// What histories say of the ends that nobody was told of. An upheaval, from
-    /// the given instants on, ends leases of anybody.
-    pub(crate) fn events(&self, upheavals: &[u64]) -> Vec<Event> {
+    /// What histories say of the ends that nobody was told of. An upheaval may end
+    /// leases of anybody from its beginning to its end.
+    pub(crate) fn events(&self, upheavals: &[(u64, u64)]) -> Vec<Event> {
         let event = |(holding, earliest_ns): &(Holding, u64)| {
-            let mut since_ns = *earliest_ns;
-            if let Some(first) = upheavals.iter().find(|at_ns| **at_ns >= holding.granted_ns) {
-                since_ns = since_ns.min(*first);
-            }
+            let granted_ns = holding.granted_ns;
+            let after = upheavals
+                .iter()
+                .filter(|(_, over_ns)| *over_ns >= granted_ns);
+            let earliest = after.map(|(began_ns, _)| *began_ns.max(&granted_ns)).min();
+            let since_ns = earliest.map_or(*earliest_ns, |began_ns| began_ns.min(*earliest_ns));
             Event::End {
                 token: holding.token,
                 since_ns: Some(since_ns),
@@ -114,7 +116,7 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn since(holdings: &Holdings, upheavals: &[u64]) -> u64 {
+    fn since(holdings: &Holdings, upheavals: &[(u64, u64)]) -> u64 {
         match holdings.events(upheavals)[..] {
             [
                 Event::End {
@@ -133,7 +135,14 @@ mod tests {
         lives.hold(holding.clone());
         lives.lose(100 * SECOND);
         assert_eq!(since(&lives, &[]), 12 * SECOND - SECOND / 25);
-        assert_eq!(since(&lives, &[5 * SECOND, 11 * SECOND]), 11 * SECOND);
+        let revoked = |from: u64, to: u64| since(&lives, &[(from * SECOND, to * SECOND)]);
+        assert_eq!(revoked(11, 12), 11 * SECOND);
+        assert_eq!(
+            revoked(5, 11),
+            10 * SECOND,
+            "it may have come after the grant"
+        );
+        assert_eq!(revoked(5, 6), 12 * SECOND - SECOND / 25);
         let mut died = Holdings::default();
         died.hold(holding);
         died.lose(11 * SECOND);

@@ -36,7 +36,8 @@ pub(crate) struct World {
     epoch: AtomicU64,
     turns: RwLock<()>,
     is_over: AtomicBool,
-    upheavals: Mutex<Vec<u64>>,
+    /// When each began and was over.
+    upheavals: Mutex<Vec<(u64, u64)>>,
     broken: Mutex<Vec<String>>,
     counts: Mutex<BTreeMap<(String, String), u64>>,
 }
@@ -77,24 +78,26 @@ impl World {
 
     /// Loses the state, in whatever way.
     pub(crate) fn lose_state(&self, lose: impl FnOnce() -> bool) -> bool {
-        self.begin_upheaval();
-        self.epoch.fetch_add(1, Ordering::SeqCst);
-        let lost = lose();
-        *locked(&self.nodes) = Ledger::default();
-        self.epoch.fetch_add(1, Ordering::SeqCst);
-        lost
+        self.upheaval(|| {
+            self.epoch.fetch_add(1, Ordering::SeqCst);
+            let lost = lose();
+            *locked(&self.nodes) = Ledger::default();
+            self.epoch.fetch_add(1, Ordering::SeqCst);
+            lost
+        })
     }
 
-    /// From now on leases of anybody may end.
-    pub(crate) fn begin_upheaval(&self) {
-        locked(&self.upheavals).push(now_ns());
+    /// Does something that may end leases of anybody.
+    pub(crate) fn upheaval<T>(&self, act: impl FnOnce() -> T) -> T {
+        let began_ns = now_ns();
+        let done = act();
+        locked(&self.upheavals).push((began_ns, now_ns()));
+        done
     }
 
-    /// The instants from which on leases of anybody may have ended, in order.
-    pub(crate) fn upheavals(&self) -> Vec<u64> {
-        let mut instants = locked(&self.upheavals).clone();
-        instants.sort_unstable();
-        instants
+    /// When leases of anybody may have ended: from when to when.
+    pub(crate) fn upheavals(&self) -> Vec<(u64, u64)> {
+        locked(&self.upheavals).clone()
     }
 
     /// Held by whoever asks for something, until it is answered.

@@ -343,7 +343,7 @@ fn nothing_is_repaired_while_a_process_lives_or_has_the_database_open() {
     let before = fs::read(used.place.file("maasl.db")).unwrap();
     let dir = fs::File::open(used.place.file("live")).unwrap();
     let life = Liveness::new(dir.into())
-        .hold(&SessionId::new("s"))
+        .hold(&SessionId::new("s"), &[])
         .unwrap();
     let refused = repair(&used.state()).unwrap_err();
     let own = std::process::id();
