@@ -226,7 +226,7 @@ async fn want(cx: &Cx, resource: ResourceWanted, policy: &Policy) -> Result<Want
 }
 
 /// Longest name of a resource that is no file, in bytes.
-pub(super) const NAME_BYTES_MAX: usize = 1_000;
+const NAME_BYTES_MAX: usize = 1_000;
 
 /// Refuses what cannot be shown to people, or kept in every row of a lease.
 fn check_name(id: &str) -> Result<(), Refusal> {
@@ -304,7 +304,7 @@ pub(super) async fn release_all(cx: &Cx) -> Result<Reply, Refusal> {
 }
 
 /// Longest reason of a revocation, in bytes: it is kept for ever.
-pub(super) const REASON_BYTES_MAX: usize = 1_000;
+const REASON_BYTES_MAX: usize = 1_000;
 
 /// Takes leases away: break-glass, audited.
 pub(super) async fn revoke(cx: &Cx, target: Target, reason: String) -> Result<Reply, Refusal> {
