@@ -18,8 +18,8 @@
 //! one with.
 //!
 //! What lies in `latch/`, `live/` and `bell/` is held by running processes and read
-//! by nobody later. It survives in all states, and in those where a beginning of
-//! the sequence survives it is tried lost as well.
+//! by nobody later. It survives in all states, and where everything else survives
+//! it is tried lost as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,9 +120,9 @@ pub(crate) fn enumerate(disk: &Disk, bound: usize) -> Cuts {
         }
         for length in 0..=open.len() {
             let beginning = open[..length].iter().copied();
-            cuts.add(&at, &at.with(beginning.clone(), true), true);
-            cuts.add(&at, &at.with(beginning, false), false);
+            cuts.add(&at, &at.with(beginning, true), true);
         }
+        cuts.add(&at, &at.with(open, false), false);
     }
     cuts
 }

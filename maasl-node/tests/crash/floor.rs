@@ -25,7 +25,7 @@ use super::disk::{Disk, Op};
 
 pub(crate) const SCRIPT: &str = "floor";
 
-const ROUNDS: u64 = 4;
+const ROUNDS: u64 = 3;
 const DATABASE: [&str; 3] = ["maasl.db", "maasl.db-wal", "maasl.db-shm"];
 
 /// Judges at least so many states.

@@ -30,57 +30,57 @@ use campaign::{is_reported, judge_again, survives};
 
 #[test]
 fn the_first_change_of_a_repository_is_whole_or_absent() {
-    survives("first", 100);
+    survives("first", 180);
 }
 
 #[test]
 fn writes_are_whole_or_absent() {
-    survives("write", 100);
+    survives("write", 280);
 }
 
 #[test]
 fn an_edit_and_a_removal_are_whole_or_absent() {
-    survives("edit", 100);
+    survives("edit", 150);
 }
 
 #[test]
 fn moves_are_whole_or_absent() {
-    survives("move", 100);
+    survives("move", 130);
 }
 
 #[test]
 fn a_set_is_whole_or_absent() {
-    survives("set", 100);
+    survives("set", 250);
 }
 
 #[test]
 fn a_transaction_is_whole_or_absent() {
-    survives("transaction", 100);
+    survives("transaction", 220);
 }
 
 #[test]
 fn an_earlier_version_is_whole_or_absent() {
-    survives("restore", 100);
+    survives("restore", 90);
 }
 
 #[test]
 fn documents_are_whole_or_absent() {
-    survives("document", 100);
+    survives("document", 180);
 }
 
 #[test]
 fn a_history_that_is_bounded_stays_what_it_says() {
-    survives("history", 100);
+    survives("history", 90);
 }
 
 #[test]
 fn tokens_never_go_back_whatever_is_lost_with_the_store() {
-    floor::survives(60);
+    floor::survives(180);
 }
 
 #[test]
 fn recovery_may_be_cut_short_anywhere() {
-    nested::recovery_survives(60);
+    nested::recovery_survives(250);
 }
 
 /// Planted: the recorded program without some of its syncs.
