@@ -49,7 +49,7 @@ fn attempt(target: &Target, bytes: &[u8], what: &str) {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-failed", target.name));
     fs::write(&kept, bytes).expect("the target folder is writable");
     panic!(
-        "{} failed on {what}: {}\nrepeat it: MAASL_FUZZ_INPUT={} cargo nextest run -p maasl-fuzz \
+        "{} failed on {what}: {}\nrepeat it: MAASL_FUZZ_INPUT={} cargo nextest run --workspace --test replay \
          -E 'test(={})'",
         target.name,
         words(&*panic),
