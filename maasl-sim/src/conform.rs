@@ -23,7 +23,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use self::normal::Names;
-pub use self::plan::{obstacles, one_by_one};
+pub use self::plan::{Obstacle, obstacles, one_by_one};
 use self::real::Real;
 use crate::plan::Plan;
 use crate::world::World;
@@ -56,8 +56,9 @@ impl fmt::Display for Difference {
 pub struct Compared {
     /// How many calls were compared.
     pub calls: u64,
-    /// How many of them were refused by both.
-    pub refused: u64,
+    /// What was answered: the tool or command, and `ok` or the code of a refusal,
+    /// with how often.
+    pub told: BTreeMap<(String, String), u64>,
     /// The first difference.
     pub difference: Option<Difference>,
 }
@@ -93,7 +94,7 @@ pub fn conform(plan: &Plan, program: &Path) -> Result<Compared, ConformError> {
         of_real: Names::default(),
         compared: Compared {
             calls: 0,
-            refused: 0,
+            told: BTreeMap::new(),
             difference: None,
         },
     };
@@ -137,7 +138,9 @@ impl Comparison {
         let simulated = normal::of(&told::of(exchange), &mut self.simulated);
         let real = normal::of(&answer, &mut self.of_real);
         self.compared.calls += 1;
-        self.compared.refused += u64::from(simulated["ok"] != true);
+        let how = simulated["error"].as_str().unwrap_or("ok");
+        let told = (ask.name().to_owned(), how.to_owned());
+        *self.compared.told.entry(told).or_default() += 1;
         if simulated != real {
             let calls = self.compared.calls;
             let agent = &exchange.call.agent;

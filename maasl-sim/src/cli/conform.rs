@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::input::{self, Source};
 use super::output::Output;
 use super::{CliError, Verdict};
-use crate::conform::{self, ConformError};
+use crate::conform::{self, ConformError, Obstacle};
 
 /// Arguments of `conform`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
         return Err(CliError::Usage(format!(
             "real servers cannot be made to do all of {}:\n  {}\nwith --calls-only these are left out",
             arguments.file.display(),
-            obstacles.join("\n  ")
+            lines(&obstacles).join("\n  ")
         )));
     }
     let program = program(arguments)?;
@@ -48,9 +48,12 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
     })?;
     let Some(difference) = compared.difference else {
         output.line(&format!(
-            "{} seed {}: {} calls answered alike, {} of them refused",
-            plan.scenario, plan.seed, compared.calls, compared.refused
+            "{} seed {}: {} calls answered alike",
+            plan.scenario, plan.seed, compared.calls
         ));
+        for ((tool, how), times) in &compared.told {
+            output.line(&format!("  {times:>6} {tool} {how}"));
+        }
         return Ok(Verdict::Held);
     };
     output.line(&difference.to_string());
@@ -66,6 +69,10 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
         program.display()
     ));
     Ok(Verdict::Broken)
+}
+
+fn lines(obstacles: &[Obstacle]) -> Vec<String> {
+    obstacles.iter().map(ToString::to_string).collect()
 }
 
 fn program(arguments: &Arguments) -> Result<PathBuf, CliError> {

@@ -38,6 +38,16 @@ pub(super) enum Ask {
     Command(Vec<String>),
 }
 
+impl Ask {
+    /// The tool, or the first word of the command.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Tool { tool, .. } => tool,
+            Self::Command(words) => &words[0],
+        }
+    }
+}
+
 impl fmt::Display for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

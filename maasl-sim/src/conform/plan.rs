@@ -7,26 +7,47 @@
 //! at any instant. Steps inside of a call, wrong clocks, lost messages and disks
 //! that fail are not, at the instant that a plan says.
 
+use std::fmt;
+
 use crate::plan::call::Call;
 use crate::plan::{Action, Agent, Fault, FaultKind, Manner, Plan, When};
 
 /// Longer than any run: what only time decides is not compared.
 const LEASE_TTL_MS: u64 = 3_600_000;
 
+/// A fault that real servers cannot be made to have.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Obstacle {
+    /// Its place in the plan.
+    pub index: usize,
+    /// Its kind, as plans have it.
+    pub kind: String,
+    /// The step at which it strikes; nothing for an instant.
+    pub step: Option<String>,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "faults[{}]: {}", self.index, self.kind)?;
+        match &self.step {
+            Some(step) => write!(f, ", at the step {step} inside of a call"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What a plan has that real servers cannot be made to do.
 #[must_use]
-pub fn obstacles(plan: &Plan) -> Vec<String> {
+pub fn obstacles(plan: &Plan) -> Vec<Obstacle> {
     let faults = plan.faults.iter().enumerate();
     let faults = faults.filter(|(_, fault)| !is_possible(fault));
-    let named = faults.map(|(index, fault)| match &fault.when {
-        When::At { at_ms } => format!("faults[{index}]: {} at {at_ms} ms", kind(&fault.what)),
-        When::Point(point) => format!(
-            "faults[{index}]: {} {:?} step {} of {}",
-            kind(&fault.what),
-            point.side,
-            point.step,
-            point.process
-        ),
+    let named = faults.map(|(index, fault)| Obstacle {
+        index,
+        kind: kind(&fault.what),
+        step: match &fault.when {
+            When::At { .. } => None,
+            When::Point(point) => Some(point.step.clone()),
+        },
     });
     named.collect()
 }

@@ -29,6 +29,10 @@ pub(super) const ADD_ROW: &str = "INSERT INTO conform (row) VALUES (?1)";
 /// How long an answer may take on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Writes what the generator of a world writes, from what a generator is told.
+const GENERATOR: &str = r#"hash=$(sed -n 's/.*"file_sha256":"\([0-9a-f]*\)".*/\1/p')
+printf 'of %s\nfrom %s\nby the generator\n' "$MAASL_DOCGEN_SOURCE" "$hash""#;
+
 /// What stands in the root beside the files of a plan.
 const NOT_FILES: [&str; 3] = [".maasl", ".llmc", "maasl.toml"];
 
@@ -181,10 +185,12 @@ impl Real {
 
 /// The configuration as the file of the program has it.
 fn settings(config: &Config) -> String {
-    let mut text = format!(
-        "[maasl.docgen]\nlayout = \"{}\"\n",
-        config.docgen.layout.name()
-    );
+    let layout = config.docgen.layout.name();
+    let mut text = format!("[maasl.docgen]\nlayout = \"{layout}\"\n");
+    if !config.docgen.command.is_empty() {
+        let command = toml::Value::from(vec!["sh", "-c", GENERATOR]);
+        let _ = writeln!(text, "command = {command}");
+    }
     for policy in config.policies.iter() {
         let shipped = Config::default();
         let shipped = shipped.policies.get(&policy.class).cloned();
