@@ -122,10 +122,9 @@ impl Comparison {
                 return Ok(());
             }
         }
-        self.compared.difference = match compare_maps("file", &sequence.files, self.real.files()?) {
-            None => compare_maps("database", &sequence.rows, self.real.rows(&sequence.rows)?),
-            found => found,
-        };
+        let files = compare_maps("file", &sequence.files, &self.real.files()?);
+        let rows = compare_maps("database", &sequence.rows, &self.real.rows(&sequence.rows)?);
+        self.compared.difference = files.or(rows);
         Ok(())
     }
 
@@ -159,7 +158,7 @@ impl Comparison {
 fn compare_maps<V: Shown>(
     what: &str,
     simulated: &BTreeMap<String, V>,
-    real: BTreeMap<String, V::Real>,
+    real: &BTreeMap<String, V::Real>,
 ) -> Option<Difference> {
     let names = simulated.keys().chain(real.keys());
     let shown = |value: Option<String>| value.unwrap_or_else(|| "nothing".into());

@@ -8,6 +8,7 @@ use maasl_core::coordinator::graph::GraphView;
 use maasl_core::coordinator::io::{FileRead, NeedsContent, Reply, Request};
 use maasl_core::graph::conflict::{Conflict, Contested, Reason};
 use maasl_core::graph::patches::Origin;
+use maasl_core::id::AgentId;
 use maasl_core::reply::{Beyond, FileChanged, GraphChanged, Receipt};
 use maasl_core::resource::Want;
 use serde_json::{Map, Value, json};
@@ -37,7 +38,7 @@ fn body(reply: &Reply, asked: &Request) -> Value {
         Reply::Read(read) => read_body(read),
         Reply::Renewed { .. } | Reply::Released { .. } | Reply::Compacted(_) => json!({}),
         Reply::Revoked(agents) => {
-            let agents: Vec<&str> = agents.iter().map(|agent| agent.as_str()).collect();
+            let agents: Vec<&str> = agents.iter().map(AgentId::as_str).collect();
             json!({ "revoked": agents })
         }
         Reply::Graph(view) => view_body(view),
