@@ -7,6 +7,7 @@
 
 mod campaign;
 mod check;
+mod conform;
 mod determinism;
 mod diff;
 mod explain;
@@ -96,6 +97,8 @@ enum Command {
     Mutants(mutants::Arguments),
     /// Judge a history recorded elsewhere
     Check(check::Arguments),
+    /// Ask real servers what a scenario asks, and compare their answers
+    Conform(conform::Arguments),
 }
 
 /// Runs the program.
@@ -127,6 +130,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "mutants")]
         Command::Mutants(arguments) => mutants::run(&arguments, &output),
         Command::Check(arguments) => check::run(&arguments, &output),
+        Command::Conform(arguments) => conform::run(&arguments, &output),
     };
     match done {
         Ok(Verdict::Held) => ExitCode::SUCCESS,

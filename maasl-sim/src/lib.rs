@@ -2,12 +2,14 @@
 //!
 //! Owns: worlds in which the product's own decision code runs through crashes,
 //! pauses, wrong clocks and lost messages, and the judges of what it does there.
-//! Promises: a run follows from its plan alone. Leaves to others: real processes,
-//! files and databases (`maasl-node`, `maasl-mcp`).
+//! Promises: a run follows from its plan alone; real processes are started only to
+//! be compared with (`conform`). Leaves to others: what they do with real files and
+//! databases (`maasl-node`, `maasl-mcp`).
 
 pub mod campaign;
 pub mod checks;
 pub mod cli;
+pub mod conform;
 pub mod difference;
 pub mod draw;
 pub mod history;

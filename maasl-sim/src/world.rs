@@ -16,6 +16,7 @@ mod house;
 mod latches;
 mod processes;
 pub mod queue;
+pub mod sequence;
 mod server;
 pub mod state;
 mod steps;
@@ -36,6 +37,7 @@ use self::disk::Disk;
 use self::gate::Gate;
 use self::latches::Latches;
 use self::queue::{Event, Queue};
+use self::sequence::Sequence;
 use self::server::Server;
 use self::store::Store;
 use crate::checks::{Breach, Judges};
@@ -75,6 +77,8 @@ pub struct Finished {
     pub reached: BTreeSet<&'static str>,
     /// What agents asked and were told, if that was to be kept.
     pub history: Option<Vec<Entry>>,
+    /// Its calls with their answers, if they were made one at a time.
+    pub sequence: Option<Sequence>,
 }
 
 /// A world under way.
@@ -115,6 +119,7 @@ pub struct World<'p> {
     reached: BTreeSet<&'static str>,
     points: Points,
     history: Option<Simulated>,
+    sequence: Option<Sequence>,
 }
 
 impl<'p> World<'p> {
@@ -170,6 +175,7 @@ impl<'p> World<'p> {
             reached: BTreeSet::new(),
             points: Points::default(),
             history: None,
+            sequence: None,
             plan,
         };
         world.set_up();
@@ -187,6 +193,14 @@ impl<'p> World<'p> {
     #[must_use]
     pub fn with_history(mut self) -> Self {
         self.history = Some(Simulated::default());
+        self
+    }
+
+    /// The same world, in which a call is sent only once all others are answered,
+    /// and faults strike between calls.
+    #[must_use]
+    pub fn one_by_one(mut self) -> Self {
+        self.sequence = Some(Sequence::default());
         self
     }
 
@@ -238,6 +252,7 @@ impl<'p> World<'p> {
             core_steps: self.core_steps,
             reached: self.reached,
             history: self.history.map(Simulated::finish),
+            sequence: self.sequence.map(|sequence| sequence.finish(&self.disk)),
         }
     }
 
@@ -290,6 +305,10 @@ impl<'p> World<'p> {
             return;
         };
         self.now_ns = at_ns.max(self.now_ns);
+        if self.must_wait(&event) {
+            self.push_in(NS_PER_MS, event);
+            return;
+        }
         match event {
             Event::Start(process) => self.start(process),
             Event::Resume(process) => self.resume(process),
@@ -311,6 +330,23 @@ impl<'p> World<'p> {
         }
     }
 
+    /// Whether one call at a time is made, another is under way, and this would
+    /// come between.
+    fn must_wait(&self, event: &Event) -> bool {
+        let comes_between = matches!(event, Event::Turn(_) | Event::Strike(_) | Event::Quiet);
+        self.sequence.is_some() && comes_between && self.is_busy()
+    }
+
+    fn is_busy(&self) -> bool {
+        let mut clients = self.clients.iter();
+        let mut coordinators = self
+            .servers
+            .iter()
+            .filter_map(|one| one.coordinator.as_ref());
+        clients.any(|client| client.outstanding.is_some())
+            || coordinators.any(|coordinator| coordinator.calls() > 0)
+    }
+
     fn observe(&mut self, observation: &Observation<'_>) {
         let ground = Ground {
             now_ns: self.now_ns,
@@ -325,6 +361,9 @@ impl<'p> World<'p> {
         self.points.observe(observation, &ground);
         if let Some(history) = &mut self.history {
             history.observe(observation, &ground);
+        }
+        if let Some(sequence) = &mut self.sequence {
+            sequence.observe(observation, &ground);
         }
         if let Err(breach) = self.judges.observe(observation, &ground) {
             self.breach.get_or_insert(breach);

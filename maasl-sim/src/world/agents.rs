@@ -129,6 +129,10 @@ impl World<'_> {
         };
         let request = outstanding.request;
         let attempt = outstanding.attempt;
+        if let Some(sequence) = &mut self.sequence {
+            let process = self.process_names[usize::from(process.0)].clone();
+            sequence.asked(process, core_call.clone());
+        }
         self.deliver(agent, request, attempt, &core_call);
         if repeats {
             let mut again = core_call;
