@@ -61,6 +61,7 @@ impl<L: KernelLock> Helper<L> {
     }
 
     /// Waits until the lock is ours; nothing if it was not by the deadline.
+    #[must_use]
     pub fn wait(&self, deadline: Instant) -> Option<Handed<'_, L>> {
         let mut state = self.shared.state.lock();
         *state = State::Wanted;

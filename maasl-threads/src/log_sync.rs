@@ -45,6 +45,10 @@ struct Shared<L> {
 }
 
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is about something else"
+)]
 struct State {
     /// When the thread syncs, unless somebody does before.
     due: Option<Instant>,
@@ -191,7 +195,10 @@ mod tests {
 
     fn log() -> (Arc<Counted>, LogSync<Arc<Counted>>) {
         let log = Arc::new(Counted::default());
-        (Arc::clone(&log), LogSync::start("log", log).unwrap())
+        (
+            Arc::clone(&log),
+            LogSync::start("log", log).expect("threads can be had"),
+        )
     }
 
     fn soon() -> Instant {

@@ -141,7 +141,7 @@ impl<'a> Agent<'a> {
 
     /// Reads a file; nothing if there is none.
     pub(crate) fn read(&mut self, path: &str) -> Option<String> {
-        let told = self.look("read_file", json!({ "path": path }))?;
+        let told = self.look("read_file", &json!({ "path": path }))?;
         let content = told.text("content")?.to_owned();
         let hash = ContentHash::of(content.as_bytes()).to_string();
         if told.text("sha256") != Some(hash.as_str()) {
@@ -156,7 +156,7 @@ impl<'a> Agent<'a> {
 
     fn restore(&mut self) {
         let path = one_of(&mut self.draws, &FILES);
-        let Some(told) = self.look("file_history", json!({ "path": path, "limit": 8 })) else {
+        let Some(told) = self.look("file_history", &json!({ "path": path, "limit": 8 })) else {
             return;
         };
         let versions = told
@@ -180,7 +180,7 @@ impl<'a> Agent<'a> {
     /// Asks whether a document is needed, and writes it.
     fn document(&mut self) {
         let path = one_of(&mut self.draws, &FILES);
-        let Some(told) = self.look("docgen_file", json!({ "path": path })) else {
+        let Some(told) = self.look("docgen_file", &json!({ "path": path })) else {
             return;
         };
         if let (Some("needs_content"), Some(hash)) = (told.text("status"), told.text("sha256")) {
@@ -210,7 +210,7 @@ impl<'a> Agent<'a> {
             "max_wait_ms": 1_000,
         });
         let (epoch, since_ns) = (self.world.epoch(), now_ns());
-        let Some(told) = self.look("lease_acquire", arguments) else {
+        let Some(told) = self.look("lease_acquire", &arguments) else {
             return;
         };
         let (Some(lease), Some(token)) = (told.text("lease"), told.token()) else {
@@ -266,7 +266,7 @@ impl<'a> Agent<'a> {
             5..7 => {
                 let since_ns = now_ns();
                 if self
-                    .look("lease_renew", json!({ "lease": lease }))
+                    .look("lease_renew", &json!({ "lease": lease }))
                     .is_some()
                 {
                     self.holdings.renewed(since_ns);
@@ -283,7 +283,7 @@ impl<'a> Agent<'a> {
         };
         let (lease, token, since_ns) = (holding.lease.clone(), holding.token, now_ns());
         let epoch = self.world.epoch();
-        let told = self.look("lease_release", json!({ "lease": lease }));
+        let told = self.look("lease_release", &json!({ "lease": lease }));
         if told.is_some() && epoch == self.world.epoch() {
             self.holdings.returned();
             let end = Event::End {
@@ -299,8 +299,8 @@ impl<'a> Agent<'a> {
     }
 
     /// A call of which only a good answer matters.
-    fn look(&mut self, tool: &str, arguments: Value) -> Option<Told> {
-        let told = Told::new(self.send(tool, &arguments)?);
+    fn look(&mut self, tool: &str, arguments: &Value) -> Option<Told> {
+        let told = Told::new(self.send(tool, arguments)?);
         self.tally(tool, Some(&told));
         told.code().is_none().then_some(told)
     }

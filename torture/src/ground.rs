@@ -125,7 +125,7 @@ impl Ground {
             // There was not even room for a name.
             return true;
         };
-        if let Ok(space) = statvfs(&self.base.join("disk")) {
+        if let Ok(space) = statvfs(self.base.join("disk")) {
             let free_bytes = space.f_bfree * space.f_frsize;
             let _ = fallocate(&ballast, FallocateFlags::empty(), 0, free_bytes.max(1));
             let _ = std::io::Seek::seek(&mut ballast, std::io::SeekFrom::End(0));

@@ -91,7 +91,7 @@ fn folded(input: &str) {
 fn found(trap: &Trap, root: &Root, path: &RelPath) {
     normal(path);
     let base = fs::canonicalize(trap.root()).expect("the root is there");
-    let beneath = |at: &Path| assert!(at.starts_with(&base), "{path} leads to {at:?}");
+    let beneath = |at: &Path| assert!(at.starts_with(&base), "{path} leads to {}", at.display());
     let look = || match root.locate(path) {
         Ok(located) => {
             beneath(&place_of(std::os::fd::AsFd::as_fd(&located.parent)));

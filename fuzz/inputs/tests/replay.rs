@@ -29,7 +29,8 @@ fn folder(target: &Target) -> PathBuf {
 /// The corpus of a target, in the order of names.
 fn corpus(target: &Target) -> Vec<Input> {
     let folder = folder(target);
-    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let entries =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut inputs: Vec<Input> = entries
         .map(|entry| entry.expect("it can be listed").path())
         .map(|path| Input {
