@@ -115,6 +115,7 @@ mod tests {
         live.forget(&session).unwrap();
         assert!(live.is_dead(&session).unwrap());
     }
+
     #[test]
     fn a_lock_that_is_not_got_is_not_believed() {
         let dir = tempfile::tempdir().unwrap();

@@ -43,12 +43,12 @@ pub(crate) struct Agent<'a> {
 }
 
 impl<'a> Agent<'a> {
-    pub(crate) fn new(world: &'a World, number: usize, journal: Journal) -> Self {
-        let name = format!("a{number}");
+    /// The agent of this name; its number says which program its server is of.
+    pub(crate) fn new(world: &'a World, name: &str, number: usize, journal: Journal) -> Self {
         Self {
             world,
-            draws: Stream::of(world.seed, &["agent", &name]),
-            name,
+            draws: Stream::of(world.seed, &["agent", name]),
+            name: name.to_owned(),
             number,
             server: None,
             journal,
@@ -68,7 +68,7 @@ impl<'a> Agent<'a> {
     }
 
     /// One or two calls that belong together.
-    pub(crate) fn turn(&mut self) {
+    fn turn(&mut self) {
         if self.holdings.current().is_some() && self.draws.permille(600) {
             return self.under_lease();
         }
@@ -140,7 +140,7 @@ impl<'a> Agent<'a> {
     }
 
     /// Reads a file; nothing if there is none.
-    pub(crate) fn read(&mut self, path: &str) -> Option<String> {
+    fn read(&mut self, path: &str) -> Option<String> {
         let told = self.look("read_file", &json!({ "path": path }))?;
         let content = told.text("content")?.to_owned();
         let hash = ContentHash::of(content.as_bytes()).to_string();
@@ -306,7 +306,7 @@ impl<'a> Agent<'a> {
     }
 
     /// Asks until there is an answer, and writes down what it was.
-    pub(crate) fn perform(&mut self, mut ask: Ask) -> Option<Told> {
+    fn perform(&mut self, mut ask: Ask) -> Option<Told> {
         let request = self.asked.to_string();
         let key = ask
             .is_keyed()

@@ -37,7 +37,7 @@ pub(crate) fn audit(world: &World) -> Result<usize, Failure> {
 /// Every file is replaced once more, which binds what it holds into the history.
 fn files(world: &World) -> Result<(), Failure> {
     let journal = Journal::create(&world.ground.history(), "last")?;
-    let mut last = Agent::new(world, usize::MAX, journal);
+    let mut last = Agent::new(world, "last", 0, journal);
     for path in FILES.iter().chain(&NAMES) {
         last.seal(path);
     }

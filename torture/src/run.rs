@@ -32,7 +32,8 @@ pub(crate) fn run(world: &World, agents: usize, under_faults: Duration) -> Resul
     let journal = |name: &str| Journal::create(&world.ground.history(), name);
     let mut workers = Vec::new();
     for number in 0..agents {
-        workers.push(Agent::new(world, number, journal(&format!("a{number}"))?));
+        let name = format!("a{number}");
+        workers.push(Agent::new(world, &name, number, journal(&name)?));
     }
     let nemesis = Nemesis::new(world, journal("nemesis")?);
     thread::scope(|scope| {
