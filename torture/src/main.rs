@@ -88,6 +88,9 @@ struct Arguments {
     /// How many agents work
     #[arg(long, default_value_t = 5)]
     agents: usize,
+    /// Never delete the state or put an old copy back
+    #[arg(long)]
+    leave_state: bool,
     /// An empty directory to work in, which is left as it is; otherwise one that
     /// is kept only if something was broken
     #[arg(long, value_name = "DIR")]
@@ -126,7 +129,12 @@ fn torture(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Disk::Plain => vec!["full disk: no file system may be mounted here".into()],
         Disk::Ext4 | Disk::Tmpfs => Vec::new(),
     };
-    let world = World::new(arguments.program.clone(), ground, arguments.seed);
+    let world = World::new(
+        arguments.program.clone(),
+        ground,
+        arguments.seed,
+        arguments.leave_state,
+    );
     let began = Instant::now();
     let judged = run::run(
         &world,
@@ -185,7 +193,9 @@ fn repeat(arguments: &Arguments) -> String {
         seconds,
         seed,
         agents,
+        leave_state,
         ..
     } = arguments;
-    format!("cargo xtask torture --seconds {seconds} --seed {seed} --agents {agents}")
+    let left = if *leave_state { " --leave-state" } else { "" };
+    format!("cargo xtask torture --seconds {seconds} --seed {seed} --agents {agents}{left}")
 }

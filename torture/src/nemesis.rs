@@ -115,6 +115,7 @@ impl<'a> Nemesis<'a> {
             66..74 => self.fill(),
             74..78 => self.freeze(),
             78..94 => self.save_outside(),
+            _ if self.world.leave_state => {}
             94..96 => self.copy_state(),
             96..98 => self.put_old_state_back(),
             _ => self.delete_state(),

