@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use maasl_client::{Gone, Server};
 use maasl_core::id::ContentHash;
-use maasl_sim::history::{Covered, Ending, Event, Named};
+use maasl_sim::history::{Changed, Covered, Ending, Event, Named};
 use maasl_sim::rng::Stream;
 use serde_json::{Value, json};
 
@@ -169,8 +169,7 @@ impl<'a> Agent<'a> {
             .filter_map(|version| version["version"].as_u64())
             .collect();
         if !kept.is_empty() {
-            let at = self.draws.below(kept.len() as u64);
-            let version = kept[usize::try_from(at).expect("it is below the length")];
+            let version = one_of(&mut self.draws, &kept);
             self.read(path);
             self.next_name();
             self.perform(ask::restore(path, version));
@@ -383,13 +382,16 @@ impl<'a> Agent<'a> {
                 code: code.to_owned(),
             },
             Some((told, None)) => {
-                self.note_grant(ask, since_ns, at_ns, told);
+                let (token, changes) = (told.token(), told.changes());
+                if let Some(token) = token.filter(|_| ask.arguments.get("lease").is_none()) {
+                    self.note_grant(token, since_ns, at_ns, &changes);
+                }
                 Event::Ok {
                     agent,
                     request,
-                    token: told.token(),
+                    token,
                     lease: None,
-                    changes: told.changes(),
+                    changes,
                 }
             }
         };
@@ -397,12 +399,8 @@ impl<'a> Agent<'a> {
     }
 
     /// A call without a lease was granted one for its time.
-    fn note_grant(&mut self, ask: &Ask, since_ns: u64, at_ns: u64, told: &Told) {
-        let changes = told.changes();
-        let Some(token) = told.token().filter(|_| !changes.is_empty()) else {
-            return;
-        };
-        if ask.arguments.get("lease").is_some() {
+    fn note_grant(&mut self, token: u64, since_ns: u64, at_ns: u64, changes: &[Changed]) {
+        if changes.is_empty() {
             return;
         }
         let covered = |path: &str| Covered {

@@ -219,9 +219,10 @@ fn some_of(draws: &mut Stream) -> Vec<&'static str> {
         .collect()
 }
 
-pub(crate) fn one_of(draws: &mut Stream, names: &[&'static str]) -> &'static str {
-    let at = draws.below(names.len() as u64);
-    names[usize::try_from(at).expect("it is below the length")]
+/// One of them, each as likely as the others.
+pub(crate) fn one_of<T: Copy>(draws: &mut Stream, all: &[T]) -> T {
+    let at = draws.below(all.len() as u64);
+    all[usize::try_from(at).expect("it is below the length")]
 }
 
 #[cfg(test)]
