@@ -1,9 +1,12 @@
 //! Which processes are alive.
 //!
 //! Owns: one lock file per session, locked for the life of its process and never
-//! used again. Promises: a session is reported dead only if its process has gone;
-//! the kernel drops the lock at that instant, so there is no time to wait out.
-//! Leaves to others: processes that are stopped or hung; their leases end by TTL.
+//! used again. Promises: a session is reported dead only if its process has gone,
+//! or has not yet opened the state directory that took the place of its own; the
+//! kernel drops the lock at that instant, so there is no time to wait out; one
+//! that has come back is not buried. Leaves to others: processes that are stopped
+//! or hung; their leases end by TTL; asking again where an answer may be old (the
+//! store does, within its transaction).
 
 use std::fs::File;
 use std::io;
@@ -13,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use maasl_core::id::SessionId;
 use maasl_threads::life::{LifeFile, hold};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::platform;
@@ -45,18 +48,24 @@ impl Liveness {
     /// this process has made it before and has its lock among `former`, unless
     /// the file is a copy that was put back.
     pub fn hold(&self, session: &SessionId, former: &[Arc<LifeLock>]) -> io::Result<LifeLock> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.dir, session.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
-        let life = LifeLock { file: file.into() };
-        let identity = life.identity()?;
-        let mut is_ours = false;
-        for lock in former {
-            is_ours |= lock.identity()? == identity;
+        let deadline = Instant::now() + LOOK_MAX;
+        loop {
+            let life = LifeLock {
+                file: self.open(session)?,
+            };
+            let identity = life.identity()?;
+            let mut is_ours = false;
+            for lock in former {
+                is_ours |= lock.identity()? == identity;
+            }
+            if !hold(&life, is_ours, deadline)? {
+                return Err(io::Error::other("somebody keeps it locked"));
+            }
+            // Who took the session for dead may have removed the file meanwhile.
+            if self.identity(session)? == Some(identity) {
+                return Ok(life);
+            }
         }
-        if hold(&life, is_ours, Instant::now() + LOOK_MAX)? {
-            return Ok(life);
-        }
-        Err(io::Error::other("somebody keeps it locked"))
     }
 
     /// Whether the process behind `session` has gone. A file that is missing was
@@ -70,9 +79,56 @@ impl Liveness {
         }
     }
 
-    /// Forgets a session found dead, once nothing names it any more.
-    pub fn forget(&self, session: &SessionId) -> io::Result<()> {
-        match rustix::fs::unlinkat(&self.dir, session.as_str(), AtFlags::empty()) {
+    /// Takes hold of what a session found dead has left, unless it has come back.
+    pub fn bury(&self, session: &SessionId) -> io::Result<Option<Grave<'_>>> {
+        let file = self.open(session)?;
+        let is_free = platform::try_lock_exclusive(file.as_fd())?;
+        Ok(is_free.then(|| Grave {
+            live: self,
+            session: session.clone(),
+            _lock: Some(file),
+        }))
+    }
+
+    /// What `session` leaves, whose process is this one and has its lock.
+    #[must_use]
+    pub fn leave(&self, session: &SessionId) -> Grave<'_> {
+        Grave {
+            live: self,
+            session: session.clone(),
+            _lock: None,
+        }
+    }
+
+    fn open(&self, session: &SessionId) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.dir, session.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
+        Ok(file.into())
+    }
+
+    /// The file that has the name of `session` now.
+    fn identity(&self, session: &SessionId) -> io::Result<Option<(u64, u64)>> {
+        match rustix::fs::statat(&self.dir, session.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok(Some(identity(&found))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A session that has ended, whose process cannot come back as long as this is
+/// there: it would find its file locked, and the one it makes then is another.
+#[derive(Debug)]
+pub struct Grave<'a> {
+    live: &'a Liveness,
+    session: SessionId,
+    _lock: Option<File>,
+}
+
+impl Grave<'_> {
+    /// Forgets the session, once nothing names it any more.
+    pub fn close(self) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.live.dir, self.session.as_str(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -82,11 +138,14 @@ impl Liveness {
 impl LifeLock {
     /// The file, whatever its name is by now.
     fn identity(&self) -> io::Result<(u64, u64)> {
-        let found = rustix::fs::fstat(&self.file)?;
-        // As wide as any system has them.
-        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
-        Ok((found.st_dev as u64, found.st_ino as u64))
+        Ok(identity(&rustix::fs::fstat(&self.file)?))
     }
+}
+
+fn identity(found: &Stat) -> (u64, u64) {
+    // As wide as any system has them.
+    #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+    (found.st_dev as u64, found.st_ino as u64)
 }
 
 impl LifeFile for LifeLock {
@@ -112,8 +171,25 @@ mod tests {
         assert!(!live.is_dead(&session).unwrap(), "the first lock is held");
         drop(lock);
         assert!(live.is_dead(&session).unwrap());
-        live.forget(&session).unwrap();
+        live.bury(&session).unwrap().unwrap().close().unwrap();
         assert!(live.is_dead(&session).unwrap());
+    }
+
+    #[test]
+    fn a_session_that_has_come_back_is_not_buried() {
+        let dir = tempfile::tempdir().unwrap();
+        let live = Liveness::new(File::open(dir.path()).unwrap().into());
+        let session = SessionId::new("s1");
+        let lock = live.hold(&session, &[]).unwrap();
+        assert!(live.bury(&session).unwrap().is_none());
+        drop(lock);
+        let grave = live.bury(&session).unwrap().unwrap();
+        std::thread::scope(|scope| {
+            let back = scope.spawn(|| live.hold(&session, &[]).unwrap());
+            grave.close().unwrap();
+            let _lock = back.join().unwrap();
+            assert!(!live.is_dead(&session).unwrap(), "its file has its name");
+        });
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! may be sent again; sending it twice has one effect. Leaves to others: what
 //! they do (`decide` and its parts).
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -115,6 +116,31 @@ impl Command {
             Self::ListGraphs => "list_graphs",
             Self::Snapshot => "snapshot",
         }
+    }
+
+    /// The command as the store should take it: of those whom the caller found dead
+    /// without the ones that are not, as `is_dead` tells at the time of the
+    /// transaction. A session that is dead stays so, unless its process opens the
+    /// store anew after the state directory was replaced.
+    #[must_use]
+    pub fn without_revived(&self, is_dead: impl Fn(&SessionId) -> bool) -> Cow<'_, Self> {
+        let (Self::Acquire(Acquire { dead, .. })
+        | Self::Watch(Acquire { dead, .. })
+        | Self::Sweep(Sweep { dead })) = self
+        else {
+            return Cow::Borrowed(self);
+        };
+        if dead.iter().all(&is_dead) {
+            return Cow::Borrowed(self);
+        }
+        let mut command = self.clone();
+        if let Self::Acquire(Acquire { dead, .. })
+        | Self::Watch(Acquire { dead, .. })
+        | Self::Sweep(Sweep { dead }) = &mut command
+        {
+            dead.retain(is_dead);
+        }
+        Cow::Owned(command)
     }
 
     /// Whether the command changes nothing, so that a store may answer it
@@ -230,7 +256,8 @@ pub struct Acquire {
     pub wait_ms: u64,
     /// The ticket of an earlier round of this request.
     pub ticket: Option<TicketNo>,
-    /// Sessions the caller found dead: a fact that stays true.
+    /// Sessions the caller found dead. The store looks again
+    /// ([`Command::without_revived`]).
     pub dead: BTreeSet<SessionId>,
     /// Keys whose latches the caller holds.
     pub latched: BTreeSet<ResourceKey>,
@@ -297,7 +324,7 @@ pub struct Revoke {
 /// Arguments of [`Command::Sweep`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sweep {
-    /// Sessions found dead.
+    /// Sessions found dead. The store looks again.
     pub dead: BTreeSet<SessionId>,
 }
 

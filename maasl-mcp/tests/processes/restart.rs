@@ -314,3 +314,33 @@ fn a_call_under_way_when_the_state_is_deleted_is_refused_and_changes_nothing() {
     a.close();
     b.close();
 }
+
+#[test]
+fn who_was_found_dead_and_came_back_keeps_its_leases() {
+    let dir = repository("");
+    let state = dir.path().join(".maasl");
+    let mut a = Server::start(dir.path(), "a");
+    let want = json!({ "resources": [{ "id": "f" }] });
+    let lease = a.ok("lease_acquire", want.clone())["lease"].clone();
+    let copy = tempfile::tempdir().unwrap();
+    copy_all(&state, copy.path());
+    std::fs::remove_dir_all(&state).unwrap();
+    copy_all(copy.path(), &state);
+    // Nobody has the copied liveness file locked yet, and who looks now is stopped
+    // before it acts on what it found.
+    let mut b = Server::with_env(dir.path(), "b", &[("MAASL_FAULT", "stop@after:probe")]);
+    let mut soon = want;
+    soon["max_wait_ms"] = 1_000.into();
+    let waits = b.send("lease_acquire", soon);
+    b.wait_stopped();
+    a.ok("lease_renew", json!({ "lease": lease }));
+    b.go_on();
+    let busy = b.result(waits);
+    assert_eq!(busy["error"]["code"], "resource_busy", "{busy}");
+    assert_eq!(busy["error"]["holder"]["agent"], "a", "{busy}");
+    let mut under = write("mine\n");
+    under["lease"] = lease;
+    a.ok("write_file", under);
+    a.close();
+    b.close();
+}

@@ -15,7 +15,8 @@ use maasl_core::id::{AgentId, SessionId};
 use maasl_core::policy::Urgency;
 use tokio_util::sync::CancellationToken;
 
-use super::Node;
+use super::{Ground, Node};
+use crate::live::Grave;
 use crate::store::Store as _;
 
 /// Housekeeping is for what nobody came across: no hurry.
@@ -36,7 +37,8 @@ impl Node {
         }
         self.stopped.cancel();
         self.last_ground().databases.close_idle();
-        self.forget(&self.session);
+        let ground = self.last_ground();
+        forget(&ground, &self.session, ground.live.leave(&self.session));
     }
 
     /// Cleans up now and then.
@@ -56,8 +58,13 @@ impl Node {
         let dead = tokio::task::block_in_place(|| self.dead_sessions());
         let buried = self.bury(dead).await;
         tokio::task::block_in_place(|| {
+            let ground = self.last_ground();
             for session in &buried {
-                self.forget(session);
+                match ground.live.bury(session) {
+                    Ok(Some(grave)) => forget(&ground, session, grave),
+                    Ok(None) => {}
+                    Err(error) => tracing::warn!(%error, %session, "could not be buried"),
+                }
             }
             self.bound_history();
         });
@@ -107,20 +114,6 @@ impl Node {
         }
     }
 
-    /// Removes the files of a session that has ended. Its liveness file goes
-    /// last: as long as it is there, somebody else can take over from here.
-    fn forget(&self, session: &SessionId) {
-        let ground = self.last_ground();
-        let results = [
-            ground.files.stage().remove_session(session),
-            ground.bells.take_down(session),
-            ground.live.forget(session),
-        ];
-        for error in results.into_iter().filter_map(Result::err) {
-            tracing::warn!(%error, %session, "could not remove what a session left");
-        }
-    }
-
     fn bound_history(&self) {
         match self
             .last_ground()
@@ -159,5 +152,18 @@ impl Node {
             entropy: self.entropy(),
         };
         self.call(call, CancellationToken::new(), None).await
+    }
+}
+
+/// Removes the files of a session that has ended. Its liveness file goes last: as
+/// long as it is there, somebody else can take over from here.
+fn forget(ground: &Ground, session: &SessionId, grave: Grave<'_>) {
+    let results = [
+        ground.files.stage().remove_session(session),
+        ground.bells.take_down(session),
+        grave.close(),
+    ];
+    for error in results.into_iter().filter_map(Result::err) {
+        tracing::warn!(%error, %session, "could not remove what a session left");
     }
 }

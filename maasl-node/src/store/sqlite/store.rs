@@ -60,8 +60,9 @@ pub struct OpenOptions {
     pub durability: Durability,
     /// The store's clock; replaced in tests.
     pub clock: Clock,
-    /// Tells dead processes, by which a bad end is known; without it only a new boot
-    /// tells one.
+    /// Tells dead processes: by them a bad end is known, and whom a caller found dead
+    /// is asked for again where the answer counts. Without it only a new boot tells
+    /// a bad end, and callers are believed.
     pub is_dead: Option<IsDead>,
     /// The most pages the database may have; a write beyond is
     /// [`StoreError::Full`].
@@ -160,9 +161,12 @@ impl SqliteStore {
     /// Runs a command in one transaction in the gate.
     fn write(&self, command: &Command) -> Result<Outcome, StoreError> {
         self.in_gate(|db| {
+            let is_dead = self.options.is_dead.as_ref();
+            let command =
+                command.without_revived(|session| is_dead.is_none_or(|is_dead| is_dead(session)));
             let clock = (self.options.clock)();
             let mut seen = Seen::default();
-            let decision = lease::transact(command, clock, |query| {
+            let decision = lease::transact(&command, clock, |query| {
                 let rows = rows::load(db, query)?;
                 seen.note(&rows);
                 Ok::<_, StoreError>(rows)
