@@ -48,24 +48,8 @@ impl Liveness {
     /// this process has made it before and has its lock among `former`, unless
     /// the file is a copy that was put back.
     pub fn hold(&self, session: &SessionId, former: &[Arc<LifeLock>]) -> io::Result<LifeLock> {
-        let deadline = Instant::now() + LOOK_MAX;
-        loop {
-            let life = LifeLock {
-                file: self.open(session)?,
-            };
-            let identity = life.identity()?;
-            let mut is_ours = false;
-            for lock in former {
-                is_ours |= lock.identity()? == identity;
-            }
-            if !hold(&life, is_ours, deadline)? {
-                return Err(io::Error::other("somebody keeps it locked"));
-            }
-            // Who took the session for dead may have removed the file meanwhile.
-            if self.identity(session)? == Some(identity) {
-                return Ok(life);
-            }
-        }
+        let held = self.lock(session, former)?;
+        held.ok_or_else(|| io::Error::other("somebody keeps it locked"))
     }
 
     /// Whether the process behind `session` has gone. A file that is missing was
@@ -81,12 +65,11 @@ impl Liveness {
 
     /// Takes hold of what a session found dead has left, unless it has come back.
     pub fn bury(&self, session: &SessionId) -> io::Result<Option<Grave<'_>>> {
-        let file = self.open(session)?;
-        let is_free = platform::try_lock_exclusive(file.as_fd())?;
-        Ok(is_free.then(|| Grave {
+        let lock = self.lock(session, &[])?;
+        Ok(lock.map(|lock| Grave {
             live: self,
             session: session.clone(),
-            _lock: Some(file),
+            _lock: Some(lock),
         }))
     }
 
@@ -100,10 +83,28 @@ impl Liveness {
         }
     }
 
-    fn open(&self, session: &SessionId) -> io::Result<File> {
+    /// The lock of the file that has the name of `session`; nothing if somebody
+    /// keeps it.
+    fn lock(&self, session: &SessionId, former: &[Arc<LifeLock>]) -> io::Result<Option<LifeLock>> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.dir, session.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
-        Ok(file.into())
+        let mode = Mode::RUSR | Mode::WUSR;
+        let deadline = Instant::now() + LOOK_MAX;
+        loop {
+            let file = rustix::fs::openat(&self.dir, session.as_str(), flags, mode)?;
+            let life = LifeLock { file: file.into() };
+            let identity = life.identity()?;
+            let mut is_ours = false;
+            for lock in former {
+                is_ours |= lock.identity()? == identity;
+            }
+            if !hold(&life, is_ours, deadline)? {
+                return Ok(None);
+            }
+            // Who buries the session may have removed the file meanwhile.
+            if self.identity(session)? == Some(identity) {
+                return Ok(Some(life));
+            }
+        }
     }
 
     /// The file that has the name of `session` now.
@@ -122,7 +123,7 @@ impl Liveness {
 pub struct Grave<'a> {
     live: &'a Liveness,
     session: SessionId,
-    _lock: Option<File>,
+    _lock: Option<LifeLock>,
 }
 
 impl Grave<'_> {

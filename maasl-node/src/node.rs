@@ -56,6 +56,8 @@ pub struct Node {
     role: String,
     ground: Replaceable<Ground>,
     board: Switchboard<Slot>,
+    /// Held while the process cleans up, so that who asks for it finds it done.
+    house: tokio::sync::Mutex<()>,
     stopped: CancellationToken,
 }
 

@@ -6,6 +6,7 @@
 //! Leaves to others: reading the boot identity, keeping the floor file, finding
 //! out who is dead.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::command::{Open, Sweep};
@@ -13,8 +14,8 @@ use super::decide::StoreClock;
 use super::ending::waiters_to_wake;
 use super::outcome::{Change, Decision, Outcome};
 use super::query::{Need, Query, RowSet};
-use super::row::{Lease, Meta};
-use crate::id::{SessionId, TicketNo, Token};
+use super::row::{CommitIntent, Lease, LeaseKind, Meta};
+use crate::id::{Owner, SessionId, TicketNo, Token};
 use crate::mutant::{Mutant, is_active};
 use crate::time::Timestamp;
 
@@ -41,6 +42,8 @@ pub(super) fn open(rows: &RowSet, asked: &Open, clock: StoreClock) -> Result<Dec
         meta.generation += 1;
         meta.boot = asked.boot.as_str().into();
         changes.extend(forget_old_clock(rows, clock.now)?);
+    } else if let Some(session) = &asked.session {
+        changes.extend(leave_behind(rows, &session.id, &asked.store)?);
     }
     changes.push(Change::PutMeta(meta.clone()));
     changes.extend(asked.session.clone().map(Change::PutSession));
@@ -77,6 +80,37 @@ fn forget_old_clock(rows: &RowSet, now: Timestamp) -> Result<Vec<Change>, Need> 
     let sessions = rows.sessions(Query::AllSessions)?.iter();
     let closed = sessions.map(|session| Change::DeleteSession(session.id.clone()));
     Ok(over.chain(gone).chain(closed).collect())
+}
+
+/// A process opens a state that took the place of its own, and finds there what
+/// its own calls had begun when that was copied. None of them goes on here, so what
+/// they hold and left open passes to a session that nobody has, which counts as
+/// dead; they wait no more. Reservations stay: their agents still mean to use them.
+fn leave_behind(rows: &RowSet, own: &SessionId, unused: &str) -> Result<Vec<Change>, Need> {
+    let nobody = |owner: &Owner| Owner {
+        session: SessionId::new(unused),
+        ..owner.clone()
+    };
+    let leases = rows.leases(Query::AllLeases)?.iter();
+    let calls = leases.filter(|lease| lease.kind == LeaseKind::Call && lease.owner.session == *own);
+    let calls = calls.map(|lease| {
+        Change::PutLease(Lease {
+            owner: nobody(&lease.owner),
+            ..lease.clone()
+        })
+    });
+    let intents = rows.intents(Query::AllIntents)?.iter();
+    let open = intents.filter(|intent| intent.owner.session == *own);
+    let open = open.map(|intent| {
+        Change::PutIntent(Box::new(CommitIntent {
+            owner: nobody(&intent.owner),
+            ..intent.clone()
+        }))
+    });
+    let tickets = rows.tickets(Query::AllTickets)?.iter();
+    let waits = tickets.filter(|ticket| ticket.owner.session == *own);
+    let waits = waits.map(|ticket| Change::DeleteTicket(ticket.no));
+    Ok(calls.chain(open).chain(waits).collect())
 }
 
 /// Decides [`super::Command::Reserve`]. Another process may have reserved more.

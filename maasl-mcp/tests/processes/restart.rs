@@ -344,3 +344,25 @@ fn who_was_found_dead_and_came_back_keeps_its_leases() {
     a.close();
     b.close();
 }
+
+#[test]
+fn a_commit_open_in_a_state_that_is_put_back_stands_in_nobodys_way() {
+    let dir = repository("");
+    std::fs::write(dir.path().join("f"), "old\n").unwrap();
+    let state = dir.path().join(".maasl");
+    let point = [("MAASL_FAULT", "stop@before:swap")];
+    let mut a = Server::with_env(dir.path(), "a", &point);
+    a.ok("read_file", json!({ "path": "f" }));
+    let id = a.send("write_file", write("one\n"));
+    a.wait_stopped();
+    let copy = tempfile::tempdir().unwrap();
+    copy_all(&state, copy.path());
+    a.go_on();
+    assert_eq!(a.result(id)["ok"], true);
+    std::fs::remove_dir_all(&state).unwrap();
+    copy_all(copy.path(), &state);
+    a.ok("read_file", json!({ "path": "f" }));
+    a.ok("write_file", write("two\n"));
+    assert_eq!(holds(&dir, "f").unwrap(), "two\n");
+    a.close();
+}

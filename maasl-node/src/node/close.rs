@@ -55,6 +55,7 @@ impl Node {
 
     /// Settles and removes what dead processes left, and bounds the history.
     pub async fn clean_up(self: &Arc<Self>) {
+        let _alone = self.house.lock().await;
         let dead = tokio::task::block_in_place(|| self.dead_sessions());
         let buried = self.bury(dead).await;
         tokio::task::block_in_place(|| {

@@ -87,6 +87,7 @@ impl Node {
             role: options.role.clone(),
             ground: Replaceable::new(ground),
             board: Switchboard::new(core, hooks),
+            house: tokio::sync::Mutex::default(),
             config,
             session,
             stopped: CancellationToken::new(),
