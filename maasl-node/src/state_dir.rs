@@ -10,6 +10,7 @@
 //! write there, a line in the log says so.
 
 pub mod entries;
+pub mod pinned;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
+
+use pinned::Pinned;
 
 /// Its name under the root.
 pub const NAME: &str = ".maasl";
@@ -32,6 +35,7 @@ const PRIVATE: Mode = Mode::RWXU;
 pub struct StateDir {
     path: PathBuf,
     dirfd: OwnedFd,
+    folders: Vec<Pinned>,
 }
 
 /// The state directory cannot be used.
@@ -58,12 +62,26 @@ impl StateDir {
     pub fn open(root: &Path) -> Result<Self, StateDirError> {
         let path = root.join(NAME);
         let dirfd = open_private(rustix::fs::CWD, &path, &path)?;
-        let dir = Self { path, dirfd };
+        let mut dir = Self {
+            path,
+            dirfd,
+            folders: Vec::new(),
+        };
         dir.ignore_in_version_control()?;
         for name in SUBDIRECTORIES {
-            open_private(dir.dirfd.as_fd(), Path::new(name), &dir.path.join(name))?;
+            let path = dir.path.join(name);
+            let folder = open_private(dir.dirfd.as_fd(), Path::new(name), &path)?;
+            let pinned = Pinned::open(path.clone(), folder.as_fd());
+            let failed = |source| StateDirError::Io { path, source };
+            dir.folders.push(pinned.map_err(failed)?);
         }
         Ok(dir)
+    }
+
+    /// The folders in it, as they were when it was opened.
+    #[must_use]
+    pub fn folders(&self) -> &[Pinned] {
+        &self.folders
     }
 
     /// Where it is.

@@ -366,3 +366,43 @@ fn a_commit_open_in_a_state_that_is_put_back_stands_in_nobodys_way() {
     assert_eq!(holds(&dir, "f").unwrap(), "two\n");
     a.close();
 }
+
+#[test]
+fn a_server_goes_on_when_all_but_the_database_is_deleted_under_it() {
+    let dir = repository("");
+    let [mut a, mut b] = ["a", "b"].map(|name| Server::start(dir.path(), name));
+    let want = json!({ "resources": [{ "id": "f" }] });
+    for folder in ["live", "latch", "bell", "stage", "objects"] {
+        std::fs::remove_dir_all(dir.path().join(".maasl").join(folder)).unwrap();
+        // Both meet again, and neither is taken for dead.
+        let lease = a.ok("lease_acquire", want.clone())["lease"].clone();
+        let mut now = want.clone();
+        now["max_wait_ms"] = 300.into();
+        let busy = b.refused("lease_acquire", now.clone(), "resource_busy");
+        assert_eq!(busy["holder"]["agent"], "a", "{folder}: {busy}");
+        let mut under = write(&format!("{folder}\n"));
+        under["lease"] = lease.clone();
+        a.ok("write_file", under);
+        a.ok("lease_release", json!({ "lease": lease }));
+        let lease = b.ok("lease_acquire", want.clone())["lease"].clone();
+        a.refused("lease_acquire", now, "resource_busy");
+        b.ok("lease_release", json!({ "lease": lease }));
+    }
+    a.close();
+    b.close();
+}
+
+#[test]
+fn a_server_whose_liveness_file_is_deleted_is_not_dead() {
+    let dir = repository("");
+    let [mut a, mut b] = ["a", "b"].map(|name| Server::start(dir.path(), name));
+    for entry in std::fs::read_dir(dir.path().join(".maasl/live")).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let want = json!({ "resources": [{ "id": "f" }], "max_wait_ms": 300 });
+    a.ok("lease_acquire", want.clone());
+    let busy = b.refused("lease_acquire", want, "resource_busy");
+    assert_eq!(busy["holder"]["agent"], "a", "{busy}");
+    a.close();
+    b.close();
+}

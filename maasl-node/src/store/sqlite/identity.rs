@@ -1,43 +1,57 @@
 //! Which file a path names.
 //!
-//! Owns: noticing that a file was replaced or deleted under us. Promises: a path
-//! still names what was opened, or [`StoreError::Replaced`]. Leaves to others:
+//! Owns: noticing that something was replaced or deleted under us. Promises: each
+//! path still names what was opened, or [`StoreError::Replaced`]. Leaves to others:
 //! checking often enough.
+//!
+//! The database alone is not enough: a deletion that others get in the way of may
+//! leave it and take the folders. Who holds latches in a folder that is gone, or
+//! whose liveness file is, is not seen by those who look in its successor.
 
 use std::path::{Path, PathBuf};
 
+use maasl_core::id::SessionId;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, statat};
 use rustix::io::Errno;
 
+use super::store::DATABASE;
+use crate::state_dir::StateDir;
+use crate::state_dir::pinned::Pinned;
 use crate::store::StoreError;
 
-/// A path and the file it named.
+/// What the processes of a repository meet at.
 #[derive(Debug)]
-pub(super) struct Pinned {
-    path: PathBuf,
-    device_and_inode: (u64, u64),
-}
+pub(super) struct Meeting(Vec<Pinned>);
 
-impl Pinned {
-    /// The file that `path` names now.
-    pub(super) fn at(path: &Path) -> Result<Self, StoreError> {
-        let found = stat(path).map_err(|error| StoreError::io(path, error))?;
-        Ok(Self {
-            path: path.into(),
-            device_and_inode: (found.st_dev, found.st_ino),
-        })
+impl Meeting {
+    /// In this state directory, of which the database is open; with the liveness
+    /// file of `session`, where it has one.
+    pub(super) fn at(dir: &StateDir, session: Option<&SessionId>) -> Result<Self, StoreError> {
+        let pin = |path: PathBuf| {
+            Pinned::named(path.clone()).map_err(|error| StoreError::io(&path, error))
+        };
+        let mut pins = dir.folders().to_vec();
+        pins.push(pin(dir.path().join(DATABASE))?);
+        if let Some(session) = session {
+            let life = dir.path().join("live").join(session.as_str());
+            if life.exists() {
+                pins.push(pin(life)?);
+            }
+        }
+        Ok(Self(pins))
     }
 
-    /// Whether the path still names it. The path is followed from the root, so
-    /// that a directory moved aside is noticed as well.
+    /// Whether everything is where it was.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        match stat(&self.path) {
-            Ok(found) if (found.st_dev, found.st_ino) == self.device_and_inode => Ok(()),
-            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Err(StoreError::Replaced {
-                path: self.path.clone(),
-            }),
-            Err(error) => Err(StoreError::io(&self.path, error)),
-        }
+        self.0
+            .iter()
+            .try_for_each(|pinned| match pinned.is_in_place() {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(StoreError::Replaced {
+                    path: pinned.path().into(),
+                }),
+                Err(error) => Err(StoreError::io(pinned.path(), error)),
+            })
     }
 }
 

@@ -25,7 +25,7 @@ use super::connection::{self, Transaction};
 use super::floor::Floor;
 use super::gate::Gate;
 use super::health::{self, IsDead};
-use super::identity::{self, Pinned};
+use super::identity::{self, Meeting};
 use super::sync::LogSync;
 use super::{rows, schema};
 use crate::state_dir::StateDir;
@@ -90,7 +90,7 @@ pub struct SqliteStore {
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
     gate: Gate,
-    database: Pinned,
+    meeting: Meeting,
     log: LogSync,
     log_pages: Arc<AtomicU32>,
     checkpointer: Checkpointer,
@@ -103,7 +103,8 @@ impl SqliteStore {
     /// was not a good one every page is looked at first.
     pub fn open(dir: &StateDir, options: OpenOptions) -> Result<Self, StoreError> {
         refuse_old_library()?;
-        let dir = dir.path();
+        let state = dir;
+        let dir = state.path();
         let path = dir.join(DATABASE);
         let session = options.session.as_ref();
         let session = session.map_or("", |session| session.id.as_str()).to_owned();
@@ -123,7 +124,7 @@ impl SqliteStore {
         drop(inside);
         let store = Self {
             reader: Mutex::new(open_reader(&path)?),
-            database: Pinned::at(&path)?,
+            meeting: Meeting::at(state, options.session.as_ref().map(|session| &session.id))?,
             log: LogSync::open(&dir.join(LOG))?,
             log_pages,
             checkpointer: Checkpointer::start(dir, &path, &session)?,
@@ -187,7 +188,7 @@ impl SqliteStore {
         let deadline = since + self.wait();
         let db = self.lock(&self.writer, since, deadline)?;
         let inside = self.gate.enter(deadline)?;
-        self.database.check()?;
+        self.meeting.check()?;
         let transaction = Transaction::write(&db)?;
         schema::check_unchanged(&db)?;
         let (answer, wrote) = run(&db)?;
@@ -210,7 +211,7 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let since = Instant::now();
         let db = self.lock(&self.reader, since, since + self.wait())?;
-        self.database.check()?;
+        self.meeting.check()?;
         let transaction = Transaction::read(&db)?;
         schema::check_unchanged(&db)?;
         let answer = look(&db)?;
@@ -255,7 +256,7 @@ impl SqliteStore {
     /// refused as [`StoreError::Replaced`].
     #[must_use]
     pub fn is_in_place(&self) -> bool {
-        !matches!(self.database.check(), Err(StoreError::Replaced { .. }))
+        !matches!(self.meeting.check(), Err(StoreError::Replaced { .. }))
     }
 
     /// Who stands in the write gate, as far as can be told; for `doctor`.
