@@ -8,8 +8,8 @@ use std::io;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, waitid};
 
 /// A process that was started here.
 #[derive(Clone, Debug)]
@@ -73,6 +73,17 @@ impl Process {
         self.with(|state| state.killed)
     }
 
+    /// Waits until it has been stopped, by a handle or by itself; false if it ended
+    /// instead.
+    ///
+    /// # Errors
+    /// The system's, if it cannot be waited for.
+    pub fn wait_stopped(&self) -> io::Result<bool> {
+        let changed = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let status = self.wait_for(changed)?;
+        Ok(status.is_some_and(|status| status.stopped()))
+    }
+
     /// Waits for its end; whoever asks later gets the same answer.
     ///
     /// # Errors
@@ -83,17 +94,15 @@ impl Process {
         }
         // Others may have to kill it first, so it is waited for without the lock,
         // and its number stays its own until it is looked at again.
-        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        let waited = loop {
-            match waitid(WaitId::Pid(self.pid), ended) {
-                Err(Errno::INTR) => {}
-                other => break other.map(drop),
-            }
-        };
+        let waited = self.wait_for(WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
         match self.with(State::look)? {
             Some(status) => Ok(status),
             None => Err(waited.err().unwrap_or(Errno::CHILD).into()),
         }
+    }
+
+    fn wait_for(&self, options: WaitIdOptions) -> Result<Option<WaitIdStatus>, Errno> {
+        retry_on_intr(|| waitid(WaitId::Pid(self.pid), options))
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {

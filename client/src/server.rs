@@ -24,6 +24,7 @@ pub struct Launch {
     command: Vec<PathBuf>,
     root: PathBuf,
     agent: String,
+    env: Vec<(String, String)>,
     log: Option<File>,
 }
 
@@ -35,6 +36,7 @@ impl Launch {
             command: vec![program.to_owned()],
             root: root.to_owned(),
             agent: agent.to_owned(),
+            env: Vec::new(),
             log: None,
         }
     }
@@ -45,6 +47,13 @@ impl Launch {
     pub fn through(mut self, wrapper: &[&str]) -> Self {
         let wrapper = wrapper.iter().map(PathBuf::from);
         self.command = wrapper.chain(self.command).collect();
+        self
+    }
+
+    /// A variable of its environment, for example a fault point.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -84,6 +93,7 @@ pub struct Server {
     stdin: Option<ChildStdin>,
     messages: Receiver<Value>,
     early: BTreeMap<u64, Value>,
+    notifications: Vec<Value>,
     next_id: u64,
 }
 
@@ -100,6 +110,7 @@ impl Server {
             .args(["serve", "--root"])
             .arg(&launch.root)
             .env("MAASL_AGENT", &launch.agent)
+            .envs(launch.env)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(launch.log.map_or_else(Stdio::inherit, Stdio::from))
@@ -111,6 +122,7 @@ impl Server {
             stdin,
             messages: listen(stdout),
             early: BTreeMap::new(),
+            notifications: Vec::new(),
             next_id: 1,
         };
         Ok(server.greet(patience).map(|()| server))
@@ -127,7 +139,7 @@ impl Server {
         if !answer["result"]["serverInfo"].is_object() {
             return Err(Gone::Confused(answer));
         }
-        self.write(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+        self.notify("notifications/initialized", &json!({}));
         Ok(())
     }
 
@@ -171,6 +183,30 @@ impl Server {
         self.answer(id, patience)
     }
 
+    /// Sends any request; its number.
+    pub fn request(&mut self, method: &str, params: &Value) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.write(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
+        id
+    }
+
+    /// Sends any notification.
+    pub fn notify(&mut self, method: &str, params: &Value) {
+        self.write(&json!({ "jsonrpc": "2.0", "method": method, "params": params }));
+    }
+
+    /// What it told without being asked, while answers were waited for.
+    #[must_use]
+    pub fn notifications(&self) -> &[Value] {
+        &self.notifications
+    }
+
+    /// Ends its input without waiting.
+    pub fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
     /// Ends its input and waits for its end.
     ///
     /// # Errors
@@ -178,13 +214,6 @@ impl Server {
     pub fn close(mut self) -> io::Result<ExitStatus> {
         self.stdin = None;
         self.process.wait()
-    }
-
-    fn request(&mut self, method: &str, params: &Value) -> u64 {
-        let id = self.next_id;
-        self.next_id += 1;
-        self.write(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
-        id
     }
 
     fn message(&mut self, id: u64, patience: Duration) -> Result<Value, Gone> {
@@ -197,12 +226,10 @@ impl Server {
             match self.messages.recv_timeout(left) {
                 // Standard output is for the protocol alone.
                 Ok(message) if message.is_string() => return Err(Gone::Confused(message)),
-                Ok(message) => {
-                    // Notifications have no number and nobody here waits for them.
-                    if let Some(of) = message["id"].as_u64() {
-                        self.early.insert(of, message);
-                    }
-                }
+                Ok(message) => match message["id"].as_u64() {
+                    Some(of) => drop(self.early.insert(of, message)),
+                    None => self.notifications.push(message),
+                },
                 Err(RecvTimeoutError::Timeout) => return Err(Gone::Silent),
                 Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
             }

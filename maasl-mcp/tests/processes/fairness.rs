@@ -226,12 +226,12 @@ fn a_waiter_is_told_of_its_progress_if_it_asked() {
     until("two notifications", || {
         let answer = waiter.result_within(id, Duration::from_millis(20));
         assert!(answer.is_none(), "it still waits");
-        waiter.notifications.len() >= 2
+        waiter.notifications().len() >= 2
     });
     line.release();
     assert_eq!(waiter.result(id)["ok"], true);
     let mut last = -1.0;
-    for told in &waiter.notifications {
+    for told in waiter.notifications() {
         assert_eq!(told["method"], "notifications/progress", "{told}");
         let params = &told["params"];
         assert_eq!(params["progressToken"], "p7", "{told}");
@@ -242,7 +242,7 @@ fn a_waiter_is_told_of_its_progress_if_it_asked() {
         last = progress;
     }
     // Who does not ask is told nothing.
-    assert!(line.holder.notifications.is_empty());
+    assert!(line.holder.notifications().is_empty());
 }
 
 /// A waiter looks by itself every 100 ms. If hand-over relied on that, half of
