@@ -1,8 +1,8 @@
 //! Granting, sending again, opening, looking.
 
-use maasl_core::id::{AgentId, LeaseId, Token};
-use maasl_core::lease::command::{Acquire, Inspect};
-use maasl_core::lease::{Command, Counter, MemoryRows, Outcome};
+use maasl_core::id::{AgentId, LeaseId, SessionId, Token};
+use maasl_core::lease::command::{Acquire, Inspect, Open, Sweep};
+use maasl_core::lease::{Command, Counter, LeaseKind, MemoryRows, Outcome, Session};
 use maasl_core::reply::Receipt;
 use maasl_core::resource::Scope;
 
@@ -198,7 +198,7 @@ fn a_store_begins_at_the_first_sequence_it_is_given() {
         rows: MemoryRows::default(),
         now_ms: 0,
     };
-    let outcome = table.send(&Command::Open(maasl_core::lease::command::Open {
+    let outcome = table.send(&Command::Open(Open {
         store: "new".into(),
         boot: "boot".into(),
         floor: Token::default(),
@@ -261,4 +261,65 @@ fn counts_add_up() {
     let count = maasl_core::lease::Count::one(Counter::GuardedOk, "CRIT_CODE", &AgentId::new("a"));
     table.done(&Command::Tally(vec![count.clone(), count]));
     assert_eq!(table.count(Counter::GuardedOk), 2);
+}
+
+#[test]
+fn a_session_that_opens_again_keeps_its_reservations_and_leaves_its_calls_behind() {
+    let mut table = Table::new();
+    let reserved = table.granted(&ask("a", &[want("x")]));
+    let call = table.granted(&Acquire {
+        lease: lease("call"),
+        kind: LeaseKind::Call,
+        ..ask("a", &[want("y")])
+    });
+    table.granted(&ask("d", &[want("z")]));
+    table.begin(&commit("op", &call, "y", None, "1"));
+    table.queued(&ask("b", &[want("x")]));
+    let own = reserved.owner.session.clone();
+    let waits = Acquire {
+        owner: reserved.owner.clone(),
+        ..ask("c", &[want("z")])
+    };
+    table.queued(&waits);
+    table.send(&Command::Open(Open {
+        store: "nobody".into(),
+        boot: "boot".into(),
+        floor: Token::default(),
+        first_sequence: 1,
+        session: Some(Session {
+            id: own.clone(),
+            pid: 1,
+            role: "serve".into(),
+            started_wall_ms: 0,
+        }),
+    }));
+    let all = table.snapshot();
+    let owned = |token| {
+        let mut leases = all.leases.iter();
+        let lease = leases.find(|lease| lease.token == token).unwrap();
+        lease.owner.session.clone()
+    };
+    assert_eq!(owned(reserved.token), own);
+    assert_eq!(owned(call.token), SessionId::new("nobody"));
+    assert_eq!(all.intents[0].owner.session, SessionId::new("nobody"));
+    assert_eq!(all.intents[0].owner.agent, call.owner.agent);
+    let waiting: Vec<_> = all.tickets.iter().map(|ticket| &ticket.owner).collect();
+    assert_eq!(waiting, [&owner("b")], "its own waits are over");
+}
+
+#[test]
+fn of_those_found_dead_the_store_believes_who_still_is() {
+    let dead = ["a", "b"].map(session);
+    let asked = Command::Acquire(Acquire {
+        dead: dead.clone().into(),
+        ..ask("c", &[want("x")])
+    });
+    assert_eq!(*asked.without_revived(|_| true), asked);
+    let Command::Acquire(taken) = asked.without_revived(|id| *id == dead[0]).into_owned() else {
+        panic!("another command");
+    };
+    assert_eq!(taken.dead, [dead[0].clone()].into());
+    let sweep = Command::Sweep(Sweep { dead: dead.into() });
+    let none = Command::Sweep(Sweep::default());
+    assert_eq!(*sweep.without_revived(|_| false), none);
 }

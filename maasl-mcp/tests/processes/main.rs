@@ -10,6 +10,7 @@
     reason = "a test that cannot go on has failed; the harness is part of the tests; figures are printed"
 )]
 
+mod borders;
 mod commands;
 mod configuration;
 mod databases;
