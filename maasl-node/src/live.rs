@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use maasl_core::id::SessionId;
 use maasl_threads::life::{LifeFile, hold};
-use rustix::fs::{AtFlags, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::platform;
+use crate::state_dir::pinned::device_and_inode;
 
 /// How long others may look at a file that is to be locked. A look takes
 /// microseconds; only one that is stopped in its midst takes longer.
@@ -110,7 +111,7 @@ impl Liveness {
     /// The file that has the name of `session` now.
     fn identity(&self, session: &SessionId) -> io::Result<Option<(u64, u64)>> {
         match rustix::fs::statat(&self.dir, session.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) => Ok(Some(identity(&found))),
+            Ok(found) => Ok(Some(device_and_inode(&found))),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -139,14 +140,8 @@ impl Grave<'_> {
 impl LifeLock {
     /// The file, whatever its name is by now.
     fn identity(&self) -> io::Result<(u64, u64)> {
-        Ok(identity(&rustix::fs::fstat(&self.file)?))
+        Ok(device_and_inode(&rustix::fs::fstat(&self.file)?))
     }
-}
-
-fn identity(found: &Stat) -> (u64, u64) {
-    // As wide as any system has them.
-    #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
-    (found.st_dev as u64, found.st_ino as u64)
 }
 
 impl LifeFile for LifeLock {

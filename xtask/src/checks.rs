@@ -65,36 +65,33 @@ fn lint(workspace: &Workspace) -> Outcome {
     ]))
 }
 
-/// What is compiled only with planted bugs.
+/// What is compiled only with planted bugs. Of the whole workspace, so that libraries
+/// have the features they have elsewhere and are not compiled again.
 fn lint_mutants(workspace: &Workspace) -> Outcome {
-    run(workspace.cargo(&[
-        "clippy",
-        "-p",
-        "maasl-sim",
-        "--features",
-        "mutants",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]))
+    let what = [
+        &["clippy", "--lib", "--bins"],
+        PLANTED,
+        &["--", "-D", "warnings"],
+    ];
+    run(workspace.cargo(&what.concat()))
 }
 
 /// A short hunt for each planted bug, and cutting the hardest of them down;
 /// `maasl-sim mutants` hunts longer.
 fn mutants(workspace: &Workspace) -> Outcome {
-    run(workspace.cargo(&[
-        "test",
-        "-p",
-        "maasl-sim",
-        "--features",
-        "mutants",
-        "--test",
-        "mutants",
-        "--test",
-        "shrink_mutants",
-    ]))
+    run(workspace.cargo(&[&["test"], PLANTED].concat()))
 }
+
+/// The tests that plant bugs, and the feature that lets them.
+const PLANTED: &[&str] = &[
+    "--workspace",
+    "--features",
+    "maasl-sim/mutants",
+    "--test",
+    "mutants",
+    "--test",
+    "shrink_mutants",
+];
 
 fn doc(workspace: &Workspace) -> Outcome {
     let mut command = workspace.cargo(&["doc", "--workspace", "--no-deps"]);

@@ -54,7 +54,8 @@ impl Pinned {
     }
 }
 
-fn device_and_inode(found: &Stat) -> (u64, u64) {
+/// What a file is known by, whatever its name.
+pub(crate) fn device_and_inode(found: &Stat) -> (u64, u64) {
     // As wide as any system has them.
     #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
     (found.st_dev as u64, found.st_ino as u64)
