@@ -21,37 +21,63 @@ use crate::store::StoreError;
 
 /// What the processes of a repository meet at.
 #[derive(Debug)]
-pub(super) struct Meeting(Vec<Pinned>);
+pub(super) struct Meeting {
+    database: Pinned,
+    /// By what they exclude each other and know of each other's death.
+    vital: Vec<Pinned>,
+    /// What a call cannot do without, and would fail on.
+    needed: Vec<Pinned>,
+}
 
 impl Meeting {
     /// In this state directory, of which the database is open; with the liveness
     /// file of `session`, where it has one.
     pub(super) fn at(dir: &StateDir, session: Option<&SessionId>) -> Result<Self, StoreError> {
-        let pin = |path: PathBuf| {
-            Pinned::named(path.clone()).map_err(|error| StoreError::io(&path, error))
-        };
-        let mut pins = dir.folders().to_vec();
-        pins.push(pin(dir.path().join(DATABASE))?);
-        if let Some(session) = session {
-            let life = dir.path().join("live").join(session.as_str());
-            if life.exists() {
-                pins.push(pin(life)?);
-            }
-        }
-        Ok(Self(pins))
+        let life = session.map(|session| dir.path().join("live").join(session.as_str()));
+        let life = life.filter(|life| life.exists());
+        let (mut vital, needed): (Vec<_>, Vec<_>) = dir
+            .folders()
+            .iter()
+            .cloned()
+            .partition(|folder| folder.path().ends_with("latch"));
+        vital.extend(life.map(pin).transpose()?);
+        Ok(Self {
+            database: pin(dir.path().join(DATABASE))?,
+            vital,
+            needed,
+        })
+    }
+
+    /// Whether the database is where it was: enough for a look.
+    pub(super) fn check_database(&self) -> Result<(), StoreError> {
+        check(&self.database)
+    }
+
+    /// Whether that is so of all on which a change relies. Looked at in each
+    /// transaction, so it is no more than it must be.
+    pub(super) fn check_vital(&self) -> Result<(), StoreError> {
+        check(&self.database)?;
+        self.vital.iter().try_for_each(check)
     }
 
     /// Whether everything is where it was.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
-        self.0
-            .iter()
-            .try_for_each(|pinned| match pinned.is_in_place() {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(StoreError::Replaced {
-                    path: pinned.path().into(),
-                }),
-                Err(error) => Err(StoreError::io(pinned.path(), error)),
-            })
+    pub(super) fn check_all(&self) -> Result<(), StoreError> {
+        self.check_vital()?;
+        self.needed.iter().try_for_each(check)
+    }
+}
+
+fn pin(path: PathBuf) -> Result<Pinned, StoreError> {
+    Pinned::named(path.clone()).map_err(|error| StoreError::io(&path, error))
+}
+
+fn check(pinned: &Pinned) -> Result<(), StoreError> {
+    match pinned.is_in_place() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(StoreError::Replaced {
+            path: pinned.path().into(),
+        }),
+        Err(error) => Err(StoreError::io(pinned.path(), error)),
     }
 }
 

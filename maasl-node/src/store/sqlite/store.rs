@@ -188,7 +188,7 @@ impl SqliteStore {
         let deadline = since + self.wait();
         let db = self.lock(&self.writer, since, deadline)?;
         let inside = self.gate.enter(deadline)?;
-        self.meeting.check()?;
+        self.meeting.check_vital()?;
         let transaction = Transaction::write(&db)?;
         schema::check_unchanged(&db)?;
         let (answer, wrote) = run(&db)?;
@@ -211,7 +211,7 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let since = Instant::now();
         let db = self.lock(&self.reader, since, since + self.wait())?;
-        self.meeting.check()?;
+        self.meeting.check_database()?;
         let transaction = Transaction::read(&db)?;
         schema::check_unchanged(&db)?;
         let answer = look(&db)?;
@@ -256,7 +256,7 @@ impl SqliteStore {
     /// refused as [`StoreError::Replaced`].
     #[must_use]
     pub fn is_in_place(&self) -> bool {
-        !matches!(self.meeting.check(), Err(StoreError::Replaced { .. }))
+        !matches!(self.meeting.check_all(), Err(StoreError::Replaced { .. }))
     }
 
     /// Who stands in the write gate, as far as can be told; for `doctor`.
