@@ -102,7 +102,7 @@ impl Node {
             let laid = self.lay_again(former);
             match &laid {
                 Ok(_) => {
-                    tracing::warn!("the state directory was replaced; leases and history are gone");
+                    tracing::warn!("the state directory was replaced or parts of it were; what is gone is made anew");
                 }
                 Err(error) => tracing::error!(%error, "the state directory cannot be opened again"),
             }
