@@ -3,14 +3,12 @@
 //! Owns: commands for one lease, and stores that hold others. Promises: a lease
 //! is on a path of its own unless asked otherwise. Leaves to others: what to time.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
 use maasl_core::id::{AgentId, LeaseId, Owner, SessionId};
 use maasl_core::lease::command::{Acquire, Release};
-use maasl_core::lease::{Command, LeaseKind, Outcome};
-use maasl_core::policy::Urgency;
+use maasl_core::lease::{Command, Outcome};
 use maasl_core::resource::{ResourceKey, Want};
 use maasl_node::state_dir::StateDir;
 use maasl_node::store::{OpenOptions, SqliteStore, Store};
@@ -91,25 +89,14 @@ pub fn sqlite_store(root: &Path) -> SqliteStore {
 }
 
 fn acquire(id: &str, path: &str) -> Command {
+    let owner = Owner {
+        session: SessionId::new("0123456789abcdef"),
+        agent: AgentId::new("agent"),
+    };
+    let wants = [Want::exclusive(ResourceKey::new("code", path), "CRIT_CODE")];
     Command::Acquire(Acquire {
-        lease: LeaseId::new(id),
-        owner: Owner {
-            session: SessionId::new("0123456789abcdef"),
-            agent: AgentId::new("agent"),
-        },
-        wants: [Want::exclusive(ResourceKey::new("code", path), "CRIT_CODE")].into(),
-        kind: LeaseKind::Call,
-        ttl_ms: TTL_MS,
-        lock_delay_ms: 0,
         purpose: Some("write_file".into()),
-        urgency: Urgency::Interactive,
-        wait_ms: 0,
-        ticket: None,
-        dead: BTreeSet::new(),
-        latched: BTreeSet::new(),
-        request: None,
-        waited_us: 0,
-        max_waiters: 64,
+        ..Acquire::at_once(LeaseId::new(id), owner, wants.into(), TTL_MS)
     })
 }
 

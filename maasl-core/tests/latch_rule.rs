@@ -185,22 +185,13 @@ impl State {
 
     fn acquire(&mut self, i: usize, holds: bool) -> Outcome {
         let agent = self.agents[i];
+        let lease = lease_id((number(i), agent.grants));
+        let wants = [Want::exclusive(key(), "CRIT_CODE")];
         self.transact(&Command::Acquire(Acquire {
-            lease: lease_id((number(i), agent.grants)),
-            owner: owner(i),
-            wants: [Want::exclusive(key(), "CRIT_CODE")].into(),
             kind: LeaseKind::Reservation,
-            ttl_ms: TTL_MS,
-            lock_delay_ms: 0,
-            purpose: None,
             urgency: Urgency::Batch,
-            wait_ms: 0,
-            ticket: None,
-            dead: BTreeSet::new(),
             latched: latched(holds),
-            request: None,
-            waited_us: 0,
-            max_waiters: 9,
+            ..Acquire::at_once(lease, owner(i), wants.into(), TTL_MS)
         }))
     }
 

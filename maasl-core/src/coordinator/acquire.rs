@@ -70,21 +70,14 @@ pub(super) async fn acquire(cx: &Cx, wanted: Wanted) -> Result<Got, Refusal> {
 fn command(cx: &Cx, wanted: &Wanted, lease: LeaseId) -> Acquire {
     let max_waiters = cx.config().limits.max_waiters;
     Acquire {
-        lease,
-        owner: cx.owner(),
-        wants: wanted.wants.clone(),
         kind: wanted.kind,
-        ttl_ms: wanted.ttl_ms,
         lock_delay_ms: wanted.lock_delay_ms,
         purpose: wanted.purpose.clone(),
         urgency: wanted.urgency,
         wait_ms: wanted.max_wait_ms,
-        ticket: None,
-        dead: BTreeSet::new(),
-        latched: BTreeSet::new(),
         request: wanted.request.clone(),
-        waited_us: 0,
         max_waiters: u32::try_from(max_waiters).unwrap_or(u32::MAX),
+        ..Acquire::at_once(lease, cx.owner(), wanted.wants.clone(), wanted.ttl_ms)
     }
 }
 

@@ -162,7 +162,7 @@ async fn wanted(cx: &Cx, call: &Call, asked: Reservation) -> Result<Wanted, Refu
     let mut policies = Vec::new();
     for (index, resource) in asked.resources.into_iter().enumerate() {
         let policy = policy(cx, &resource.class, index)?;
-        wants.push(want(cx, resource, &policy).await?);
+        wants.push(want(cx, resource, &policy, index).await?);
         policies.push(policy);
     }
     let least = |of: fn(&Policy) -> u64| policies.iter().map(of).min().unwrap_or(0);
@@ -213,8 +213,13 @@ fn policy(cx: &Cx, class: &str, index: usize) -> Result<Policy, Refusal> {
     })
 }
 
-async fn want(cx: &Cx, resource: ResourceWanted, policy: &Policy) -> Result<Want, Refusal> {
-    let key = resource_key(cx, &resource.id, policy).await?;
+async fn want(
+    cx: &Cx,
+    resource: ResourceWanted,
+    policy: &Policy,
+    index: usize,
+) -> Result<Want, Refusal> {
+    let key = resource_key(cx, &resource.id, policy, index).await?;
     Ok(Want {
         extent: Extent {
             key,
@@ -229,7 +234,7 @@ async fn want(cx: &Cx, resource: ResourceWanted, policy: &Policy) -> Result<Want
 const NAME_BYTES_MAX: usize = 1_000;
 
 /// Refuses what cannot be shown to people, or kept in every row of a lease.
-fn check_name(id: &str) -> Result<(), Refusal> {
+fn check_name(id: &str, index: usize) -> Result<(), Refusal> {
     let message = if id.len() > NAME_BYTES_MAX {
         alloc::format!("has {} bytes; at most {NAME_BYTES_MAX}", id.len())
     } else if id.chars().any(char::is_control) {
@@ -237,14 +242,20 @@ fn check_name(id: &str) -> Result<(), Refusal> {
     } else {
         return Ok(());
     };
-    Err(Refusal::invalid("resources", message))
+    let field = alloc::format!("resources[{index}].id");
+    Err(Refusal::invalid(&field, message))
 }
 
 /// The key of a resource as callers name it: a path for classes of files, where
 /// `.` is the whole root, and a plain name for the others.
-async fn resource_key(cx: &Cx, id: &str, policy: &Policy) -> Result<ResourceKey, Refusal> {
+async fn resource_key(
+    cx: &Cx,
+    id: &str,
+    policy: &Policy,
+    index: usize,
+) -> Result<ResourceKey, Refusal> {
     if policy.scope != ScopeKind::File {
-        check_name(id)?;
+        check_name(id, index)?;
         return Ok(ResourceKey::new(&policy.key_prefix, &fold(id)));
     }
     if id == "." || id.is_empty() {

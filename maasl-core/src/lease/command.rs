@@ -269,6 +269,31 @@ pub struct Acquire {
     pub max_waiters: u32,
 }
 
+impl Acquire {
+    /// The plainest request: one call asks for this and is refused at once where it
+    /// is not free.
+    #[must_use]
+    pub fn at_once(lease: LeaseId, owner: Owner, wants: Arc<[Want]>, ttl_ms: u64) -> Self {
+        Self {
+            lease,
+            owner,
+            wants,
+            kind: LeaseKind::Call,
+            ttl_ms,
+            lock_delay_ms: 0,
+            purpose: None,
+            urgency: Urgency::Interactive,
+            wait_ms: 0,
+            ticket: None,
+            dead: BTreeSet::new(),
+            latched: BTreeSet::new(),
+            request: None,
+            waited_us: 0,
+            max_waiters: 64,
+        }
+    }
+}
+
 /// Arguments of [`Command::Release`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {

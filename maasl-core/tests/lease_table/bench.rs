@@ -75,22 +75,12 @@ pub(crate) fn lease(id: &str) -> LeaseId {
 
 /// A reservation that waits a second; its lease is named after the agent.
 pub(crate) fn ask(agent: &str, wants: &[Want]) -> Acquire {
+    let wants = canonical(wants.to_vec()).into();
     Acquire {
-        lease: lease(agent),
-        owner: owner(agent),
-        wants: canonical(wants.to_vec()).into(),
         kind: LeaseKind::Reservation,
-        ttl_ms: TTL_MS,
-        lock_delay_ms: 0,
-        purpose: None,
-        urgency: Urgency::Interactive,
         wait_ms: 10_000,
-        ticket: None,
-        dead: BTreeSet::new(),
-        latched: BTreeSet::new(),
-        request: None,
-        waited_us: 0,
         max_waiters: 10,
+        ..Acquire::at_once(lease(agent), owner(agent), wants, TTL_MS)
     }
 }
 

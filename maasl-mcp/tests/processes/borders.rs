@@ -15,7 +15,7 @@ fn a_name_of_a_resource_has_a_thousand_bytes() {
     let named = |bytes| json!({ "resources": [{ "id": "n".repeat(bytes), "class": "CRIT_DB" }] });
     a.ok("lease_acquire", named(1_000));
     let bad = a.refused("lease_acquire", named(1_001), "invalid_request");
-    assert_eq!(bad["field"], "resources", "{bad}");
+    assert_eq!(bad["field"], "resources[0].id", "{bad}");
     a.close();
 }
 

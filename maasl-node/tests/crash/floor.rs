@@ -6,14 +6,13 @@
 //! state is opened with its database and without. Leaves to others: the rest of
 //! I2, which every other script is judged for.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use maasl_core::id::{AgentId, LeaseId, Owner, SessionId};
 use maasl_core::lease::command::Acquire;
-use maasl_core::lease::{Command, LeaseKind, Outcome, StoreClock};
-use maasl_core::policy::{CRIT_CODE, Urgency};
+use maasl_core::lease::{Command, Outcome, StoreClock};
+use maasl_core::policy::CRIT_CODE;
 use maasl_core::resource::{ResourceKey, Want};
 use maasl_core::time::Timestamp;
 use maasl_node::state_dir::StateDir;
@@ -131,26 +130,13 @@ fn open(root: &Path, boot: &str) -> SqliteStore {
 
 fn token(store: &SqliteStore, round: u64) -> u64 {
     let key = ResourceKey::new("code", &round.to_string());
-    let ask = Acquire {
-        lease: LeaseId::new(format!("lease {round}")),
-        owner: Owner {
-            session: SessionId::new("session"),
-            agent: AgentId::new("a"),
-        },
-        wants: vec![Want::exclusive(key, CRIT_CODE)].into(),
-        kind: LeaseKind::Call,
-        ttl_ms: 30_000,
-        lock_delay_ms: 0,
-        purpose: None,
-        urgency: Urgency::Interactive,
-        wait_ms: 0,
-        ticket: None,
-        dead: BTreeSet::new(),
-        latched: BTreeSet::new(),
-        request: None,
-        waited_us: 0,
-        max_waiters: 64,
+    let owner = Owner {
+        session: SessionId::new("session"),
+        agent: AgentId::new("a"),
     };
+    let lease = LeaseId::new(format!("lease {round}"));
+    let wants = [Want::exclusive(key, CRIT_CODE)].into();
+    let ask = Acquire::at_once(lease, owner, wants, 30_000);
     match store.transact(&Command::Acquire(ask)).unwrap() {
         Outcome::Granted { lease, .. } => lease.token.number(),
         other => panic!("not granted: {other:?}"),

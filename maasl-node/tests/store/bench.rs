@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use maasl_core::id::{AgentId, ContentHash, LeaseId, OpId, Owner, SessionId, TicketNo};
 use maasl_core::lease::command::{Acquire, FinishCommit, Release};
 use maasl_core::lease::{
-    Command, CommitIntent, CommitItem, Lease, LeaseKind, Outcome, RequestKey, Session, StoreClock,
+    Command, CommitIntent, CommitItem, Lease, Outcome, RequestKey, Session, StoreClock,
 };
-use maasl_core::policy::Urgency;
 use maasl_core::reply::{Beyond, FileChanged, Receipt};
 use maasl_core::resource::{Extent, Mode, ResourceKey, Scope, Want};
 use maasl_core::time::Timestamp;
@@ -190,23 +189,8 @@ pub(crate) fn extent(path: &str, scope: Scope) -> Extent {
 
 pub(crate) fn ask_for(name: &str, wants: Vec<Want>) -> Acquire {
     let keys: Vec<_> = wants.iter().map(|want| want.extent.key.as_str()).collect();
-    Acquire {
-        lease: LeaseId::new(format!("{name}-{}", keys.join("+"))),
-        owner: owner(name),
-        wants: wants.into(),
-        kind: LeaseKind::Call,
-        ttl_ms: TTL_MS,
-        lock_delay_ms: 0,
-        purpose: None,
-        urgency: Urgency::Interactive,
-        wait_ms: 0,
-        ticket: None,
-        dead: BTreeSet::new(),
-        latched: BTreeSet::new(),
-        request: None,
-        waited_us: 0,
-        max_waiters: 64,
-    }
+    let lease = LeaseId::new(format!("{name}-{}", keys.join("+")));
+    Acquire::at_once(lease, owner(name), wants.into(), TTL_MS)
 }
 
 pub(crate) fn release(lease: &Lease, latched: BTreeSet<ResourceKey>) -> Command {

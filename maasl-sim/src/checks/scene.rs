@@ -294,22 +294,12 @@ pub(super) fn lease_at(number: u64, path: &str, at_ms: u64) -> Lease {
 }
 
 pub(super) fn asking(lease: &Lease) -> Acquire {
+    let (id, owner, wants) = (lease.id.clone(), lease.owner.clone(), lease.wants.clone());
     Acquire {
-        lease: lease.id.clone(),
-        owner: lease.owner.clone(),
-        wants: lease.wants.clone(),
         kind: lease.kind,
-        ttl_ms: lease.ttl_ms,
         lock_delay_ms: lease.lock_delay_ms,
-        purpose: None,
-        urgency: Urgency::Interactive,
         wait_ms: 500,
-        ticket: None,
-        dead: std::collections::BTreeSet::new(),
-        latched: std::collections::BTreeSet::new(),
-        request: None,
-        waited_us: 0,
-        max_waiters: 8,
+        ..Acquire::at_once(id, owner, wants, lease.ttl_ms)
     }
 }
 

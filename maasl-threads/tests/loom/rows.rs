@@ -7,7 +7,7 @@ use loom::thread;
 use maasl_core::id::{AgentId, LeaseId, Owner, SessionId};
 use maasl_core::lease::command::Acquire;
 use maasl_core::lease::{Command, LeaseKind, MemoryRows, Outcome, StoreClock};
-use maasl_core::policy::{CRIT_CODE, Urgency};
+use maasl_core::policy::CRIT_CODE;
 use maasl_core::resource::{Extent, Mode, ResourceKey, Scope, Want};
 use maasl_core::time::Timestamp;
 use maasl_threads::rows::SharedRows;
@@ -31,25 +31,13 @@ fn acquire(agent: &str, path: &str) -> Command {
         mode: Mode::Exclusive,
         class: CRIT_CODE.into(),
     };
+    let owner = Owner {
+        session: SessionId::new(agent),
+        agent: AgentId::new(agent),
+    };
     Command::Acquire(Acquire {
-        lease: LeaseId::new(agent),
-        owner: Owner {
-            session: SessionId::new(agent),
-            agent: AgentId::new(agent),
-        },
-        wants: [want].into(),
         kind: LeaseKind::Reservation,
-        ttl_ms: 1_000,
-        lock_delay_ms: 0,
-        purpose: None,
-        urgency: Urgency::default(),
-        wait_ms: 0,
-        ticket: None,
-        dead: BTreeSet::new(),
-        latched: BTreeSet::new(),
-        request: None,
-        waited_us: 0,
-        max_waiters: 8,
+        ..Acquire::at_once(LeaseId::new(agent), owner, [want].into(), 1_000)
     })
 }
 

@@ -8,7 +8,7 @@
 //! leave it and take the folders. Who holds latches in a folder that is gone, or
 //! whose liveness file is, is not seen by those who look in its successor.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use maasl_core::id::SessionId;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, statat};
@@ -40,9 +40,9 @@ impl Meeting {
             .iter()
             .cloned()
             .partition(|folder| folder.path().ends_with("latch"));
-        vital.extend(life.map(pin).transpose()?);
+        vital.extend(life.as_deref().map(pin).transpose()?);
         Ok(Self {
-            database: pin(dir.path().join(DATABASE))?,
+            database: pin(&dir.path().join(DATABASE))?,
             vital,
             needed,
         })
@@ -67,8 +67,8 @@ impl Meeting {
     }
 }
 
-fn pin(path: PathBuf) -> Result<Pinned, StoreError> {
-    Pinned::named(path.clone()).map_err(|error| StoreError::io(&path, error))
+fn pin(path: &Path) -> Result<Pinned, StoreError> {
+    Pinned::named(path.into()).map_err(|error| StoreError::io(path, error))
 }
 
 fn check(pinned: &Pinned) -> Result<(), StoreError> {
