@@ -37,11 +37,25 @@ impl Server {
 
     /// Starts a server with more environment, for example a fault point.
     pub(crate) fn with_env(root: &Path, agent: &str, env: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_maasl"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_maasl"));
+        command.envs(env.iter().copied());
+        Self::run(command, root, agent)
+    }
+
+    /// Starts a server through another program, which is given its command line and
+    /// becomes it.
+    pub(crate) fn through(wrapper: &[&str], root: &Path, agent: &str) -> Self {
+        let (first, rest) = wrapper.split_first().unwrap();
+        let mut command = Command::new(first);
+        command.args(rest).arg(env!("CARGO_BIN_EXE_maasl"));
+        Self::run(command, root, agent)
+    }
+
+    fn run(mut command: Command, root: &Path, agent: &str) -> Self {
+        let mut child = command
             .args(["serve", "--root"])
             .arg(root)
             .env("MAASL_AGENT", agent)
-            .envs(env.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
