@@ -18,7 +18,7 @@ use crate::ask::{self, Ask, FILES, NAMES, one_of};
 use crate::holding::{Holding, Holdings};
 use crate::journal::{Journal, now_ns};
 use crate::ledger::Fate;
-use crate::told::Told;
+use crate::told::{Told, refusal_of_version};
 use crate::world::{PATIENCE, World, locked};
 
 /// How often a call is sent again after the machine failed under it.
@@ -432,7 +432,7 @@ impl<'a> Agent<'a> {
         let gone = match server.call(tool, arguments, PATIENCE) {
             Ok(answer) => {
                 self.heard_ns = now_ns();
-                return Some(answer);
+                return self.unless_at_its_end(tool, answer);
             }
             Err(gone) => gone,
         };
@@ -441,6 +441,24 @@ impl<'a> Agent<'a> {
             self.world.report(format!("{}: {tool}: {gone}", self.name));
         }
         self.server = None;
+        self.holdings.lose(self.heard_ns);
+        None
+    }
+
+    /// A server that asks to be started again is ended, and its call is in doubt.
+    fn unless_at_its_end(&mut self, tool: &str, answer: Value) -> Option<Value> {
+        let told = Told::new(answer.clone());
+        if !told.asks_for_a_new_server() {
+            return Some(answer);
+        }
+        self.world.count("process", "asked to be started again");
+        let said = told.whole().to_string();
+        if let Some(refusal) = refusal_of_version(&said) {
+            self.world.count("version", &format!("{tool}: {refusal}"));
+        }
+        if let Some(Err(error)) = self.server.take().map(Server::close) {
+            self.world.report(format!("{}: {error}", self.name));
+        }
         self.holdings.lose(self.heard_ns);
         None
     }

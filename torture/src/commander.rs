@@ -87,7 +87,10 @@ impl<'a> Commander<'a> {
         let log = self.world.ground.logs().join(format!("{}.log", self.name));
         let log = File::options().create(true).append(true).open(log);
         let log = log.expect("logs are on a disk that nobody attacks");
-        let status = Command::new(&self.world.programs[0])
+        let mut through = self.world.clock(&self.name, 0);
+        through.push(self.world.programs[0].display().to_string());
+        let status = Command::new(&through[0])
+            .args(&through[1..])
             .arg("--root")
             .arg(self.world.ground.root())
             .args(arguments)

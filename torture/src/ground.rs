@@ -50,6 +50,18 @@ pub(crate) enum Disk {
     Plain,
 }
 
+/// What became of the state when it was to be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// It is as it was.
+    None,
+    /// It is not what it was, nor what it was to become: some of it is gone, or all
+    /// of it and nothing was put in its place.
+    Half,
+    /// All that was to happen.
+    Whole,
+}
+
 /// The directory that is attacked.
 #[derive(Debug)]
 pub(crate) struct Ground {
@@ -148,9 +160,22 @@ impl Ground {
 
     /// Undoes what was done to the disk.
     pub(crate) fn heal(&self) {
+        self.read_only(false);
         // Where there is no ballast there is nothing to undo.
         let _ = fs::remove_file(self.ballast());
         self.freeze(false);
+    }
+
+    /// Makes the whole disk read-only or writable; whether that could be done. The
+    /// system refuses it while any file of it is open for writing.
+    pub(crate) fn read_only(&self, read_only: bool) -> bool {
+        let how = if read_only {
+            "remount,ro"
+        } else {
+            "remount,rw"
+        };
+        let mount = self.base.join("disk");
+        self.disk != Disk::Plain && quietly(Command::new("mount").args(["-o", how]).arg(mount))
     }
 
     /// Copies the state as it is to a place outside, over an earlier copy.
@@ -161,7 +186,7 @@ impl Ground {
     }
 
     /// Puts the copied state in the place of the one there is.
-    pub(crate) fn put_old_state_back(&self) -> bool {
+    pub(crate) fn put_old_state_back(&self) -> Loss {
         let (copy, aside) = (
             self.outside().join("old-state"),
             self.outside().join("aside"),
@@ -169,15 +194,28 @@ impl Ground {
         let _ = fs::remove_dir_all(&aside);
         let fresh = self.outside().join("fresh-copy");
         let _ = fs::remove_dir_all(&fresh);
-        quietly(Command::new("cp").arg("-a").arg(copy).arg(&fresh))
-            && fs::rename(self.state(), &aside).is_ok()
-            && fs::rename(fresh, self.state()).is_ok()
+        let is_ready = quietly(Command::new("cp").arg("-a").arg(copy).arg(&fresh));
+        if !is_ready || fs::rename(self.state(), &aside).is_err() {
+            return Loss::None;
+        }
+        // A server may have made a new one meanwhile.
+        match fs::rename(fresh, self.state()) {
+            Ok(()) => Loss::Whole,
+            Err(_) => Loss::Half,
+        }
     }
 
     /// Deletes the state.
-    pub(crate) fn delete_state(&self) -> bool {
+    pub(crate) fn delete_state(&self) -> Loss {
+        if !self.state().exists() {
+            return Loss::None;
+        }
         // A server may make a name in it meanwhile.
-        (0..20).any(|_| fs::remove_dir_all(self.state()).is_ok())
+        if (0..20).any(|_| fs::remove_dir_all(self.state()).is_ok()) {
+            Loss::Whole
+        } else {
+            Loss::Half
+        }
     }
 
     fn ballast(&self) -> PathBuf {

@@ -6,21 +6,25 @@
 //! to others: the run (`run`).
 //!
 //! Agents work through `maasl serve` and the command line while a nemesis kills
-//! and stops them, fills the disk, forbids a folder, saves files from outside and
-//! takes the state away. Every answer goes into a history that the judges of the
+//! and stops them, fills the disk, lets it fail or makes it read-only, forbids a
+//! folder, saves files from outside and takes the state away. Some of them have
+//! clocks of their own. Every answer goes into a history that the judges of the
 //! simulator read (`docs/history-format.md`).
 
 mod agent;
 mod ask;
 mod audit;
+mod clocks;
 mod commander;
 mod ground;
 mod holding;
 mod journal;
 mod ledger;
+mod means;
 mod nemesis;
 mod report;
 mod run;
+mod syscalls;
 mod told;
 mod world;
 
@@ -31,7 +35,8 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 
-use crate::ground::{Disk, Ground};
+use crate::ground::Ground;
+use crate::means::{Fault, Means};
 use crate::report::Report;
 use crate::world::World;
 
@@ -79,6 +84,12 @@ struct Arguments {
     /// The `maasl` program; given several times, servers are of all of them
     #[arg(long, value_name = "FILE", required = true)]
     program: Vec<PathBuf>,
+    /// A `maasl` program of another version, of which some servers are
+    #[arg(long, value_name = "FILE")]
+    beside: Vec<PathBuf>,
+    /// Faults that are not to come
+    #[arg(long, value_name = "FAULT")]
+    without: Vec<Fault>,
     /// How long faults go on, in seconds
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -125,13 +136,14 @@ fn torture(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let base = arguments.keep.clone().unwrap_or(temporary);
     std::fs::create_dir_all(&base).map_err(Failure::at(&base))?;
     let ground = Ground::new(base.clone(), may_mount)?;
-    let not_run: Vec<String> = match ground.disk() {
-        Disk::Plain => vec!["full disk: no file system may be mounted here".into()],
-        Disk::Ext4 | Disk::Tmpfs => Vec::new(),
-    };
+    let means = Means::of(ground.disk(), &arguments.without);
+    let not_run = means.missing();
+    let programs = [&arguments.program[..], &arguments.beside[..]].concat();
+    let about: Vec<String> = programs.iter().map(|program| version(program)).collect();
     let world = World::new(
-        arguments.program.clone(),
-        ground,
+        programs,
+        arguments.program.len(),
+        (ground, means),
         arguments.seed,
         arguments.leave_state,
     );
@@ -146,6 +158,7 @@ fn torture(arguments: &Arguments) -> Result<ExitCode, Failure> {
         seed: arguments.seed,
         took: began.elapsed(),
         judged,
+        programs: &about,
         counts: world.counts(),
         broken: &broken,
         not_run: &not_run,
@@ -188,14 +201,32 @@ fn enter_namespace() {
     let _ = inside.exec();
 }
 
+/// What a program says that it is, and where it is.
+fn version(program: &Path) -> String {
+    let told = Command::new(program).arg("--version").output();
+    let told = told.ok().filter(|told| told.status.success());
+    let told = told.and_then(|told| String::from_utf8(told.stdout).ok());
+    let version = told.unwrap_or_else(|| "it does not tell its version".to_owned());
+    format!("{} ({})", version.trim(), program.display())
+}
+
 fn repeat(arguments: &Arguments) -> String {
     let Arguments {
         seconds,
         seed,
         agents,
         leave_state,
+        beside,
+        without,
         ..
     } = arguments;
     let left = if *leave_state { " --leave-state" } else { "" };
-    format!("cargo xtask torture --seconds {seconds} --seed {seed} --agents {agents}{left}")
+    let without = without
+        .iter()
+        .map(|fault| format!(" --without {}", means::name(*fault)));
+    let beside = beside
+        .iter()
+        .map(|program| format!(" --beside {}", program.display()));
+    let more: String = without.chain(beside).collect();
+    format!("cargo xtask torture --seconds {seconds} --seed {seed} --agents {agents}{left}{more}")
 }

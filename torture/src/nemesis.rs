@@ -14,7 +14,10 @@ use maasl_sim::history::Event;
 use maasl_sim::rng::Stream;
 
 use crate::ask::{self, FILES, NAMES, one_of};
+use crate::ground::Loss;
 use crate::journal::{Journal, now_ns};
+use crate::means::Fault;
+use crate::syscalls::{Error, Spoiled};
 use crate::world::World;
 
 /// Something that was begun and has to be undone.
@@ -22,6 +25,7 @@ use crate::world::World;
 enum Undo {
     GoOn(maasl_client::Process),
     Heal,
+    LetGo(Spoiled),
 }
 
 /// Whoever breaks things.
@@ -97,6 +101,7 @@ impl<'a> Nemesis<'a> {
             // It may have been killed meanwhile.
             Undo::GoOn(process) => drop(process.go_on()),
             Undo::Heal => self.world.ground.heal(),
+            Undo::LetGo(spoiled) => drop(spoiled),
         }
     }
 
@@ -108,13 +113,16 @@ impl<'a> Nemesis<'a> {
     fn strike(&mut self) {
         self.strikes += 1;
         match self.draws.below(100) {
-            0..30 => self.kill_one(),
-            30..33 => self.kill_all(),
-            33..63 => self.stop_one(),
-            63..66 => self.stop_all(),
-            66..74 => self.fill(),
-            74..78 => self.freeze(),
-            78..94 => self.save_outside(),
+            0..26 => self.kill_one(),
+            26..29 => self.kill_all(),
+            29..56 => self.stop_one(),
+            56..59 => self.stop_all(),
+            59..66 => self.fill(),
+            66..70 => self.freeze(),
+            70..84 => self.save_outside(),
+            84..89 => self.spoil(Fault::IoErrors, Error::Io, "disk errors in one"),
+            89..92 => self.spoil(Fault::ReadOnlyCalls, Error::ReadOnly, "read-only for one"),
+            92..94 => self.make_read_only(),
             _ if self.world.leave_state => {}
             94..96 => self.copy_state(),
             96..98 => self.put_old_state_back(),
@@ -166,9 +174,43 @@ impl<'a> Nemesis<'a> {
         self.world.count("nemesis", "stopped all at once");
     }
 
+    /// For a while some calls of a server fail, every one or only some.
+    fn spoil(&mut self, fault: Fault, error: Error, how: &str) {
+        let spoiled_ms = 100 + self.draws.below(1_000);
+        let (first, every) = (1 + self.draws.below(20), 1 + self.draws.below(6));
+        let victim = self.victim().filter(|_| self.world.means.allow(fault));
+        let begin =
+            |process: maasl_client::Process| Spoiled::begin(process.id(), error, first, every);
+        if let Some(spoiled) = victim.and_then(begin) {
+            self.world.count("nemesis", how);
+            self.later(spoiled_ms, Undo::LetGo(spoiled));
+        }
+    }
+
+    /// Nobody may have a file open for writing, so all servers are killed, and
+    /// those that follow them meet a disk that is read-only for a while.
+    fn make_read_only(&mut self) {
+        let read_only_ms = 100 + self.draws.below(1_500);
+        if !self.world.means.allow(Fault::ReadOnlyDisk) {
+            return;
+        }
+        let _quiet = self.quiet();
+        for (_, process) in self.world.processes() {
+            if process.kill() {
+                let _ = process.wait();
+            }
+        }
+        if self.world.ground.read_only(true) {
+            self.world.count("nemesis", "disk read-only");
+            self.later(read_only_ms, Undo::Heal);
+        } else {
+            self.world.count("nemesis", "disk would not be read-only");
+        }
+    }
+
     fn fill(&mut self) {
         let full_ms = 100 + self.draws.below(1_200);
-        if self.world.ground.fill() {
+        if self.world.means.allow(Fault::FullDisk) && self.world.ground.fill() {
             self.world.count("nemesis", "disk full");
             self.later(full_ms, Undo::Heal);
         }
@@ -237,12 +279,14 @@ impl<'a> Nemesis<'a> {
     }
 
     /// Half of the times while nobody asks for anything.
-    fn lose(&mut self, how: &str, lose: impl FnOnce() -> bool) {
+    fn lose(&mut self, how: &str, lose: impl FnOnce() -> Loss) {
         let world = self.world;
         let _quiet = self.draws.permille(500).then(|| self.quiet());
-        if world.lose_state(lose) {
-            world.count("nemesis", how);
-            self.journal.note(now_ns(), Event::Restored);
+        match world.lose_state(lose) {
+            Loss::None => return,
+            Loss::Half => world.count("nemesis", &format!("{how}, by half")),
+            Loss::Whole => world.count("nemesis", how),
         }
+        self.journal.note(now_ns(), Event::Restored);
     }
 }

@@ -20,11 +20,16 @@ use crate::Failure;
 /// Most breaches that are printed.
 const SHOWN: usize = 30;
 
+/// Headings under which something else than calls and commands is counted.
+const BESIDE_CALLS: [&str; 4] = ["clock", "nemesis", "process", "version"];
+
 /// What there is to say.
 pub(crate) struct Report<'a> {
     pub(crate) seed: u64,
     pub(crate) took: Duration,
     pub(crate) judged: usize,
+    /// The programs that took part, each with its version and place.
+    pub(crate) programs: &'a [String],
     pub(crate) counts: BTreeMap<(String, String), u64>,
     pub(crate) broken: &'a [String],
     /// What could not be done, each with its reason.
@@ -39,7 +44,7 @@ pub(crate) fn print(report: &Report<'_>) {
     let mut calls = 0;
     for ((heading, what), count) in &report.counts {
         table.add_row([heading.as_str(), what.as_str(), &count.to_string()]);
-        if heading != "nemesis" && heading != "process" {
+        if !BESIDE_CALLS.contains(&heading.as_str()) {
             calls += count;
         }
     }
@@ -50,6 +55,9 @@ pub(crate) fn print(report: &Report<'_>) {
         report.took.as_secs(),
         report.judged
     );
+    for (number, program) in (1..).zip(report.programs) {
+        println!("program {number}: {program}");
+    }
     for reason in report.not_run {
         println!("NOT RUN: {reason}");
     }

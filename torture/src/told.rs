@@ -27,6 +27,13 @@ impl Told {
         matches!(self.code(), Some("internal" | "?"))
     }
 
+    /// The server says that it can do nothing more, and is to be started again.
+    pub(crate) fn asks_for_a_new_server(&self) -> bool {
+        let message = self.0["error"]["message"].as_str().unwrap_or_default();
+        let asks = ["start this process again", "start it again"];
+        self.is_in_doubt() && asks.iter().any(|asked| message.contains(asked))
+    }
+
     /// The token of its lease.
     pub(crate) fn token(&self) -> Option<u64> {
         self.0["fencing_token"].as_u64()
@@ -78,6 +85,12 @@ fn changes_of(file: &Value) -> Vec<Changed> {
     changes
 }
 
+/// What a program says of a store that another version has written or put there.
+pub(crate) fn refusal_of_version(said: &str) -> Option<&str> {
+    let begins = said.find("store has schema")?;
+    said[begins..].split([':', '\n', ';']).next()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -106,11 +119,29 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_is_at_its_end_says_so() {
+        let said = "the store has schema 5, this program knows up to 4: a newer maasl has \
+            written it; update this program and start it again";
+        for (code, is_end) in [("internal", true), ("resource_busy", false)] {
+            let error = json!({ "code": code, "message": said });
+            let told = Told::new(json!({ "ok": false, "error": error }));
+            assert_eq!(told.asks_for_a_new_server(), is_end);
+        }
+        let refusal = "store has schema 5, this program knows up to 4";
+        assert_eq!(
+            refusal_of_version(&format!("maasl: {said}\n")),
+            Some(refusal)
+        );
+        assert_eq!(refusal_of_version("no room left"), None);
+    }
+
+    #[test]
     fn a_failure_of_the_machine_is_no_refusal() {
         let refused = |code: &str| Told::new(json!({ "ok": false, "error": { "code": code } }));
         assert!(refused("internal").is_in_doubt());
         assert!(!refused("stale_version").is_in_doubt());
         assert_eq!(refused("stale_version").code(), Some("stale_version"));
+        assert!(!refused("internal").asks_for_a_new_server());
         assert_eq!(Told::new(json!({ "ok": true })).code(), None);
     }
 }

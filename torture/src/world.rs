@@ -12,10 +12,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 use std::time::{Duration, Instant};
 
 use maasl_client::{Gone, Launch, Process, Server};
+use maasl_sim::rng::Stream;
 
-use crate::ground::Ground;
+use crate::clocks;
+use crate::ground::{Ground, Loss};
 use crate::journal::now_ns;
 use crate::ledger::Ledger;
+use crate::means::{Fault, Means};
+use crate::told::refusal_of_version;
 
 /// Nothing takes longer than this unless it hangs; the nemesis stops servers for
 /// a part of it.
@@ -24,9 +28,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// What all threads share.
 #[derive(Debug)]
 pub(crate) struct World {
-    /// The programs that servers are started from, in turn.
+    /// The programs that servers are started from, in turn: first those of this
+    /// source, then others.
     pub(crate) programs: Vec<PathBuf>,
+    /// How many are of this source.
+    pub(crate) own: usize,
     pub(crate) ground: Ground,
+    pub(crate) means: Means,
     pub(crate) seed: u64,
     /// Whether the state is never deleted nor put back.
     pub(crate) leave_state: bool,
@@ -35,6 +43,8 @@ pub(crate) struct World {
     /// Nodes of the graph, since the state was last lost.
     pub(crate) nodes: Mutex<Ledger>,
     servers: Mutex<BTreeMap<String, Process>>,
+    /// How many processes of each name were given a clock.
+    clocks: Mutex<BTreeMap<String, u64>>,
     epoch: AtomicU64,
     turns: RwLock<()>,
     is_over: AtomicBool,
@@ -47,18 +57,22 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(
         programs: Vec<PathBuf>,
-        ground: Ground,
+        own: usize,
+        (ground, means): (Ground, Means),
         seed: u64,
         leave_state: bool,
     ) -> Self {
         Self {
             programs,
+            own,
             ground,
+            means,
             seed,
             leave_state,
             rows: Mutex::default(),
             nodes: Mutex::default(),
             servers: Mutex::default(),
+            clocks: Mutex::default(),
             epoch: AtomicU64::new(0),
             turns: RwLock::new(()),
             is_over: AtomicBool::new(false),
@@ -85,7 +99,7 @@ impl World {
     }
 
     /// Loses the state, in whatever way.
-    pub(crate) fn lose_state(&self, lose: impl FnOnce() -> bool) -> bool {
+    pub(crate) fn lose_state(&self, lose: impl FnOnce() -> Loss) -> Loss {
         self.upheaval(|| {
             self.epoch.fetch_add(1, Ordering::SeqCst);
             let lost = lose();
@@ -139,25 +153,45 @@ impl World {
         locked(&self.counts).clone()
     }
 
-    /// Starts a server for an agent, as often as the disk makes that necessary.
+    /// What the next process of this name, of this program, is started through: a
+    /// clock of its own, or nothing. Programs of another source may not know how to
+    /// live with one.
+    pub(crate) fn clock(&self, name: &str, program: usize) -> Vec<String> {
+        if program >= self.own || !self.means.allow(Fault::Clocks) {
+            return Vec::new();
+        }
+        let number = {
+            let mut clocks = locked(&self.clocks);
+            let number = clocks.entry(name.to_owned()).or_default();
+            *number += 1;
+            *number
+        };
+        let stream = ["clock", name, &number.to_string()];
+        let through = clocks::drawn(&mut Stream::of(self.seed, &stream));
+        let whose = if through.is_empty() {
+            "the machine's"
+        } else {
+            "another"
+        };
+        self.count("clock", whose);
+        through
+    }
+
+    /// Starts a server for an agent, as often as the disk makes that necessary. A
+    /// program that cannot work with the store is given up for the first one.
     pub(crate) fn start(&self, agent: &str, number: usize) -> Option<Server> {
         let deadline = Instant::now() + PATIENCE;
+        let mut program = number % self.programs.len();
         loop {
-            let program = &self.programs[number % self.programs.len()];
-            let log = self.ground.logs().join(format!("{agent}.log"));
-            let log = File::options().create(true).append(true).open(log);
-            let launch = Launch::new(program, &self.ground.root(), agent)
-                .log(log.expect("logs are on a disk that nobody attacks"));
-            let why = match Server::start(launch, PATIENCE) {
-                Ok(Ok(server)) => {
-                    self.count("process", "started");
-                    locked(&self.servers).insert(agent.to_owned(), server.process().clone());
-                    return Some(server);
-                }
-                Ok(Err(Gone::Ended(status))) => format!("it ended with {status}"),
-                Ok(Err(gone)) => gone.to_string(),
-                Err(error) => error.to_string(),
+            let why = match self.try_start(agent, program) {
+                Ok(server) => return Some(server),
+                Err(why) => why,
             };
+            if let Some(refusal) = refusal_of_version(&why).filter(|_| program > 0) {
+                self.count("version", &format!("program {}: {refusal}", program + 1));
+                program = 0;
+                continue;
+            }
             self.count("process", "would not start");
             if Instant::now() >= deadline {
                 self.report(format!("no server for {agent} starts any more: {why}"));
@@ -165,6 +199,35 @@ impl World {
             }
             std::thread::sleep(Duration::from_millis(50)); // tidy: the disk may be full for a while
         }
+    }
+
+    /// Why it did not start, with all that it said.
+    fn try_start(&self, agent: &str, program: usize) -> Result<Server, String> {
+        let log = self.ground.logs().join(format!("{agent}.log"));
+        let file = File::options().create(true).append(true).open(&log);
+        let file = file.expect("logs are on a disk that nobody attacks");
+        let before = file.metadata().map_or(0, |log| log.len());
+        let through = self.clock(agent, program);
+        let through: Vec<&str> = through.iter().map(String::as_str).collect();
+        let launch = Launch::new(&self.programs[program], &self.ground.root(), agent);
+        let why = match Server::start(launch.through(&through).log(file), PATIENCE) {
+            Ok(Ok(server)) => {
+                self.count("process", &format!("started, program {}", program + 1));
+                locked(&self.servers).insert(agent.to_owned(), server.process().clone());
+                return Ok(server);
+            }
+            Ok(Err(Gone::Ended(status))) => format!("it ended with {status}"),
+            Ok(Err(gone)) => gone.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let said = std::fs::read(&log).unwrap_or_default();
+        let skipped = usize::try_from(before)
+            .unwrap_or(usize::MAX)
+            .min(said.len());
+        Err(format!(
+            "{why}: {}",
+            String::from_utf8_lossy(&said[skipped..])
+        ))
     }
 
     /// The processes of all servers that were started last.

@@ -37,7 +37,7 @@ struct Cli {
     job: Job,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 enum Job {
     /// Run everything a change must pass: all the checks, then `test`
     Ci,
@@ -124,7 +124,7 @@ fn main() -> ExitCode {
     match Workspace::find() {
         Ok(workspace) => match job {
             Job::Torture(how) => {
-                steps::run_one(torture::SLICE.name, || torture::attack(&workspace, how))
+                steps::run_one(torture::SLICE.name, || torture::attack(&workspace, &how))
             }
             job => steps::run_all(&workspace, &job.steps()),
         },

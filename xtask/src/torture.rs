@@ -19,7 +19,7 @@ pub(crate) const SLICE: Step = Step {
 };
 
 /// What to attack, and how.
-#[derive(Clone, Copy, clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct Attack {
     /// How long faults go on, in minutes
     #[arg(long, value_name = "M")]
@@ -42,6 +42,13 @@ pub(crate) struct Attack {
     /// Attack both builds side by side
     #[arg(long, conflicts_with = "release")]
     both: bool,
+    /// Attack a program of another version beside it
+    #[arg(long, value_name = "FILE")]
+    beside: Vec<PathBuf>,
+    /// Faults that are not to come: full-disk, io-errors, read-only-calls,
+    /// read-only-disk, clocks
+    #[arg(long, value_name = "FAULT")]
+    without: Vec<String>,
 }
 
 /// The slice that every change must stand.
@@ -53,14 +60,16 @@ const CHECKED: Attack = Attack {
     leave_state: false,
     release: false,
     both: false,
+    beside: Vec::new(),
+    without: Vec::new(),
 };
 
 fn slice(workspace: &Workspace) -> Outcome {
-    attack(workspace, CHECKED)
+    attack(workspace, &CHECKED)
 }
 
 /// Builds what is needed, attacks it, and says what came of it.
-pub(crate) fn attack(workspace: &Workspace, how: Attack) -> Outcome {
+pub(crate) fn attack(workspace: &Workspace, how: &Attack) -> Outcome {
     let mut built = checks::build_tests(workspace);
     if how.release || how.both {
         built = built.and(|| run(workspace.cargo(&["build", "--release", "-p", "maasl-mcp"])));
@@ -68,7 +77,7 @@ pub(crate) fn attack(workspace: &Workspace, how: Attack) -> Outcome {
     built.and(|| run(command(workspace, how)))
 }
 
-fn command(workspace: &Workspace, how: Attack) -> Command {
+fn command(workspace: &Workspace, how: &Attack) -> Command {
     let program = |profile: &str, name: &str| -> PathBuf {
         let file = Path::new(profile).join(name);
         let file = workspace.target_dir().join(file);
@@ -91,6 +100,12 @@ fn command(workspace: &Workspace, how: Attack) -> Command {
     }
     if how.release || how.both {
         command.arg("--program").arg(program("release", "maasl"));
+    }
+    for beside in &how.beside {
+        command.arg("--beside").arg(beside);
+    }
+    for fault in &how.without {
+        command.arg("--without").arg(fault);
     }
     command.current_dir(workspace.root()).stdin(Stdio::null());
     command

@@ -24,11 +24,21 @@ impl Server {
 
     /// Starts a server with more environment, for example a fault point.
     pub(crate) fn with_env(root: &Path, agent: &str, env: &[(&str, &str)]) -> Self {
-        let program = Path::new(env!("CARGO_BIN_EXE_maasl"));
-        let launch = Launch::new(program, root, agent);
         let launch = env
             .iter()
-            .fold(launch, |launch, (name, value)| launch.env(name, value));
+            .fold(launched(root, agent), |launch, (name, value)| {
+                launch.env(name, value)
+            });
+        Self::run(launch)
+    }
+
+    /// Starts a server through another program, which is given its command line and
+    /// becomes it.
+    pub(crate) fn through(wrapper: &[&str], root: &Path, agent: &str) -> Self {
+        Self::run(launched(root, agent).through(wrapper))
+    }
+
+    fn run(launch: Launch) -> Self {
         let started = maasl_client::Server::start(launch, PATIENCE).unwrap();
         Self(started.unwrap_or_else(|gone| panic!("{gone}")))
     }
@@ -135,6 +145,10 @@ impl Server {
     pub(crate) fn end_input(&mut self) {
         self.0.end_input();
     }
+}
+
+fn launched(root: &Path, agent: &str) -> Launch {
+    Launch::new(Path::new(env!("CARGO_BIN_EXE_maasl")), root, agent)
 }
 
 /// A directory with a configuration for tests.

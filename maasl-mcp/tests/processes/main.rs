@@ -41,4 +41,5 @@ mod restart;
 mod smoke;
 mod stale_writer;
 mod swapped_directory;
+mod time_namespaces;
 mod transactions;

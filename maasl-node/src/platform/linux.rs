@@ -7,7 +7,6 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 
 use maasl_core::docgen::Stamp;
 use rustix::fs::{
@@ -17,6 +16,7 @@ use rustix::fs::{
 use rustix::io::{Errno, retry_on_intr};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::time_namespace;
 use super::walk::{check_beneath, walk_beneath};
 use super::{Examined, FileMeta, ProcessState};
 
@@ -51,25 +51,25 @@ const NETWORK: [(u32, &str); 20] = [
     (0x7c7c_6673, "prl_fs"),
 ];
 
-/// Identifies this boot and this time namespace: the boot id, `:`, and the
-/// number of the namespace where the kernel has them. Two processes with equal
-/// identities read the same [`now_ns`].
+/// Identifies this boot and the clock this process goes by: the boot id, `:`, and
+/// the number of the clock's time namespace where the kernel has them. Two processes
+/// with equal identities read the same [`now_ns`].
 pub fn boot_identity() -> io::Result<String> {
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     let boot_id = boot_id.trim();
-    match fs::metadata("/proc/self/ns/time") {
-        Ok(namespace) => Ok(format!("{boot_id}:{}", namespace.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(boot_id.to_owned()),
-        Err(error) => Err(error),
+    match time_namespace::namespace()? {
+        Some(namespace) => Ok(format!("{boot_id}:{namespace}")),
+        None => Ok(boot_id.to_owned()),
     }
 }
 
-/// Nanoseconds of `CLOCK_BOOTTIME`: counts through suspend, never steps.
+/// Nanoseconds of `CLOCK_BOOTTIME`, as the machine has it: without the offset of
+/// the time namespace that this process is in. Counts through suspend, never steps.
 #[must_use]
 pub fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     let part = |n: i64| u64::try_from(n).expect("time since boot is not negative");
-    part(now.tv_sec) * 1_000_000_000 + part(now.tv_nsec)
+    time_namespace::corrected(part(now.tv_sec) * 1_000_000_000 + part(now.tv_nsec))
 }
 
 /// Opens `rel` beneath `root`, following no symlink and entering no mount.

@@ -16,13 +16,15 @@
 //! | `O_PATH` | macOS | directories on the way must be readable, not only searchable |
 //! | exchange | some file systems | [`swap`] says `Unsupported`; [`replace`] cannot show what it displaced, so a foreign write in that instant is lost |
 //! | no-replace | some file systems | [`place`] says `Unsupported`; [`place_by_link`] leaves two names if the process dies half-way |
-//! | time namespace id | macOS, Linux before 5.6 | none there to tell apart |
+//! | time namespaces | macOS, Linux before 5.6 | none there to tell apart |
 //! | process states | macOS | a refusal cannot say that the process in the way is stopped |
 
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 use linux as system;
+#[cfg(target_os = "linux")]
+mod time_namespace;
 
 #[cfg(target_os = "macos")]
 mod macos;

@@ -91,6 +91,18 @@ pub enum StoreError {
         /// The one this program reads.
         known: u32,
     },
+    /// A process whose clock this one cannot read uses the store, so neither could
+    /// tell when leases of the other end. Nothing was changed.
+    #[error(
+        "process {pid} ({role}) uses the store by another clock: it runs in another time \
+         namespace; run both in one, or end it and start this process again"
+    )]
+    OtherClock {
+        /// The process, by the number it gave itself.
+        pid: u32,
+        /// What it is.
+        role: String,
+    },
     /// The file is not a store of this user.
     #[error("{}: {reason}", path.display())]
     NotOurs {

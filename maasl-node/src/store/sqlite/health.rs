@@ -19,7 +19,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use maasl_core::id::SessionId;
-use maasl_core::lease::{Query, Rows};
 use rusqlite::Connection;
 
 use super::connection::{self, Transaction};
@@ -78,9 +77,7 @@ fn ended_badly(
     logged: bool,
     is_dead: Option<&IsDead>,
 ) -> Result<bool, StoreError> {
-    let Rows::Sessions(sessions) = rows::load(db, &Query::AllSessions)? else {
-        panic!("sessions are answered with sessions");
-    };
+    let sessions = rows::sessions(db)?;
     let died = |is_dead: &IsDead| sessions.iter().any(|session| is_dead(&session.id));
     let rebooted = || Ok::<_, StoreError>(rows::meta(db)?.is_some_and(|meta| *meta.boot != *boot));
     Ok(is_dead.is_some_and(died) || logged && rebooted()?)

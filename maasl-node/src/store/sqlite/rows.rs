@@ -10,7 +10,7 @@ use std::collections::btree_map::Entry;
 
 use maasl_core::docgen::DocgenRecord;
 use maasl_core::id::{TicketNo, Token};
-use maasl_core::lease::{Lease, Meta, Query, Rows, Ticket, Version};
+use maasl_core::lease::{Lease, Meta, Query, Rows, Session, Ticket, Version};
 use maasl_core::resource::{Extent, Scope};
 use rusqlite::{CachedStatement, Connection, Params, Row};
 use serde::de::DeserializeOwned;
@@ -64,9 +64,7 @@ pub(super) fn load(db: &Connection, query: &Query) -> Result<Rows, StoreError> {
             let sql = "SELECT body FROM answered WHERE key = ?1";
             Rows::Answered(bodies(db, sql, [key.as_str()])?.pop())
         }
-        Query::AllSessions => {
-            Rows::Sessions(bodies(db, "SELECT body FROM session ORDER BY id", [])?)
-        }
+        Query::AllSessions => Rows::Sessions(sessions(db)?),
         Query::Journal(_)
         | Query::AllJournals
         | Query::PatchAt { .. }
@@ -80,6 +78,11 @@ pub(super) fn load(db: &Connection, query: &Query) -> Result<Rows, StoreError> {
 pub(super) fn meta(db: &Connection) -> Result<Option<Meta>, StoreError> {
     let sql = "SELECT value FROM counter WHERE hour = ?1 AND name = ''";
     Ok(bodies(db, sql, [META_HOUR])?.pop())
+}
+
+/// The sessions that opened it and did not close.
+pub(super) fn sessions(db: &Connection) -> Result<Vec<Session>, StoreError> {
+    bodies(db, "SELECT body FROM session ORDER BY id", [])
 }
 
 /// The lease with this token, searched for one by one.

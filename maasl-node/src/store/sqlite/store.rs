@@ -156,27 +156,53 @@ impl SqliteStore {
             first_sequence: floor.sequence() + 1,
             session: self.options.session.clone(),
         });
-        self.write(&open).map(drop)
+        self.in_gate(|db| {
+            self.refuse_other_clock(db)?;
+            self.carry_out(db, &open)
+        })
+        .map(drop)
+    }
+
+    /// A store of another boot has no living process. One that has is of this boot,
+    /// and its times are of a clock that this process cannot read.
+    fn refuse_other_clock(&self, db: &Connection) -> Result<(), StoreError> {
+        let of_another = rows::meta(db)?.is_some_and(|meta| *meta.boot != *self.options.boot);
+        let Some(is_dead) = self.options.is_dead.as_ref().filter(|_| of_another) else {
+            return Ok(());
+        };
+        let own = self.options.session.as_ref().map(|session| &session.id);
+        let sessions = rows::sessions(db)?;
+        let mut others = sessions.iter().filter(|session| Some(&session.id) != own);
+        match others.find(|session| !is_dead(&session.id)) {
+            None => Ok(()),
+            Some(living) => Err(StoreError::OtherClock {
+                pid: living.pid,
+                role: living.role.clone(),
+            }),
+        }
     }
 
     /// Runs a command in one transaction in the gate.
     fn write(&self, command: &Command) -> Result<Outcome, StoreError> {
-        self.in_gate(|db| {
-            let is_dead = self.options.is_dead.as_ref();
-            let command =
-                command.without_revived(|session| is_dead.is_none_or(|is_dead| is_dead(session)));
-            let clock = (self.options.clock)();
-            let mut seen = Seen::default();
-            let decision = lease::transact(&command, clock, |query| {
-                let rows = rows::load(db, query)?;
-                seen.note(&rows);
-                Ok::<_, StoreError>(rows)
-            })?;
-            for change in &decision.changes {
-                changes::apply(db, change, &seen)?;
-            }
-            Ok((decision.outcome, !decision.changes.is_empty()))
-        })
+        self.in_gate(|db| self.carry_out(db, command))
+    }
+
+    /// Decides a command and writes its changes; whether there were any.
+    fn carry_out(&self, db: &Connection, command: &Command) -> Result<(Outcome, bool), StoreError> {
+        let is_dead = self.options.is_dead.as_ref();
+        let command =
+            command.without_revived(|session| is_dead.is_none_or(|is_dead| is_dead(session)));
+        let clock = (self.options.clock)();
+        let mut seen = Seen::default();
+        let decision = lease::transact(&command, clock, |query| {
+            let rows = rows::load(db, query)?;
+            seen.note(&rows);
+            Ok::<_, StoreError>(rows)
+        })?;
+        for change in &decision.changes {
+            changes::apply(db, change, &seen)?;
+        }
+        Ok((decision.outcome, !decision.changes.is_empty()))
     }
 
     /// Commits what `run` writes, if it says that it wrote.

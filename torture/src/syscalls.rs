@@ -1,0 +1,89 @@
+//! Calls of a running server that the system answers with an error.
+//!
+//! Owns: strace, attached to a process for a moment. Promises: what is attached
+//! is let go of when this is dropped, and the process goes on. Leaves to others:
+//! whom, when and for how long (`nemesis`).
+//!
+//! A block device that fails would need the device mapper, which many kernels and
+//! all containers lack. What a server sees of one is the error of its calls, and
+//! that can be made everywhere where processes may be traced.
+
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Calls that reach the disk by a descriptor. `write` is left out: answers go
+/// through it to the client.
+const WRITES: &str = "fsync,fdatasync,pwrite64,ftruncate,fallocate";
+/// Calls that change names.
+const NAMES: &str = "renameat2,linkat,unlinkat,mkdirat,mknodat,fchmodat,utimensat";
+
+/// What the calls are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Error {
+    /// An error of the disk, under writes and syncs.
+    Io,
+    /// The disk is read-only, under writes, syncs and changes of names.
+    ReadOnly,
+}
+
+/// A process whose calls fail.
+#[derive(Debug)]
+pub(crate) struct Spoiled {
+    strace: Child,
+}
+
+impl Spoiled {
+    /// Lets calls of `process` fail: the `first` one and then each `every`th of
+    /// every thread.
+    pub(crate) fn begin(process: i32, error: Error, first: u64, every: u64) -> Option<Self> {
+        let (calls, errno) = match error {
+            Error::Io => (WRITES.to_owned(), "EIO"),
+            Error::ReadOnly => (format!("{WRITES},{NAMES}"), "EROFS"),
+        };
+        let inject = format!("inject={calls}:error={errno}:when={first}+{every}");
+        let only = format!("trace={calls}");
+        let strace = trace(process)
+            .args(["-f", "-e", &only, "-e", &inject])
+            .spawn();
+        Some(Self {
+            strace: strace.ok()?,
+        })
+    }
+
+    /// Why no process can be spoiled here; nothing if that works.
+    pub(crate) fn why_not() -> Option<String> {
+        let sleeper = Command::new("sleep").arg("0.2").spawn();
+        let Ok(mut sleeper) = sleeper else {
+            return Some("no process to try it on".to_owned());
+        };
+        let process = Pid::from_child(&sleeper).as_raw_nonzero().get();
+        let traced = trace(process).args(["-e", "trace=none"]).status();
+        let _ = sleeper.wait();
+        match traced {
+            Ok(status) if status.success() => None,
+            Ok(_) => Some("processes may not be traced here".to_owned()),
+            Err(_) => Some("there is no strace".to_owned()),
+        }
+    }
+}
+
+impl Drop for Spoiled {
+    fn drop(&mut self) {
+        // It has ended by itself if its process has, and lets go before it ends.
+        if matches!(self.strace.try_wait(), Ok(None)) {
+            let _ = kill_process(Pid::from_child(&self.strace), Signal::INT);
+        }
+        let _ = self.strace.wait();
+    }
+}
+
+fn trace(process: i32) -> Command {
+    let mut strace = Command::new("strace");
+    strace
+        .args(["-qq", "-o", "/dev/null", "-p", &process.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    strace
+}
