@@ -113,6 +113,11 @@ impl Ground {
         self.base.join("sections")
     }
 
+    /// A place for files of the run itself, on a disk that nobody attacks.
+    pub(crate) fn base(&self) -> &Path {
+        &self.base
+    }
+
     /// Where histories go, on a disk that nobody attacks.
     pub(crate) fn history(&self) -> PathBuf {
         self.base.join("history")

@@ -101,7 +101,11 @@ impl<'a> Nemesis<'a> {
             // It may have been killed meanwhile.
             Undo::GoOn(process) => drop(process.go_on()),
             Undo::Heal => self.world.ground.heal(),
-            Undo::LetGo(spoiled) => drop(spoiled),
+            Undo::LetGo(spoiled) => {
+                let failed = spoiled.end();
+                self.world
+                    .add("nemesis", "calls that failed for it", failed);
+            }
         }
     }
 
@@ -177,10 +181,14 @@ impl<'a> Nemesis<'a> {
     /// For a while some calls of a server fail, every one or only some.
     fn spoil(&mut self, fault: Fault, error: Error, how: &str) {
         let spoiled_ms = 100 + self.draws.below(1_000);
-        let (first, every) = (1 + self.draws.below(20), 1 + self.draws.below(6));
+        let when = (1 + self.draws.below(4), 1 + self.draws.below(3));
+        let log = self
+            .world
+            .ground
+            .base()
+            .join(format!("spoiled-{}", self.strikes));
         let victim = self.victim().filter(|_| self.world.means.allow(fault));
-        let begin =
-            |process: maasl_client::Process| Spoiled::begin(process.id(), error, first, every);
+        let begin = |process: maasl_client::Process| Spoiled::begin(process.id(), error, when, log);
         if let Some(spoiled) = victim.and_then(begin) {
             self.world.count("nemesis", how);
             self.later(spoiled_ms, Undo::LetGo(spoiled));

@@ -8,6 +8,8 @@
 //! all containers lack. What a server sees of one is the error of its calls, and
 //! that can be made everywhere where processes may be traced.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,24 +33,42 @@ pub(crate) enum Error {
 #[derive(Debug)]
 pub(crate) struct Spoiled {
     strace: Child,
+    /// Where strace says what it did.
+    log: PathBuf,
 }
 
 impl Spoiled {
-    /// Lets calls of `process` fail: the `first` one and then each `every`th of
-    /// every thread.
-    pub(crate) fn begin(process: i32, error: Error, first: u64, every: u64) -> Option<Self> {
+    /// Lets calls of `process` fail: of every thread the `first` one and then each
+    /// `every`th. What fails is kept in `log` meanwhile.
+    pub(crate) fn begin(
+        process: i32,
+        error: Error,
+        (first, every): (u64, u64),
+        log: PathBuf,
+    ) -> Option<Self> {
         let (calls, errno) = match error {
             Error::Io => (WRITES.to_owned(), "EIO"),
             Error::ReadOnly => (format!("{WRITES},{NAMES}"), "EROFS"),
         };
         let inject = format!("inject={calls}:error={errno}:when={first}+{every}");
         let only = format!("trace={calls}");
-        let strace = trace(process)
+        let strace = trace(process, &log)
             .args(["-f", "-e", &only, "-e", &inject])
             .spawn();
         Some(Self {
             strace: strace.ok()?,
+            log,
         })
+    }
+
+    /// Lets go; how many calls failed.
+    pub(crate) fn end(self) -> u64 {
+        let log = self.log.clone();
+        drop(self);
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        // There is none if nothing could be attached.
+        let _ = fs::remove_file(log);
+        said.matches("(INJECTED)").count() as u64
     }
 
     /// Why no process can be spoiled here; nothing if that works.
@@ -58,7 +78,9 @@ impl Spoiled {
             return Some("no process to try it on".to_owned());
         };
         let process = Pid::from_child(&sleeper).as_raw_nonzero().get();
-        let traced = trace(process).args(["-e", "trace=none"]).status();
+        let traced = trace(process, Path::new("/dev/null"))
+            .args(["-e", "trace=none"])
+            .status();
         let _ = sleeper.wait();
         match traced {
             Ok(status) if status.success() => None,
@@ -78,10 +100,11 @@ impl Drop for Spoiled {
     }
 }
 
-fn trace(process: i32) -> Command {
+fn trace(process: i32, log: &Path) -> Command {
     let mut strace = Command::new("strace");
     strace
-        .args(["-qq", "-o", "/dev/null", "-p", &process.to_string()])
+        .args(["-qq", "-p", &process.to_string(), "-o"])
+        .arg(log)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

@@ -144,8 +144,13 @@ impl World {
 
     /// Counts something under a heading.
     pub(crate) fn count(&self, heading: &str, what: &str) {
+        self.add(heading, what, 1);
+    }
+
+    /// Counts something that happened so many times.
+    pub(crate) fn add(&self, heading: &str, what: &str, times: u64) {
         let key = (heading.to_owned(), what.to_owned());
-        *locked(&self.counts).entry(key).or_default() += 1;
+        *locked(&self.counts).entry(key).or_default() += times;
     }
 
     /// What was counted.
