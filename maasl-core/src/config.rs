@@ -220,6 +220,9 @@ pub struct HistoryLimits {
     /// Bytes that all kept versions may take together, 1 MiB to 1 TiB; the
     /// oldest are dropped first. Default: 1 GiB.
     pub max_bytes: u64,
+    /// Versions of one path that are listed, 1 to 10 000 000; beyond, and at most
+    /// a sixteenth later, the oldest are dropped. Default: 10 000.
+    pub max_versions: u64,
 }
 
 impl Default for HistoryLimits {
@@ -227,6 +230,7 @@ impl Default for HistoryLimits {
         Self {
             max_age_days: 30,
             max_bytes: GIB,
+            max_versions: 10_000,
         }
     }
 }
@@ -234,7 +238,8 @@ impl Default for HistoryLimits {
 impl HistoryLimits {
     fn validate(&self) -> Result<(), ConfigError> {
         Range::fixed(1, 36_500).check("history.max_age_days", self.max_age_days)?;
-        Range::fixed(MIB, TIB).check("history.max_bytes", self.max_bytes)
+        Range::fixed(MIB, TIB).check("history.max_bytes", self.max_bytes)?;
+        Range::fixed(1, 10_000_000).check("history.max_versions", self.max_versions)
     }
 }
 
@@ -475,7 +480,7 @@ mod tests {
     #[test]
     fn every_number_is_checked_and_none_may_be_the_largest() {
         type Slot = fn(&mut Config) -> &mut u64;
-        let numbers: [(&str, Slot); 25] = [
+        let numbers: [(&str, Slot); 26] = [
             ("default_interactive_max_wait_ms", |c| {
                 &mut c.default_interactive_max_wait_ms
             }),
@@ -491,6 +496,7 @@ mod tests {
             }),
             ("history.max_age_days", |c| &mut c.history.max_age_days),
             ("history.max_bytes", |c| &mut c.history.max_bytes),
+            ("history.max_versions", |c| &mut c.history.max_versions),
             ("limits.max_file_bytes", |c| &mut c.limits.max_file_bytes),
             ("limits.max_resources_per_lease", |c| {
                 &mut c.limits.max_resources_per_lease

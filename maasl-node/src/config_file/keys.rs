@@ -67,6 +67,7 @@ pub(super) const HISTORY: &[Key<Config>] = &[
         field: "max_bytes",
         slot: Slot::Number(Unit::Mebibytes, |c| &mut c.history.max_bytes),
     },
+    number("max_versions", |c| &mut c.history.max_versions),
 ];
 
 /// `[maasl.limits]`, field for field.
