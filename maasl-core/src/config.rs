@@ -95,9 +95,9 @@ pub struct Config {
     pub durability: Durability,
     /// How much of what was displaced is kept.
     pub history: HistoryLimits,
-    /// For how long the same idempotency key gives the same answer, in hours,
-    /// 1 to 8 760. Default: 72.
-    pub idempotency_window_hours: u64,
+    /// For how long the same idempotency key gives the same answer, in
+    /// milliseconds, 36 s to 8 760 h. Default: 72 h.
+    pub idempotency_window_ms: u64,
     /// Databases that may be written, by name, with their paths relative to the
     /// root. Default: the retrieval database alone.
     pub databases: BTreeMap<String, String>,
@@ -124,7 +124,7 @@ impl Default for Config {
             clock_drift_ppm: 10_000,
             durability: Durability::default(),
             history: HistoryLimits::default(),
-            idempotency_window_hours: 72,
+            idempotency_window_ms: 72 * HOUR_MS,
             databases: BTreeMap::from([(RAG.to_owned(), RAG_PATH.to_owned())]),
             docgen: DocgenSettings::default(),
             events: String::new(),
@@ -147,12 +147,6 @@ impl Config {
         )
     }
 
-    /// For how long the same idempotency key gives the same answer.
-    #[must_use]
-    pub fn idempotency_window_ms(&self) -> u64 {
-        self.idempotency_window_hours * HOUR_MS
-    }
-
     /// Whether every setting is in its range; the first that is not is named.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.limits.validate()?;
@@ -165,8 +159,8 @@ impl Config {
         let leases = self.limits.lease_ttl_range();
         leases.check("default_lease_ttl_ms", self.default_lease_ttl_ms)?;
         Range::fixed(0, 200_000).check("clock_drift_ppm", self.clock_drift_ppm)?;
-        let window = self.idempotency_window_hours;
-        Range::fixed(1, 8_760).check("idempotency_window_hours", window)?;
+        let window = Range::fixed(HOUR_MS / 100, 8_760 * HOUR_MS);
+        window.check("idempotency_window_ms", self.idempotency_window_ms)?;
         self.validate_databases()?;
         self.validate_docgen()?;
         let mut policies = self.policies.iter();
@@ -226,6 +220,9 @@ pub struct HistoryLimits {
     /// Bytes that all kept versions may take together, 1 MiB to 1 TiB; the
     /// oldest are dropped first. Default: 1 GiB.
     pub max_bytes: u64,
+    /// Versions of one path that are listed, 1 to 10 000 000; beyond, and at most
+    /// a sixteenth later, the oldest are dropped. Default: 10 000.
+    pub max_versions: u64,
 }
 
 impl Default for HistoryLimits {
@@ -233,6 +230,7 @@ impl Default for HistoryLimits {
         Self {
             max_age_days: 30,
             max_bytes: GIB,
+            max_versions: 10_000,
         }
     }
 }
@@ -240,7 +238,8 @@ impl Default for HistoryLimits {
 impl HistoryLimits {
     fn validate(&self) -> Result<(), ConfigError> {
         Range::fixed(1, 36_500).check("history.max_age_days", self.max_age_days)?;
-        Range::fixed(MIB, TIB).check("history.max_bytes", self.max_bytes)
+        Range::fixed(MIB, TIB).check("history.max_bytes", self.max_bytes)?;
+        Range::fixed(1, 10_000_000).check("history.max_versions", self.max_versions)
     }
 }
 
@@ -481,7 +480,7 @@ mod tests {
     #[test]
     fn every_number_is_checked_and_none_may_be_the_largest() {
         type Slot = fn(&mut Config) -> &mut u64;
-        let numbers: [(&str, Slot); 25] = [
+        let numbers: [(&str, Slot); 26] = [
             ("default_interactive_max_wait_ms", |c| {
                 &mut c.default_interactive_max_wait_ms
             }),
@@ -490,15 +489,14 @@ mod tests {
             }),
             ("default_lease_ttl_ms", |c| &mut c.default_lease_ttl_ms),
             ("clock_drift_ppm", |c| &mut c.clock_drift_ppm),
-            ("idempotency_window_hours", |c| {
-                &mut c.idempotency_window_hours
-            }),
+            ("idempotency_window_ms", |c| &mut c.idempotency_window_ms),
             ("docgen.timeout_ms", |c| &mut c.docgen.timeout_ms),
             ("docgen.max_output_bytes", |c| {
                 &mut c.docgen.max_output_bytes
             }),
             ("history.max_age_days", |c| &mut c.history.max_age_days),
             ("history.max_bytes", |c| &mut c.history.max_bytes),
+            ("history.max_versions", |c| &mut c.history.max_versions),
             ("limits.max_file_bytes", |c| &mut c.limits.max_file_bytes),
             ("limits.max_resources_per_lease", |c| {
                 &mut c.limits.max_resources_per_lease

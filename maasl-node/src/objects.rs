@@ -109,7 +109,8 @@ impl Objects {
             if object.since >= oldest && total_bytes <= limits.max_bytes {
                 break;
             }
-            std::fs::remove_file(&object.path)?;
+            // Another server may be at it.
+            present(std::fs::remove_file(&object.path))?;
             total_bytes -= object.bytes;
             pruned.objects += 1;
             pruned.bytes += object.bytes;
@@ -165,7 +166,9 @@ impl Objects {
             }
             for object in std::fs::read_dir(folder.path())? {
                 let object = object?;
-                let meta = object.metadata()?;
+                let Some(meta) = present(object.metadata())? else {
+                    continue;
+                };
                 let since_epoch = Duration::from_secs(meta.ctime().try_into().unwrap_or(0));
                 kept.push(Kept {
                     since: SystemTime::UNIX_EPOCH + since_epoch,
@@ -180,6 +183,14 @@ impl Objects {
     fn path(&self, content: &ContentHash) -> PathBuf {
         let (folder, name) = place_of(content);
         self.dir.join(folder).join(name)
+    }
+}
+
+/// What was found, unless it was removed meanwhile.
+fn present<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
     }
 }
 
@@ -273,6 +284,31 @@ mod tests {
         std::fs::set_permissions(objects.path(&two), Permissions::from_mode(0o600)).unwrap();
         std::fs::write(objects.path(&two), b"tw").unwrap();
         assert_eq!(objects.damaged().unwrap(), [objects.path(&two)]);
+    }
+
+    #[test]
+    fn servers_that_prune_at_once_do_not_fail() {
+        let dir = tempfile::tempdir().unwrap();
+        let objects = Objects::new(dir.path().join("objects"));
+        for n in 0..400_u16 {
+            kept(&dir, &objects, &n.to_be_bytes());
+        }
+        let limits = HistoryLimits {
+            max_bytes: 0,
+            ..HistoryLimits::default()
+        };
+        let start = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            let prune = || {
+                start.wait();
+                objects.prune(&limits)
+            };
+            let pruning = [(); 4].map(|()| scope.spawn(prune));
+            for thread in pruning {
+                thread.join().unwrap().unwrap();
+            }
+        });
+        assert_eq!(objects.list().unwrap().len(), 0);
     }
 
     #[test]

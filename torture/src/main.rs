@@ -3,7 +3,7 @@
 //! Owns: the command line and where the run takes place. Promises: mounts are in a
 //! mount namespace of the run's own where the system allows one; exit code 0 if
 //! nothing was broken, 1 if something was, 2 if the run could not be made. Leaves
-//! to others: the run (`run`).
+//! to others: the run (`run`), and the long one that attacks nobody (`endure`).
 //!
 //! Agents work through `maasl serve` and the command line while a nemesis kills
 //! and stops them, fills the disk, lets it fail or makes it read-only, forbids a
@@ -16,6 +16,7 @@ mod ask;
 mod audit;
 mod clocks;
 mod commander;
+mod endure;
 mod ground;
 mod holding;
 mod journal;
@@ -108,20 +109,24 @@ struct Arguments {
     keep: Option<PathBuf>,
 }
 
-/// What this program is started as by itself.
+/// What else this program does.
 #[derive(Debug, Subcommand)]
 enum Role {
     /// Be in a section for a moment
     #[command(hide = true)]
     Section { folder: PathBuf, name: String },
+    /// Work for long on one root, and judge whether what is measured levels off
+    Endure(endure::Endure),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Role::Section { folder, name }) = &arguments.role {
-        return commander::section(folder, name);
-    }
-    match torture(&arguments) {
+    let made = match &arguments.role {
+        Some(Role::Section { folder, name }) => return commander::section(folder, name),
+        Some(Role::Endure(asked)) => endure::endure(asked),
+        None => torture(&arguments),
+    };
+    match made {
         Ok(code) => code,
         Err(failure) => report::failed(&failure),
     }

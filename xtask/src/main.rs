@@ -4,13 +4,14 @@
 //! step of `ci` can be run alone under the same name, so a failure seen there is
 //! one command away here. Leaves to others: running steps and reporting them
 //! (`steps`), what a step does (`checks`, `purity`, `tidy`, `threads`,
-//! `simulation`, `torture`, `benches`), what the tests need (`needs`).
+//! `simulation`, `torture`, `endure`, `benches`), what the tests need (`needs`).
 //!
 //! Exit codes: 0, all that ran passed; 1, a step failed or none could run;
 //! 2, the command line was not understood.
 
 mod benches;
 mod checks;
+mod endure;
 mod files;
 mod needs;
 mod output;
@@ -63,6 +64,8 @@ enum Job {
     Simulate,
     /// Attack real servers for some time, and judge what they answered
     Torture(torture::Attack),
+    /// Work for long on one root, and judge whether memory, files and latency level off
+    Endure(endure::Run),
     /// Run the benchmarks, and compare with peers in the same run
     Bench,
 }
@@ -93,6 +96,8 @@ impl Job {
                 simulation::DETERMINISM,
             ],
             Self::Torture(_) => vec![torture::SLICE],
+            // It takes the better part of an hour: only on its own, see `main`.
+            Self::Endure(_) => Vec::new(),
             Self::Bench => vec![
                 benches::CRITERION,
                 benches::REDIS,
@@ -126,6 +131,7 @@ fn main() -> ExitCode {
             Job::Torture(how) => {
                 steps::run_one(torture::SLICE.name, || torture::attack(&workspace, &how))
             }
+            Job::Endure(how) => steps::run_one(endure::NAME, || endure::endure(&workspace, how)),
             job => steps::run_all(&workspace, &job.steps()),
         },
         Err(fault) => {

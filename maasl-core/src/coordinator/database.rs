@@ -302,7 +302,7 @@ impl Write<'_> {
 /// Before which instant answers are forgotten, and with them which transactions
 /// were part of which commit: commits are settled long before.
 pub(super) fn forget_before_wall_ms(cx: &Cx, wall_ms: u64) -> u64 {
-    wall_ms.saturating_sub(cx.config().idempotency_window_ms())
+    wall_ms.saturating_sub(cx.config().idempotency_window_ms)
 }
 
 fn refused_statement(bad: BadStatement) -> Refusal {

@@ -7,7 +7,7 @@
 //! store's clock could have expired it, however far both clocks drift within the
 //! configured bound. Leaves to others: what is true (the lease table).
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -81,7 +81,8 @@ impl Held {
 pub(super) struct Shared {
     held: BTreeMap<LeaseId, Held>,
     seen: BTreeMap<(AgentId, String), (u64, ContentHash)>,
-    seen_order: VecDeque<(u64, (AgentId, String))>,
+    /// The same files by when they were seen last.
+    seen_order: BTreeMap<u64, (AgentId, String)>,
     seen_count: u64,
     lost: BTreeMap<AgentId, Vec<LostLease>>,
     early_rings: BTreeSet<TicketNo>,
@@ -187,29 +188,60 @@ impl Shared {
     pub(super) fn see(&mut self, agent: &AgentId, path: &str, hash: ContentHash) {
         let key = (agent.clone(), String::from(path));
         self.seen_count += 1;
-        self.seen_order.push_back((self.seen_count, key.clone()));
-        self.seen.insert(key, (self.seen_count, hash));
-        self.forget_oldest();
+        let newest = (self.seen_count, hash);
+        if let Some((before, _)) = self.seen.insert(key.clone(), newest) {
+            self.seen_order.remove(&before);
+        }
+        self.seen_order.insert(self.seen_count, key);
+        if self.seen.len() > SEEN_MAX
+            && let Some((_, oldest)) = self.seen_order.pop_first()
+        {
+            self.seen.remove(&oldest);
+        }
     }
 
     pub(super) fn unsee(&mut self, agent: &AgentId, path: &str) {
-        self.seen.remove(&(agent.clone(), String::from(path)));
+        let key = (agent.clone(), String::from(path));
+        if let Some((count, _)) = self.seen.remove(&key) {
+            self.seen_order.remove(&count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(number: usize) -> ContentHash {
+        ContentHash::of(&number.to_be_bytes())
     }
 
-    /// Keeps both collections bounded: an order entry whose file was seen again
-    /// or forgotten since is only skipped, so there may be twice as many.
-    fn forget_oldest(&mut self) {
-        while self.seen.len() > SEEN_MAX || self.seen_order.len() > 2 * SEEN_MAX {
-            let Some((count, key)) = self.seen_order.pop_front() else {
-                return;
-            };
-            if self
-                .seen
-                .get(&key)
-                .is_some_and(|(newest, _)| *newest == count)
-            {
-                self.seen.remove(&key);
-            }
+    #[test]
+    fn a_file_is_remembered_however_often_another_is_seen() {
+        let (mut shared, agent) = (Shared::default(), AgentId::new("a"));
+        shared.see(&agent, "once", hash(0));
+        for number in 0..=2 * SEEN_MAX {
+            shared.see(&agent, "often", hash(number));
         }
+        assert_eq!(shared.seen(&agent, "once"), Some(hash(0)));
+        assert_eq!(shared.seen_order.len(), 2, "memory follows the files");
+        shared.unsee(&agent, "once");
+        assert_eq!(shared.seen(&agent, "once"), None);
+        assert_eq!(shared.seen_order.len(), 1);
+    }
+
+    #[test]
+    fn the_file_seen_longest_ago_is_forgotten_first() {
+        let (mut shared, agent) = (Shared::default(), AgentId::new("a"));
+        let path = |number: usize| alloc::format!("f{number}");
+        for number in 0..SEEN_MAX {
+            shared.see(&agent, &path(number), hash(number));
+        }
+        shared.see(&agent, &path(0), hash(0));
+        shared.see(&agent, "one more", hash(1));
+        assert_eq!(shared.seen(&agent, &path(0)), Some(hash(0)));
+        assert_eq!(shared.seen(&agent, &path(1)), None);
+        assert_eq!(shared.seen(&agent, &path(2)), Some(hash(2)));
+        assert_eq!(shared.seen.len(), SEEN_MAX);
     }
 }

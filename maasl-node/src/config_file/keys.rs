@@ -51,9 +51,11 @@ pub(super) const MAIN: &[Key<Config>] = &[
     }),
     number("clock_drift_ppm", |c| &mut c.clock_drift_ppm),
     word("durability", |c, word| choose(&mut c.durability, word)),
-    number("idempotency_window_hours", |c| {
-        &mut c.idempotency_window_hours
-    }),
+    Key {
+        name: "idempotency_window_hours",
+        field: "idempotency_window_ms",
+        slot: Slot::Number(Unit::Hours, |c| &mut c.idempotency_window_ms),
+    },
     text("events", |c| &mut c.events),
 ];
 
@@ -65,6 +67,7 @@ pub(super) const HISTORY: &[Key<Config>] = &[
         field: "max_bytes",
         slot: Slot::Number(Unit::Mebibytes, |c| &mut c.history.max_bytes),
     },
+    number("max_versions", |c| &mut c.history.max_versions),
 ];
 
 /// `[maasl.limits]`, field for field.

@@ -1,7 +1,7 @@
 //! One value of a configuration file as the type that its key calls for.
 //!
-//! Owns: conversions, among them decimal seconds to integer milliseconds
-//! without floating point. Promises: a value is converted exactly or not at
+//! Owns: conversions, among them decimal seconds and hours to integer
+//! milliseconds without floating point. Promises: a value is converted exactly or not at
 //! all. Leaves to others: ranges (`maasl_core::config`) and where in the file
 //! the value stands.
 
@@ -14,6 +14,8 @@ pub(super) enum Unit {
     Same,
     /// Seconds, decimals allowed, for a field in milliseconds.
     Seconds,
+    /// Hours, two decimals allowed, for a field in milliseconds.
+    Hours,
     /// Mebibytes for a field in bytes.
     Mebibytes,
 }
@@ -22,13 +24,11 @@ pub(super) enum Unit {
 /// every range, so the check of ranges refuses it and can tell the range.
 pub(super) const OFF_SCALE: u64 = u64::MAX;
 
-const MS_DIGITS: usize = 3;
-
 impl Unit {
     /// The field's value for a value in the file; `Err` says what was expected.
     pub(super) fn read(self, value: &DeValue<'_>) -> Result<u64, String> {
         match (self, value) {
-            (Self::Seconds, DeValue::Float(seconds)) => milliseconds(seconds.as_str()),
+            (Self::Seconds | Self::Hours, DeValue::Float(number)) => self.decimal(number.as_str()),
             (_, DeValue::Integer(number)) => {
                 // Signed, because TOML admits -0.
                 let number = i128::from_str_radix(number.as_str(), number.radix()).ok();
@@ -45,20 +45,68 @@ impl Unit {
         match self {
             Self::Same => value.to_string(),
             Self::Mebibytes => (value / self.worth()).to_string(),
-            Self::Seconds => {
+            Self::Seconds | Self::Hours => {
                 let (whole, rest) = (value / self.worth(), value % self.worth());
-                let decimals = format!("{rest:03}");
-                let shown = format!("{whole}.{}", decimals.trim_end_matches('0'));
+                let (places, decimals) = (self.places(), rest / self.smallest());
+                let shown = format!("{whole}.{decimals:0places$}");
+                let shown = shown.trim_end_matches('0');
                 shown.trim_end_matches('.').to_owned()
             }
         }
+    }
+
+    /// A decimal number, as TOML writes a float, in the unit of the field.
+    fn decimal(self, number: &str) -> Result<u64, String> {
+        let (word, places) = (self.word(), self.places());
+        let digits = number.trim_start_matches(['+', '-']);
+        let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
+        let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || !plain(whole) || !plain(decimals) {
+            return Err(format!("expected {word} in plain decimals, as in 1.5"));
+        }
+        let decimals = decimals.trim_end_matches('0');
+        if decimals.len() > places {
+            return Err(format!("expected {word} with at most {places} decimals"));
+        }
+        let smallest: Option<u64> = format!("{whole}{decimals:0<places$}").parse().ok();
+        let scaled = smallest.and_then(|count| count.checked_mul(self.smallest()));
+        let negative = number.starts_with('-') && scaled != Some(0);
+        Ok(scaled.filter(|_| !negative).unwrap_or(OFF_SCALE))
     }
 
     const fn worth(self) -> u64 {
         match self {
             Self::Same => 1,
             Self::Seconds => 1_000,
+            Self::Hours => 3_600_000,
             Self::Mebibytes => 1 << 20,
+        }
+    }
+
+    /// How many decimals it may have.
+    const fn places(self) -> usize {
+        match self {
+            Self::Same | Self::Mebibytes => 0,
+            Self::Seconds => 3,
+            Self::Hours => 2,
+        }
+    }
+
+    /// What its last decimal is worth in the unit of the field.
+    const fn smallest(self) -> u64 {
+        match self {
+            Self::Seconds => 1,
+            Self::Hours => 36_000,
+            Self::Same | Self::Mebibytes => self.worth(),
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Same => "an integer",
+            Self::Seconds => "seconds",
+            Self::Hours => "hours",
+            Self::Mebibytes => "MiB",
         }
     }
 
@@ -66,6 +114,7 @@ impl Unit {
         match self {
             Self::Same => "an integer",
             Self::Seconds => "a number of seconds",
+            Self::Hours => "a number of hours",
             Self::Mebibytes => "an integer number of MiB",
         }
     }
@@ -83,23 +132,6 @@ pub(super) fn expected(what: &str, found: &DeValue<'_>) -> String {
         DeValue::Table(_) => "a table",
     };
     format!("expected {what}, found {found}")
-}
-
-/// Decimal seconds, as TOML writes a float, in whole milliseconds.
-fn milliseconds(seconds: &str) -> Result<u64, String> {
-    let digits = seconds.trim_start_matches(['+', '-']);
-    let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
-    let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !plain(whole) || !plain(decimals) {
-        return Err("expected seconds in plain decimals, as in 1.5".to_owned());
-    }
-    let decimals = decimals.trim_end_matches('0');
-    if decimals.len() > MS_DIGITS {
-        return Err("expected at most three decimals (milliseconds)".to_owned());
-    }
-    let milliseconds: Option<u64> = format!("{whole}{decimals:0<MS_DIGITS$}").parse().ok();
-    let negative = seconds.starts_with('-') && milliseconds != Some(0);
-    Ok(milliseconds.filter(|_| !negative).unwrap_or(OFF_SCALE))
 }
 
 #[cfg(test)]
@@ -128,6 +160,17 @@ mod tests {
         ] {
             assert_eq!(read(Unit::Seconds, text), Ok(ms), "{text}");
         }
+    }
+
+    #[test]
+    fn hours_become_milliseconds_exactly() {
+        for (text, ms) in [("72", 259_200_000), ("0.01", 36_000), ("1.5", 5_400_000)] {
+            assert_eq!(read(Unit::Hours, text), Ok(ms), "{text}");
+        }
+        for text in ["0.001", "1e3", "\"1\""] {
+            assert!(read(Unit::Hours, text).is_err(), "{text}");
+        }
+        assert_eq!(read(Unit::Hours, "5124095576030.44"), Ok(OFF_SCALE));
     }
 
     #[test]
@@ -178,6 +221,8 @@ mod tests {
         assert_eq!(Unit::Seconds.show(30_000), "30");
         assert_eq!(Unit::Seconds.show(100), "0.1");
         assert_eq!(Unit::Seconds.show(0), "0");
+        assert_eq!(Unit::Hours.show(259_200_000), "72");
+        assert_eq!(Unit::Hours.show(36_000), "0.01");
         assert_eq!(Unit::Mebibytes.show(1 << 30), "1024");
         assert_eq!(Unit::Same.show(7), "7");
     }

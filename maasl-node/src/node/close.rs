@@ -132,7 +132,7 @@ impl Node {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "could not prune the history"),
         }
-        let window_ms = self.config.idempotency_window_ms();
+        let window_ms = self.config.idempotency_window_ms;
         let before = crate::store::clock::wall_ms().saturating_sub(window_ms);
         if let Err(error) = self.last_ground().store.forget_answers_before(before) {
             tracing::warn!(%error, "could not forget old answers");

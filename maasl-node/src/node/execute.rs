@@ -199,12 +199,8 @@ fn docgen_lock(ground: &Ground, slot: &Slot) -> Done {
 }
 
 fn load_version(ground: &Ground, path: &str, number: u64) -> Done {
-    match ground.store.history(path, u32::MAX) {
-        Ok(versions) => Done::Version(
-            versions
-                .into_iter()
-                .find(|version| version.number == number),
-        ),
+    match ground.store.version(path, number) {
+        Ok(version) => Done::Version(version),
         Err(error) => Done::Failed(error.to_string()),
     }
 }

@@ -131,6 +131,7 @@ fn open_store(
     };
     let mut open = OpenOptions::new(boot);
     open.gate_wait_ms = config.limits.gate_wait_ms;
+    open.max_versions = config.history.max_versions;
     open.durability = match config.durability {
         Durability::Power => sqlite::Durability::Power,
         Durability::Process => sqlite::Durability::Process,

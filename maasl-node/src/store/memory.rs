@@ -60,6 +60,12 @@ impl Store for MemoryStore {
         Ok(newest.take(limit).cloned().collect())
     }
 
+    fn version(&self, path: &str, number: u64) -> Result<Option<Version>, StoreError> {
+        let rows = self.rows.lock();
+        let mut known = rows.history(path).iter();
+        Ok(known.find(|version| version.number == number).cloned())
+    }
+
     fn counters(&self) -> Result<Counters, StoreError> {
         let rows = self.rows.lock();
         let named = rows.counters().iter().map(|(key, value)| {

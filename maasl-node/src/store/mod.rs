@@ -50,6 +50,9 @@ pub trait Store: Send + Sync {
     /// At most `limit` versions of `path`, newest first.
     fn history(&self, path: &str, limit: u32) -> Result<Vec<Version>, StoreError>;
 
+    /// This version of `path`, if it is known and was not dropped since.
+    fn version(&self, path: &str, number: u64) -> Result<Option<Version>, StoreError>;
+
     /// Every counter that is not zero.
     fn counters(&self) -> Result<Counters, StoreError>;
 

@@ -108,6 +108,13 @@ pub(crate) fn history_is_newest_first_and_bounded(bench: &Bench) {
     assert_eq!(numbers(2), [3, 2]);
     assert_eq!(numbers(0).len(), 0);
     assert_eq!(bench.store.history("y", 10).unwrap(), []);
+    let version = |path, number| bench.store.version(path, number).unwrap();
+    assert_eq!(
+        version("x", 3).as_ref(),
+        bench.store.history("x", 1).unwrap().first()
+    );
+    assert_eq!(version("x", 4), None);
+    assert_eq!(version("y", 1), None);
 }
 
 pub(crate) fn answers_and_ends_are_forgotten_by_age(bench: &Bench) {

@@ -13,7 +13,7 @@ use maasl_node::store::sqlite::View;
 use maasl_node::store::{OpenOptions, SqliteStore, Store, StoreError};
 use tempfile::TempDir;
 
-use super::bench::{Time, ask, granted, intent, open, options, release, try_open};
+use super::bench::{Time, ask, finish, granted, intent, open, options, release, try_open};
 
 /// A place for a store, whose files may be harmed.
 pub(crate) struct Place {
@@ -264,6 +264,86 @@ fn old_counters_are_added_up_and_none_is_lost() {
         ];
         assert_eq!(seen(), kept);
     }
+}
+
+/// Commits a new content of `x`.
+fn change(store: &SqliteStore, op: &str) {
+    let lease = take(
+        store,
+        Acquire {
+            lease: LeaseId::new(op),
+            ..ask("a", "x")
+        },
+    );
+    let begin = Command::BeginCommit(intent(&lease, op, &["x"], op));
+    assert_eq!(store.transact(&begin).unwrap(), Outcome::Begun);
+    let finished = store.transact(&finish(op)).unwrap();
+    assert!(matches!(finished, Outcome::Finished { .. }));
+}
+
+fn numbers(store: &SqliteStore) -> Vec<u64> {
+    let versions = store.history("x", u32::MAX).unwrap();
+    versions.iter().map(|version| version.number).collect()
+}
+
+#[test]
+fn versions_of_a_path_are_bounded_and_the_oldest_go() {
+    let place = Place::new();
+    let limited = OpenOptions {
+        max_versions: 32,
+        ..place.options()
+    };
+    let store = open(place.root.path(), limited);
+    for change_no in 0..60 {
+        change(&store, &format!("op-{change_no}"));
+        let numbers = numbers(&store);
+        assert!(numbers.len() <= 34, "{numbers:?}");
+        let newest = numbers[0];
+        let expected: Vec<u64> = (1..=newest).rev().take(numbers.len()).collect();
+        assert_eq!(numbers, expected, "the newest are there, without a gap");
+    }
+    assert!(numbers(&store).len() >= 32);
+    let newest = numbers(&store)[0];
+    assert_eq!(store.version("x", newest).unwrap().unwrap().number, newest);
+    assert_eq!(store.version("x", 1).unwrap(), None);
+}
+
+#[test]
+fn a_list_from_before_the_limit_shrinks_a_part_at_a_time() {
+    let place = Place::new();
+    let store = place.open();
+    for change_no in 0..40 {
+        change(&store, &format!("op-{change_no}"));
+    }
+    let before = numbers(&store).len();
+    drop(store);
+    let copies = format!(
+        "UPDATE version SET number = number + 5000;
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+         INSERT INTO version SELECT path, i, json_set(body, '$.number', i)
+         FROM n, version WHERE number = 5000 + {before};
+         UPDATE version SET body = json_set(body, '$.number', number);"
+    );
+    edit(&place, &copies);
+    let limited = OpenOptions {
+        max_versions: 10,
+        ..place.options()
+    };
+    let store = open(place.root.path(), limited);
+    let mut known = numbers(&store).len();
+    let mut changes = 0;
+    while known > 10 {
+        change(&store, &format!("later-{changes}"));
+        changes += 1;
+        let left = numbers(&store).len();
+        assert!(
+            left + 2_000 >= known,
+            "at most a thousand with each version"
+        );
+        assert!(left < known, "and some with each");
+        known = left;
+    }
+    assert!(changes >= 3, "{changes}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use maasl_core::docgen::DocgenRecord;
 use maasl_core::docgen::record::RECORDS_MAX;
 use maasl_core::id::{LeaseId, TicketNo, Token};
-use maasl_core::lease::{Change, Count, Lease, LeaseKind, Meta, Rows, Ticket};
+use maasl_core::lease::{Change, Count, Lease, LeaseKind, Meta, Rows, Ticket, Version};
 use maasl_core::resource::{ResourceKey, Scope, Want};
 use rusqlite::{Connection, Params, ToSql};
 use serde::Serialize;
@@ -17,6 +17,13 @@ use serde::Serialize;
 use super::schema::META_HOUR;
 use super::{graphs, rows};
 use crate::store::StoreError;
+
+/// Versions are dropped when this part of those that are kept is too many.
+const VERSIONS_LATER: u64 = 16;
+/// Or this many.
+const VERSIONS_STEP_MAX: u64 = 64;
+/// Most versions that are dropped with one new one.
+const VERSIONS_DROPPED_MAX: u64 = 1_000;
 
 /// The leases and tickets a decision has looked at, by token and by number. The
 /// table of leases has no index by token, which would cost every grant a page;
@@ -75,8 +82,14 @@ fn keys(ticket: &Ticket) -> Vec<ResourceKey> {
     keys.cloned().collect()
 }
 
-/// Writes `change`, which was decided after looking at `seen`.
-pub(super) fn apply(db: &Connection, change: &Change, seen: &Seen) -> Result<(), StoreError> {
+/// Writes `change`, which was decided after looking at `seen`; of each path at most
+/// `max_versions` stay, see [`put_version`].
+pub(super) fn apply(
+    db: &Connection,
+    change: &Change,
+    seen: &Seen,
+    max_versions: u64,
+) -> Result<(), StoreError> {
     match change {
         Change::PutMeta(meta) => put_meta(db, meta),
         Change::PutSession(session) => {
@@ -105,10 +118,7 @@ pub(super) fn apply(db: &Connection, change: &Change, seen: &Seen) -> Result<(),
             )
         }
         Change::DeleteIntent(op) => run(db, "DELETE FROM intent WHERE op = ?1", [op.as_str()]),
-        Change::PutVersion(version) => {
-            let sql = "INSERT INTO version (path, number, body) VALUES (?1, ?2, ?3)";
-            run(db, sql, (&version.path, version.number, body(version)))
-        }
+        Change::PutVersion(version) => put_version(db, version, max_versions),
         Change::PutAnswered(answered) => {
             let sql = "INSERT OR REPLACE INTO answered (key, wall_ms, body) VALUES (?1, ?2, ?3)";
             run(
@@ -242,6 +252,22 @@ fn put_keys(db: &Connection, sql: &str, wants: &[Want], row: impl ToSql) -> Resu
         run(db, sql, (want.extent.key.as_str(), &row, subtree))?;
     }
     Ok(())
+}
+
+/// Adds a version, and drops those that are too many: several at once, since the
+/// oldest lie on other pages than the newest, and not very many, since everybody
+/// waits meanwhile and a store of before has a long list.
+fn put_version(db: &Connection, version: &Version, max_versions: u64) -> Result<(), StoreError> {
+    let sql = "INSERT INTO version (path, number, body) VALUES (?1, ?2, ?3)";
+    run(db, sql, (&version.path, version.number, body(version)))?;
+    let step = (max_versions / VERSIONS_LATER).clamp(1, VERSIONS_STEP_MAX);
+    if version.number <= max_versions || version.number % step != 0 {
+        return Ok(());
+    }
+    let sql = "DELETE FROM version WHERE path = ?1 AND number <= ?2 AND number <
+               (SELECT min(number) + ?3 FROM version WHERE path = ?1)";
+    let too_old = version.number - max_versions;
+    run(db, sql, (&version.path, too_old, VERSIONS_DROPPED_MAX))
 }
 
 /// Adds a line to the log, and drops those that are too many.

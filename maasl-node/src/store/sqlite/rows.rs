@@ -103,6 +103,16 @@ pub(super) fn history(db: &Connection, path: &str, limit: u32) -> Result<Vec<Ver
     bodies(db, sql, (path, limit))
 }
 
+/// This version of `path`, if it is known.
+pub(super) fn version(
+    db: &Connection,
+    path: &str,
+    number: u64,
+) -> Result<Option<Version>, StoreError> {
+    let sql = "SELECT body FROM version WHERE path = ?1 AND number = ?2";
+    Ok(bodies(db, sql, (path, number))?.pop())
+}
+
 /// At most `limit` operations on documents, newest first.
 pub(super) fn docgen_log(db: &Connection, limit: u32) -> Result<Vec<DocgenRecord>, StoreError> {
     let sql = "SELECT body FROM docgen ORDER BY no DESC LIMIT ?1";

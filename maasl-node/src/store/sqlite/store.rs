@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use maasl_core::config::HistoryLimits;
 use maasl_core::docgen::DocgenRecord;
 use maasl_core::id::Token;
 use maasl_core::lease::command::{Open, SyncNeed};
@@ -67,6 +68,8 @@ pub struct OpenOptions {
     /// The most pages the database may have; a write beyond is
     /// [`StoreError::Full`].
     pub max_pages: Option<u32>,
+    /// How many versions of one path are listed; a sixteenth more for a while.
+    pub max_versions: u64,
 }
 
 impl OpenOptions {
@@ -81,6 +84,7 @@ impl OpenOptions {
             clock: clock::system(),
             is_dead: None,
             max_pages: None,
+            max_versions: HistoryLimits::default().max_versions,
         }
     }
 }
@@ -200,7 +204,7 @@ impl SqliteStore {
             Ok::<_, StoreError>(rows)
         })?;
         for change in &decision.changes {
-            changes::apply(db, change, &seen)?;
+            changes::apply(db, change, &seen, self.options.max_versions)?;
         }
         Ok((decision.outcome, !decision.changes.is_empty()))
     }
@@ -324,6 +328,10 @@ impl Store for SqliteStore {
 
     fn history(&self, path: &str, limit: u32) -> Result<Vec<Version>, StoreError> {
         self.read(|db| rows::history(db, path, limit))
+    }
+
+    fn version(&self, path: &str, number: u64) -> Result<Option<Version>, StoreError> {
+        self.read(|db| rows::version(db, path, number))
     }
 
     fn counters(&self) -> Result<Counters, StoreError> {

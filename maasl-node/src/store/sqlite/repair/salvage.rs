@@ -305,7 +305,7 @@ fn read(
 fn put(new: &Connection, table: &Table, row: &[Value]) -> Result<u64, StoreError> {
     if table.name == "lease" {
         let lease: Lease = body(row).expect("it was found to be a lease");
-        changes::apply(new, &Change::PutLease(lease), &Seen::default())?;
+        changes::apply(new, &Change::PutLease(lease), &Seen::default(), u64::MAX)?;
         return Ok(1);
     }
     let places = vec!["?"; row.len()].join(", ");
