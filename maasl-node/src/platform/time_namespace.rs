@@ -7,7 +7,7 @@
 //! to others: reading the clock.
 //!
 //! The offset of a namespace cannot change once a process is in it
-//! (time_namespaces(7)), so it is read once.
+//! (`time_namespaces(7)`), so it is read once.
 
 use std::fs;
 use std::io;

@@ -261,7 +261,7 @@ fn put_version(db: &Connection, version: &Version, max_versions: u64) -> Result<
     let sql = "INSERT INTO version (path, number, body) VALUES (?1, ?2, ?3)";
     run(db, sql, (&version.path, version.number, body(version)))?;
     let step = (max_versions / VERSIONS_LATER).clamp(1, VERSIONS_STEP_MAX);
-    if version.number <= max_versions || version.number % step != 0 {
+    if version.number <= max_versions || !version.number.is_multiple_of(step) {
         return Ok(());
     }
     let sql = "DELETE FROM version WHERE path = ?1 AND number <= ?2 AND number <
