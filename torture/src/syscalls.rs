@@ -11,8 +11,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::world::PATIENCE;
 
 /// Calls that reach the disk by a descriptor. `write` is left out: answers go
 /// through it to the client.
@@ -73,21 +76,46 @@ impl Spoiled {
 
     /// Why no process can be spoiled here; nothing if that works.
     pub(crate) fn why_not() -> Option<String> {
-        let sleeper = Command::new("sleep").arg("0.2").spawn();
-        let Ok(mut sleeper) = sleeper else {
+        let mut traced = Command::new("cat");
+        let Ok(mut traced) = traced.stdin(Stdio::piped()).spawn() else {
             return Some("no process to try it on".to_owned());
         };
-        let process = Pid::from_child(&sleeper).as_raw_nonzero().get();
-        let traced = trace(process, Path::new("/dev/null"))
+        let process = Pid::from_child(&traced).as_raw_nonzero().get();
+        let strace = trace(process, Path::new("/dev/null"))
             .args(["-e", "trace=none"])
-            .status();
-        let _ = sleeper.wait();
-        match traced {
-            Ok(status) if status.success() => None,
-            Ok(_) => Some("processes may not be traced here".to_owned()),
+            .spawn();
+        let why = match strace {
             Err(_) => Some("there is no strace".to_owned()),
-        }
+            Ok(mut strace) => {
+                let is_traced = comes_to_trace(&mut strace, process);
+                let _ = kill_process(Pid::from_child(&strace), Signal::INT);
+                let _ = strace.wait();
+                (!is_traced).then(|| "processes may not be traced here".to_owned())
+            }
+        };
+        let _ = traced.kill();
+        let _ = traced.wait();
+        why
     }
+}
+
+/// Waits until the process is traced, or strace has given up.
+fn comes_to_trace(strace: &mut Child, process: i32) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        let tracer = status
+            .lines()
+            .find_map(|line| line.strip_prefix("TracerPid:"));
+        if tracer.is_some_and(|tracer| tracer.trim() != "0") {
+            return true;
+        }
+        if !matches!(strace.try_wait(), Ok(None)) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5)); // tidy: a look now and then, with a deadline
+    }
+    false
 }
 
 impl Drop for Spoiled {
