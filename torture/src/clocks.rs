@@ -5,7 +5,7 @@
 //! Leaves to others: what the processes make of it.
 //!
 //! A process in a time namespace of its own reads other times since boot than the
-//! machine does (time_namespaces(7)). The wall clock cannot be shifted in this way.
+//! machine does (`time_namespaces(7)`). The wall clock cannot be shifted in this way.
 
 use maasl_sim::rng::Stream;
 use rustix::time::{ClockId, clock_gettime};

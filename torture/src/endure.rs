@@ -275,7 +275,7 @@ fn visit(place: &Place, quota: &Quota, seed: u64, point: u64) -> Result<Notes, F
     let mut visitor = Worker::new(quota, seed.wrapping_add(point), "visitor", server);
     visitor.visit(VISIT_TURNS)?;
     let notes = visitor.take_notes();
-    if point % 2 == 0 {
+    if point.is_multiple_of(2) {
         place::close(visitor.server)?;
     } else {
         // Dropping a server kills it.

@@ -1,6 +1,8 @@
 //! The program itself: what it is started as by itself, a short run of the long
 //! kind, and wrong usage.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 

@@ -42,7 +42,7 @@ impl Quota {
     fn take_patch(&self) -> bool {
         let one_less = |left: u64| left.checked_sub(1);
         let left = &self.patches_left;
-        left.try_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
+        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
             .is_ok()
     }
 
