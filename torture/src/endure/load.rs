@@ -91,6 +91,8 @@ impl Notes {
 pub(super) struct Worker<'a> {
     quota: &'a Quota,
     name: String,
+    /// What its idempotency keys begin with: visitors share a name.
+    keys: String,
     draws: Stream,
     pub(super) server: Server,
     /// Contents as they were last seen.
@@ -106,6 +108,7 @@ impl<'a> Worker<'a> {
             quota,
             draws: Stream::of(seed, &["endure", name]),
             name: name.to_owned(),
+            keys: format!("{name}-{seed}"),
             server,
             seen: BTreeMap::new(),
             asked: 0,
@@ -411,7 +414,7 @@ impl<'a> Worker<'a> {
         let draw = self.draws.below(100);
         if draw < 25 {
             self.asked += 1;
-            arguments["idempotency_key"] = json!(format!("{}-{}", self.name, self.asked));
+            arguments["idempotency_key"] = json!(format!("{}-{}", self.keys, self.asked));
         }
         self.call(tool, &arguments)?;
         if draw < 2 {

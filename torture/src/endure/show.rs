@@ -83,9 +83,7 @@ pub(super) fn ending(ending: &Ending<'_>) {
     latencies(ending.probes);
     for (name, start, end, judged) in ending.latency {
         println!(
-            "latency, {name}: old over new root {start:.2} at the start, {end:.2} at the end, \
-             {:.2} times: {}",
-            end / start,
+            "latency, {name}: old over new root {start:.2} at the start, {end:.2} at the end: {}",
             word(judged)
         );
     }
