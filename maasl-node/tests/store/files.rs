@@ -306,6 +306,7 @@ fn versions_of_a_path_are_bounded_and_the_oldest_go() {
     let newest = numbers(&store)[0];
     assert_eq!(store.version("x", newest).unwrap().unwrap().number, newest);
     assert_eq!(store.version("x", 1).unwrap(), None);
+    assert_eq!(store.version("x", u64::MAX).unwrap(), None);
 }
 
 #[test]

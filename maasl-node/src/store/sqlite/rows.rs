@@ -109,6 +109,10 @@ pub(super) fn version(
     path: &str,
     number: u64,
 ) -> Result<Option<Version>, StoreError> {
+    // No version has a number that SQLite has no integer for.
+    let Ok(number) = i64::try_from(number) else {
+        return Ok(None);
+    };
     let sql = "SELECT body FROM version WHERE path = ?1 AND number = ?2";
     Ok(bodies(db, sql, (path, number))?.pop())
 }
