@@ -91,7 +91,8 @@ impl Notes {
 pub(super) struct Worker<'a> {
     quota: &'a Quota,
     name: String,
-    /// What its idempotency keys begin with: visitors share a name.
+    /// What its idempotency keys and the values it writes begin with: visitors share
+    /// a name, and not a seed.
     keys: String,
     draws: Stream,
     pub(super) server: Server,
@@ -400,7 +401,7 @@ impl<'a> Worker<'a> {
     /// What nobody has written before.
     fn value(&mut self) -> String {
         self.asked += 1;
-        format!("{} was here for the {:08}th time", self.name, self.asked)
+        format!("{} was here for the {:08}th time", self.keys, self.asked)
     }
 
     /// A call of which only the time matters.
