@@ -4,7 +4,6 @@
 //! Promises: the program that ships, unless another build is asked for. Leaves to
 //! others: the work and the verdict (`maasl-torture endure`).
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::checks;
@@ -44,12 +43,9 @@ pub(crate) fn endure(workspace: &Workspace, how: Run) -> Outcome {
 
 fn command(workspace: &Workspace, how: Run) -> Command {
     let profile = if how.debug { "debug" } else { "release" };
-    let program = |name: &str| {
-        let file = workspace.target_dir().join(Path::new(profile).join(name));
-        file.with_extension(std::env::consts::EXE_EXTENSION)
-    };
-    let mut command = Command::new(program("maasl-torture"));
-    command.arg("endure").arg("--program").arg(program("maasl"));
+    let mut command = Command::new(workspace.program(profile, "maasl-torture"));
+    let program = workspace.program(profile, "maasl");
+    command.arg("endure").arg("--program").arg(program);
     for (name, value) in [
         ("--operations", how.operations),
         ("--seed", how.seed),

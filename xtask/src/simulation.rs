@@ -25,6 +25,9 @@ pub(crate) const DETERMINISM: Step = Step {
     run: determinism,
 };
 
+/// The program that simulates.
+const SIMULATOR: &str = "maasl-sim";
+
 /// Quicker to compile than what ships: compiling is most of a check.
 const OPTIMISED: &str = "slice";
 
@@ -57,19 +60,14 @@ fn determinism(workspace: &Workspace) -> Outcome {
     command
         .args(["check-determinism", "scenarios/five-agents.toml"])
         .args(["--seeds", TWICE, "--other"])
-        .arg(program(workspace, "debug"));
+        .arg(workspace.program("debug", SIMULATOR));
     run(command)
 }
 
 fn simulator(workspace: &Workspace, profile: &str) -> Command {
-    let mut command = Command::new(program(workspace, profile));
+    let mut command = Command::new(workspace.program(profile, SIMULATOR));
     command.current_dir(workspace.root()).stdin(Stdio::null());
     command
-}
-
-fn program(workspace: &Workspace, profile: &str) -> PathBuf {
-    let program = workspace.target_dir().join(profile).join("maasl-sim");
-    program.with_extension(std::env::consts::EXE_EXTENSION)
 }
 
 /// Every scenario, those of old failures too, in order.

@@ -5,7 +5,7 @@
 //! itself as long as is asked for. Leaves to others: the attack and the verdict
 //! (`maasl-torture`).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::checks;
@@ -78,12 +78,7 @@ pub(crate) fn attack(workspace: &Workspace, how: &Attack) -> Outcome {
 }
 
 fn command(workspace: &Workspace, how: &Attack) -> Command {
-    let program = |profile: &str, name: &str| -> PathBuf {
-        let file = Path::new(profile).join(name);
-        let file = workspace.target_dir().join(file);
-        file.with_extension(std::env::consts::EXE_EXTENSION)
-    };
-    let mut command = Command::new(program("debug", "maasl-torture"));
+    let mut command = Command::new(workspace.program("debug", "maasl-torture"));
     let seconds = how.seconds.unwrap_or(60 * how.minutes.unwrap_or(1));
     for (name, value) in [
         ("--seconds", seconds),
@@ -96,10 +91,14 @@ fn command(workspace: &Workspace, how: &Attack) -> Command {
         command.arg("--leave-state");
     }
     if !how.release {
-        command.arg("--program").arg(program("debug", "maasl"));
+        command
+            .arg("--program")
+            .arg(workspace.program("debug", "maasl"));
     }
     if how.release || how.both {
-        command.arg("--program").arg(program("release", "maasl"));
+        command
+            .arg("--program")
+            .arg(workspace.program("release", "maasl"));
     }
     for beside in &how.beside {
         command.arg("--beside").arg(beside);

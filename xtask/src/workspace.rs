@@ -41,6 +41,12 @@ impl Workspace {
         self.root.join(chosen)
     }
 
+    /// Where cargo puts a program that it builds in this profile.
+    pub(crate) fn program(&self, profile: &str, name: &str) -> PathBuf {
+        let program = self.target_dir().join(profile).join(name);
+        program.with_extension(env::consts::EXE_EXTENSION)
+    }
+
     /// A cargo command, not yet started.
     pub(crate) fn cargo(&self, args: &[&str]) -> Command {
         self.command(&self.cargo, args)

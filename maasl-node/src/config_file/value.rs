@@ -42,17 +42,11 @@ impl Unit {
 
     /// A field's value as one would write it in the file.
     pub(super) fn show(self, value: u64) -> String {
-        match self {
-            Self::Same => value.to_string(),
-            Self::Mebibytes => (value / self.worth()).to_string(),
-            Self::Seconds | Self::Hours => {
-                let (whole, rest) = (value / self.worth(), value % self.worth());
-                let (places, decimals) = (self.places(), rest / self.smallest());
-                let shown = format!("{whole}.{decimals:0places$}");
-                let shown = shown.trim_end_matches('0');
-                shown.trim_end_matches('.').to_owned()
-            }
-        }
+        let (whole, rest) = (value / self.worth(), value % self.worth());
+        let (places, decimals) = (self.places(), rest / self.smallest());
+        let shown = format!("{whole}.{decimals:0places$}");
+        let shown = shown.trim_end_matches('0');
+        shown.trim_end_matches('.').to_owned()
     }
 
     /// A decimal number, as TOML writes a float, in the unit of the field.

@@ -14,7 +14,7 @@ use maasl_sim::rng::Stream;
 use serde_json::{Value, json};
 
 use super::latency::Latencies;
-use super::place::{DESCRIBED, FILES, NAMES, NODES, ROWS, SLOTS, name_of, path_of, slot_of};
+use super::place::{DESCRIBED, FILES, NAMES, NODES, ROWS, SLOTS, edit_of, name_of, path_of};
 use crate::Failure;
 use crate::world::PATIENCE;
 
@@ -371,10 +371,8 @@ impl<'a> Worker<'a> {
 
     /// An edit of one line of a content.
     fn edit_of(&mut self, content: &str) -> Value {
-        let slot = slot_of(self.draws.below(SLOTS));
-        let line = content.lines().find(|line| line.starts_with(&slot));
-        let old = line.unwrap_or(&slot);
-        json!({ "old_text": old, "new_text": format!("{slot}\"{}\"", self.value()) })
+        let slot = self.draws.below(SLOTS);
+        edit_of(content, slot, &self.value())
     }
 
     /// A content with one line changed.

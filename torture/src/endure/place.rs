@@ -118,8 +118,16 @@ pub(super) fn name_of(name: u64) -> String {
 }
 
 /// The beginning of a line that changes.
-pub(super) fn slot_of(slot: u64) -> String {
+fn slot_of(slot: u64) -> String {
     format!("slot_{slot:02} = ")
+}
+
+/// An edit that gives this slot of a content a new value.
+pub(super) fn edit_of(content: &str, slot: u64, value: &str) -> Value {
+    let slot = slot_of(slot);
+    let line = content.lines().find(|line| line.starts_with(&slot));
+    let old = line.unwrap_or(&slot);
+    json!({ "old_text": old, "new_text": format!("{slot}\"{value}\"") })
 }
 
 /// Ends a server, which must end well.

@@ -12,7 +12,7 @@ use maasl_client::Server;
 use serde_json::{Value, json};
 
 use super::latency::Latencies;
-use super::place::{self, Limits, NODES, Place, SLOTS, path_of, slot_of};
+use super::place::{self, Limits, NODES, Place, SLOTS, edit_of, path_of};
 use crate::Failure;
 use crate::world::PATIENCE;
 
@@ -112,7 +112,7 @@ fn ask(
     let value = format!("probe was here at {operations:08} for the {round:08}th time");
     let seen = call("read_file", &json!({ "path": path }))?;
     let content = seen["content"].as_str().unwrap_or_default().to_owned();
-    let edit = edit(&content, round % SLOTS, &value);
+    let edit = edit_of(&content, round % SLOTS, &value);
     call("edit_file", &json!({ "path": path, "edits": [edit] }))?;
     let wanted = json!({ "resources": [{ "id": path_of(1) }], "ttl_sec": 10 });
     let lease = json!({ "lease": call("lease_acquire", &wanted)?["lease"] });
@@ -162,11 +162,4 @@ fn ask(
     call("llmc_locks", &json!({}))?;
     call("llmc_stomp_stats", &json!({}))?;
     call("llmc_docgen_status", &json!({ "limit": 20 })).map(drop)
-}
-
-fn edit(content: &str, slot: u64, value: &str) -> Value {
-    let slot = slot_of(slot);
-    let line = content.lines().find(|line| line.starts_with(&slot));
-    let old = line.unwrap_or(&slot);
-    json!({ "old_text": old, "new_text": format!("{slot}\"{value}\"") })
 }
