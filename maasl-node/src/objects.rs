@@ -4,7 +4,8 @@
 //! has its hash; age and size are bounded. Leaves to others: which version had
 //! which content (the store).
 
-use std::fs::File;
+use std::collections::BinaryHeap;
+use std::fs::{DirEntry, File, Metadata};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
@@ -22,6 +23,10 @@ use crate::platform;
 /// Owner may read; nobody may change a content that is named by its hash.
 const READ_ONLY: Mode = Mode::RUSR;
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+
+/// How many contents a pruning has in memory at once. Allocators keep what was once
+/// needed, so that a server would grow by all that is kept.
+const OLDEST_MAX: usize = 1_024;
 
 /// The contents of one repository.
 #[derive(Debug)]
@@ -95,53 +100,51 @@ impl Objects {
     }
 
     /// Removes what is older than allowed, then the oldest until the rest is
-    /// small enough. Age counts from the day a content was displaced.
+    /// small enough. Age counts from the day a content was displaced. However much
+    /// is kept, only so many of the oldest are in memory at once.
     pub fn prune(&self, limits: &HistoryLimits) -> io::Result<Pruned> {
-        let mut kept = self.list()?;
-        kept.sort();
-        let mut total_bytes: u64 = kept.iter().map(|object| object.bytes).sum();
         let max_age = Duration::from_secs(limits.max_age_days * SECONDS_PER_DAY);
         let oldest = SystemTime::now()
             .checked_sub(max_age)
             .unwrap_or(SystemTime::UNIX_EPOCH);
         let mut pruned = Pruned::default();
-        for object in kept {
-            if object.since >= oldest && total_bytes <= limits.max_bytes {
-                break;
+        loop {
+            let mut survey = self.survey()?;
+            let is_whole = survey.oldest.len() < OLDEST_MAX;
+            for object in survey.oldest.into_sorted_vec() {
+                if object.since >= oldest && survey.total_bytes <= limits.max_bytes {
+                    return Ok(pruned);
+                }
+                // Another server may be at it.
+                present(std::fs::remove_file(&object.path))?;
+                survey.total_bytes -= object.bytes;
+                pruned.objects += 1;
+                pruned.bytes += object.bytes;
             }
-            // Another server may be at it.
-            present(std::fs::remove_file(&object.path))?;
-            total_bytes -= object.bytes;
-            pruned.objects += 1;
-            pruned.bytes += object.bytes;
+            if is_whole {
+                return Ok(pruned);
+            }
         }
-        Ok(pruned)
     }
 
     /// Kept contents that no longer have their hash. Reads all of them.
     pub fn damaged(&self) -> io::Result<Vec<PathBuf>> {
         let mut damaged = Vec::new();
-        for object in self.list()? {
-            let below = object.path.strip_prefix(&self.dir).ok();
+        self.each(|object, _| {
+            let path = object.path();
+            let below = path.strip_prefix(&self.dir).ok();
             let named = below
                 .and_then(Path::to_str)
                 .and_then(|name| name.split_once('/'));
-            let Some((folder, name)) = named else {
-                damaged.push(object.path);
-                continue;
+            let is_whole = match named {
+                Some((folder, name)) => self.is_whole(folder, name)?,
+                None => false,
             };
-            let mut bytes = Vec::new();
-            match self.open(folder, name) {
-                Ok(mut file) => file.read_to_end(&mut bytes)?,
-                // Pruned meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                // A link; it is no content of ours.
-                Err(_) => 0,
-            };
-            if ContentHash::of(&bytes).to_string() != format!("{folder}{name}") {
-                damaged.push(object.path);
+            if !is_whole {
+                damaged.push(path);
             }
-        }
+            Ok(())
+        })?;
         Ok(damaged)
     }
 
@@ -157,8 +160,30 @@ impl Objects {
         Ok(File::from(file))
     }
 
-    fn list(&self) -> io::Result<Vec<Kept>> {
-        let mut kept = Vec::new();
+    /// Whether a content has the hash that it is named by, or is no longer there.
+    fn is_whole(&self, folder: &str, name: &str) -> io::Result<bool> {
+        let mut bytes = Vec::new();
+        match self.open(folder, name) {
+            Ok(mut file) => file.read_to_end(&mut bytes)?,
+            // Pruned meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            // A link; it is no content of ours.
+            Err(_) => return Ok(false),
+        };
+        Ok(ContentHash::of(&bytes).to_string() == format!("{folder}{name}"))
+    }
+
+    fn survey(&self) -> io::Result<Survey> {
+        let mut survey = Survey::default();
+        self.each(|object, meta| {
+            survey.add(object, meta);
+            Ok(())
+        })?;
+        Ok(survey)
+    }
+
+    /// Shows every kept content, in no order.
+    fn each(&self, mut show: impl FnMut(&DirEntry, &Metadata) -> io::Result<()>) -> io::Result<()> {
         for folder in std::fs::read_dir(&self.dir)? {
             let folder = folder?;
             if !folder.file_type()?.is_dir() {
@@ -166,18 +191,12 @@ impl Objects {
             }
             for object in std::fs::read_dir(folder.path())? {
                 let object = object?;
-                let Some(meta) = present(object.metadata())? else {
-                    continue;
-                };
-                let since_epoch = Duration::from_secs(meta.ctime().try_into().unwrap_or(0));
-                kept.push(Kept {
-                    since: SystemTime::UNIX_EPOCH + since_epoch,
-                    path: object.path(),
-                    bytes: meta.len(),
-                });
+                if let Some(meta) = present(object.metadata())? {
+                    show(&object, &meta)?;
+                }
             }
         }
-        Ok(kept)
+        Ok(())
     }
 
     fn path(&self, content: &ContentHash) -> PathBuf {
@@ -210,6 +229,36 @@ pub struct Pruned {
     pub bytes: u64,
 }
 
+/// How much is kept, and the oldest of it.
+#[derive(Default)]
+struct Survey {
+    total_bytes: u64,
+    oldest: BinaryHeap<Kept>,
+}
+
+impl Survey {
+    fn add(&mut self, object: &DirEntry, meta: &Metadata) {
+        self.total_bytes += meta.len();
+        let since_epoch = Duration::from_secs(meta.ctime().try_into().unwrap_or(0));
+        let since = SystemTime::UNIX_EPOCH + since_epoch;
+        if self.oldest.len() == OLDEST_MAX {
+            if self
+                .oldest
+                .peek()
+                .is_some_and(|newest| newest.since <= since)
+            {
+                return;
+            }
+            self.oldest.pop();
+        }
+        self.oldest.push(Kept {
+            since,
+            path: object.path(),
+            bytes: meta.len(),
+        });
+    }
+}
+
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Kept {
     since: SystemTime,
@@ -231,6 +280,16 @@ mod tests {
         objects.keep(&file, &hash).unwrap();
         assert!(!file.exists());
         hash
+    }
+
+    fn count(objects: &Objects) -> usize {
+        let mut count = 0;
+        let counted = objects.each(|_, _| {
+            count += 1;
+            Ok(())
+        });
+        counted.unwrap();
+        count
     }
 
     #[test]
@@ -308,7 +367,7 @@ mod tests {
                 thread.join().unwrap().unwrap();
             }
         });
-        assert_eq!(objects.list().unwrap().len(), 0);
+        assert_eq!(count(&objects), 0);
     }
 
     #[test]
@@ -329,6 +388,23 @@ mod tests {
                 bytes: 600
             }
         );
-        assert_eq!(objects.list().unwrap().len(), 4);
+        assert_eq!(count(&objects), 4);
+    }
+
+    #[test]
+    fn pruning_goes_on_where_more_is_kept_than_it_looks_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let objects = Objects::new(dir.path().join("objects"));
+        let all = u16::try_from(2 * OLDEST_MAX + 10).unwrap();
+        for n in 0..all {
+            kept(&dir, &objects, &n.to_be_bytes());
+        }
+        let limits = HistoryLimits {
+            max_bytes: 6,
+            ..HistoryLimits::default()
+        };
+        let pruned = objects.prune(&limits).unwrap();
+        assert_eq!(pruned.objects, u64::from(all) - 3);
+        assert_eq!(count(&objects), 3);
     }
 }
