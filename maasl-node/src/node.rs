@@ -35,6 +35,7 @@ use maasl_threads::switchboard::{Line, Switchboard};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use self::close::House;
 pub use self::execute::EVENTS;
 use self::ground::Ground;
 pub use self::open::{NodeOptions, OpenError, unsupported};
@@ -57,7 +58,7 @@ pub struct Node {
     ground: Replaceable<Ground>,
     board: Switchboard<Slot>,
     /// Held while the process cleans up, so that who asks for it finds it done.
-    house: tokio::sync::Mutex<()>,
+    house: tokio::sync::Mutex<House>,
     stopped: CancellationToken,
 }
 

@@ -68,6 +68,7 @@ contract! {
         a_commit_of_many_files_is_one,
         history_is_newest_first_and_bounded,
         answers_and_ends_are_forgotten_by_age,
+        many_answers_are_forgotten_by_age,
         counters_add_up;
     documents:
         operations_are_logged_newest_first_and_counted,

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use maasl_core::coordinator::io::{Call, Reply, Request};
 use maasl_core::id::{AgentId, SessionId};
@@ -21,8 +21,36 @@ use crate::store::Store as _;
 
 /// Housekeeping is for what nobody came across: no hurry.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
+/// Old answers are looked for this many times in the time that they are kept.
+const FORGETTINGS_PER_WINDOW: u32 = 64;
+/// And at least so often.
+const FORGETTING_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
 /// Who is named for what a process does of its own accord.
 const HOUSEKEEPER: &str = "maasl";
+
+/// What housekeeping remembers.
+#[derive(Default)]
+pub(super) struct House {
+    /// When old answers were last looked for.
+    forgot: Option<Instant>,
+}
+
+impl House {
+    /// Whether old answers are to be looked for, which begins now if so.
+    fn is_time_to_forget(&mut self, window: Duration) -> bool {
+        let interval = window / FORGETTINGS_PER_WINDOW;
+        let interval = interval.clamp(HOUSEKEEPING_INTERVAL, FORGETTING_INTERVAL_MAX);
+        // Housekeeping comes a little early or late.
+        let interval = interval - HOUSEKEEPING_INTERVAL / 2;
+        let is_time = self
+            .forgot
+            .is_none_or(|forgot| forgot.elapsed() >= interval);
+        if is_time {
+            self.forgot = Some(Instant::now());
+        }
+        is_time
+    }
+}
 
 impl Node {
     /// Returns every lease, stops waiting and leaves nothing behind.
@@ -55,7 +83,7 @@ impl Node {
 
     /// Settles and removes what dead processes left, and bounds the history.
     pub async fn clean_up(self: &Arc<Self>) {
-        let _alone = self.house.lock().await;
+        let mut house = self.house.lock().await;
         let dead = tokio::task::block_in_place(|| self.dead_sessions());
         let buried = self.bury(dead).await;
         tokio::task::block_in_place(|| {
@@ -68,6 +96,10 @@ impl Node {
                 }
             }
             self.bound_history();
+            let window = Duration::from_millis(self.config.idempotency_window_ms);
+            if house.is_time_to_forget(window) {
+                self.forget_old_answers();
+            }
         });
         self.compact_graphs().await;
     }
@@ -132,6 +164,9 @@ impl Node {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "could not prune the history"),
         }
+    }
+
+    fn forget_old_answers(&self) {
         let window_ms = self.config.idempotency_window_ms;
         let before = crate::store::clock::wall_ms().saturating_sub(window_ms);
         if let Err(error) = self.last_ground().store.forget_answers_before(before) {
@@ -166,5 +201,29 @@ fn forget(ground: &Ground, session: &SessionId, grave: Grave<'_>) {
     ];
     for error in results.into_iter().filter_map(Result::err) {
         tracing::warn!(%error, %session, "could not remove what a session left");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    fn house(forgot_ago: Duration) -> House {
+        House {
+            forgot: Some(Instant::now().checked_sub(forgot_ago).unwrap()),
+        }
+    }
+
+    #[test]
+    fn old_answers_are_looked_for_at_once_and_then_now_and_then() {
+        let mut new = House::default();
+        assert!(new.is_time_to_forget(72 * HOUR));
+        assert!(!new.is_time_to_forget(72 * HOUR));
+        assert!(!house(HOUSEKEEPING_INTERVAL).is_time_to_forget(72 * HOUR));
+        assert!(house(FORGETTING_INTERVAL_MAX).is_time_to_forget(72 * HOUR));
+        assert!(house(HOUR / 2).is_time_to_forget(24 * HOUR));
+        assert!(house(HOUSEKEEPING_INTERVAL).is_time_to_forget(HOUR / 100));
     }
 }

@@ -162,6 +162,27 @@ pub(crate) fn answers_and_ends_are_forgotten_by_age(bench: &Bench) {
     assert!(matches!(told(), Outcome::Lost { ended: None, .. }));
 }
 
+/// More than any step of forgetting looks at, old and new ones mixed.
+pub(crate) fn many_answers_are_forgotten_by_age(bench: &Bench) {
+    const ANSWERS: usize = 2_500;
+    let answer = |n: usize| {
+        let lease = bench.take(Acquire {
+            request: Some(request(&format!("key-{n:04}"))),
+            ..ask("a", "x")
+        });
+        bench.give(&lease);
+    };
+    (0..ANSWERS).step_by(2).for_each(answer);
+    bench.time.pass_ms(1_000);
+    (1..ANSWERS).step_by(2).for_each(answer);
+    let before = bench.time.wall_ms();
+    bench.store.forget_answers_before(before).unwrap();
+    for n in 0..ANSWERS {
+        let recalled = bench.run(Command::Recall(request(&format!("key-{n:04}"))));
+        assert_eq!(recalled == Outcome::NotAnswered, n % 2 == 0, "key-{n:04}");
+    }
+}
+
 pub(crate) fn counters_add_up(bench: &Bench) {
     let many = Count {
         by: u64::MAX,

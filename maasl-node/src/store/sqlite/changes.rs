@@ -139,16 +139,6 @@ pub(super) fn apply(
     }
 }
 
-/// Forgets answers and ends older than `wall_ms`.
-pub(super) fn forget_before(db: &Connection, wall_ms: u64) -> Result<(), StoreError> {
-    let wall_ms = i64::try_from(wall_ms).unwrap_or(i64::MAX);
-    run(db, "DELETE FROM answered WHERE wall_ms < ?1", [wall_ms])?;
-    // Revocations stay: they are the audit.
-    let sql = "DELETE FROM ended WHERE wall_ms < ?1
-               AND json_extract(body, '$.end.revoked') IS NULL";
-    run(db, sql, [wall_ms])
-}
-
 /// SQL that adds rows to the counters. SQLite would turn a sum that is too large
 /// into a real number.
 macro_rules! adding {

@@ -7,6 +7,7 @@
 //!
 //! Order of everything taken here: connection mutex, gate, transaction.
 
+mod aged;
 mod changes;
 mod checkpoint;
 mod connection;

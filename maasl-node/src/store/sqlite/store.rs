@@ -20,6 +20,7 @@ use maasl_core::lease::{self, Command, Meta, Outcome, Session, Version};
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 
+use super::aged::Aged;
 use super::changes::{self, Seen};
 use super::checkpoint::Checkpointer;
 use super::connection::{self, Transaction};
@@ -258,6 +259,19 @@ impl SqliteStore {
         })
     }
 
+    /// Looks without the gate, and takes it only for what was found.
+    fn forget_aged(&self, aged: Aged, wall_ms: i64) -> Result<(), StoreError> {
+        let mut after = Some(String::new());
+        while let Some(key) = after {
+            let found = self.read(|db| aged.look(db, &key, wall_ms))?;
+            if !found.old.is_empty() {
+                self.in_gate(|db| Ok((aged.remove(db, &found.old, wall_ms)?, true)))?;
+            }
+            after = found.last;
+        }
+        Ok(())
+    }
+
     /// Lets tokens from `token` on be issued: first the floor, then the row.
     fn reserve(&self, token: Token) -> Result<(), StoreError> {
         let through = lease::floor::raised_for(token, lease::floor::BLOCK);
@@ -343,9 +357,12 @@ impl Store for SqliteStore {
     }
 
     fn forget_answers_before(&self, wall_ms: u64) -> Result<(), StoreError> {
+        let wall_ms = i64::try_from(wall_ms).unwrap_or(i64::MAX);
+        for aged in Aged::ALL {
+            self.forget_aged(aged, wall_ms)?;
+        }
         let hour = (self.options.clock)().wall_ms / HOUR_MS;
         self.in_gate(|db| {
-            changes::forget_before(db, wall_ms)?;
             changes::fold_counters_before(db, hour.saturating_sub(HOURS_KEPT))?;
             Ok(((), true))
         })
