@@ -334,7 +334,8 @@ fn wait(
         });
     }
     if planted::circles_are_seen()
-        && let Some(circle) = deadlock::circle(rows, asked, queued, front.obstacles(), clock.now)?
+        && let Some(circle) =
+            deadlock::circle(rows, asked, queued, front.obstacles(clock.now), clock.now)?
     {
         changes.extend(queued.map(|ticket| Change::DeleteTicket(ticket.no)));
         changes.push(clock.add(Count::one(
@@ -375,11 +376,13 @@ fn wait(
 }
 
 impl<'a> Front<'a> {
-    /// Whom the request waits for, and through what.
-    fn obstacles(&self) -> Vec<deadlock::Obstacle<'a>> {
+    /// Whom the request waits for, and through what. For a lock-delay nobody but
+    /// time is waited for.
+    fn obstacles(&self, now: Timestamp) -> Vec<deadlock::Obstacle<'a>> {
         let held = self
             .held
             .iter()
+            .filter(|(lease, _)| !lease.is_expired(now))
             .filter_map(|(lease, _)| deadlock::Obstacle::of_lease(lease));
         let waiting = self
             .waiting

@@ -12,6 +12,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::command::Acquire;
+use super::ending;
 use super::query::{Need, Query, RowSet};
 use super::row::{Lease, LeaseKind, Ticket};
 use crate::id::{Owner, TicketNo};
@@ -133,7 +134,10 @@ fn obstacles_of<'a>(
             }
         }
         for ticket in rows.tickets(Query::TicketsOverlapping(want.extent.clone()))? {
-            if ticket.no < waiter.no && conflicting(&ticket.wants) {
+            if ticket.no < waiter.no
+                && ending::holds_up(ticket, waiter)
+                && conflicting(&ticket.wants)
+            {
                 obstacles.push(Obstacle::Ticket(ticket));
             }
         }

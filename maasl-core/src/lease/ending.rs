@@ -206,7 +206,7 @@ pub(super) fn waiters_to_wake<'a>(
 }
 
 /// Whether `ahead` keeps `behind` waiting; interactive may pass batch.
-fn holds_up(ahead: &Ticket, behind: &Ticket) -> bool {
+pub(super) fn holds_up(ahead: &Ticket, behind: &Ticket) -> bool {
     let passes = behind.urgency == Urgency::Interactive
         && ahead.urgency == Urgency::Batch
         && ahead.bypassed < super::acquire::BYPASS_MAX;

@@ -317,6 +317,48 @@ fn a_grant_that_closes_a_circle_wakes_those_in_it() {
 }
 
 #[test]
+fn who_passes_a_waiter_does_not_wait_for_it() {
+    let mut table = Table::new();
+    table.granted(&Acquire {
+        kind: LeaseKind::Call,
+        ..ask("z", &[want("y")])
+    });
+    table.granted(&ask("a", &[want("x")]));
+    table.queued(&batch("r", &[want("x"), want("y")]));
+    // a passes r and waits for z alone.
+    table.queued(&Acquire {
+        lease: lease("a2"),
+        ..ask("a", &[want("y")])
+    });
+    let look = table.acquire(&batch("r", &[want("x"), want("y")]));
+    assert!(matches!(look, Outcome::Queued { .. }), "{look:?}");
+}
+
+#[test]
+fn a_lock_delay_waits_for_nobody() {
+    let mut table = Table::new();
+    table.granted(&Acquire {
+        lock_delay_ms: 70,
+        ttl_ms: 1_000,
+        ..ask("a", &[want("x")])
+    });
+    table.granted(&Acquire {
+        ttl_ms: 100_000,
+        ..ask("b", &[want("y")])
+    });
+    table.queued(&Acquire {
+        lease: lease("a2"),
+        ..ask("a", &[want("y")])
+    });
+    table.now_ms = 1_010;
+    let asked = table.acquire(&Acquire {
+        lease: lease("b2"),
+        ..ask("b", &[want("x")])
+    });
+    assert!(matches!(asked, Outcome::Queued { .. }), "{asked:?}");
+}
+
+#[test]
 fn a_batch_waiter_that_may_not_be_passed_any_more_wakes_whom_it_holds_up() {
     let mut table = Table::new();
     table.granted(&ask("s", &[want("k")]));
