@@ -463,14 +463,18 @@ impl Change<'_> {
         let agent = &self.cx.seed.agent;
         if let Receipt::Changed { files, .. } = &receipt {
             for file in files {
+                // A merge, and an edit or a move of content its author had not read,
+                // holds lines the author has not seen: a later whole write from memory
+                // would destroy them.
+                let blind = match &file.source {
+                    Some(source) => shared.seen(agent, source) != file.sha256,
+                    None => {
+                        file.op == "edit" && shared.seen(agent, &file.path) != file.previous_sha256
+                    }
+                };
                 if let Some(source) = &file.source {
                     shared.unsee(agent, source);
                 }
-                // A merge, and an edit of content its author had not read, holds
-                // lines the author has not seen: a later whole write from memory
-                // would destroy them.
-                let blind =
-                    file.op == "edit" && shared.seen(agent, &file.path) != file.previous_sha256;
                 match file.sha256 {
                     // A header was added to it, or it was not the agent who wrote it.
                     _ if file.document.is_some() || file.op == GRAPH => {}

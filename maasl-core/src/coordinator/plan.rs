@@ -340,7 +340,8 @@ impl Planner<'_> {
         let Some(content) = self.now(source).cloned() else {
             return Err(self.gone(source, base).into());
         };
-        if let Some(expected) = base.filter(|base| *base != content.hash)
+        let expected = base.or_else(|| self.seen(source));
+        if let Some(expected) = expected.filter(|expected| *expected != content.hash)
             && !self.files.contains_key(source)
         {
             return Err(self.changed(source, Some(expected)).into());

@@ -117,6 +117,7 @@ fn a_deleted_file_is_kept() {
 #[test]
 fn a_moved_file_is_seen_under_its_new_name_only() {
     let (mut world, ann) = of_one(&[("f", "old")]);
+    world.read(ann, "f").unwrap();
     let done = world.change(ann, vec![rename("f", "g")]).unwrap();
     assert_eq!(done[0].source.as_deref(), Some("f"));
     assert_eq!(
@@ -128,6 +129,29 @@ fn a_moved_file_is_seen_under_its_new_name_only() {
     let refused = stale(world.change(ann, vec![write("f", "new")]));
     assert_eq!(refused.reason, StaleReason::NeverRead);
     world.assert_idle("moved");
+}
+
+#[test]
+fn a_file_moved_unread_is_not_seen() {
+    let (mut world, ann) = of_one(&[("f", "old")]);
+    world.change(ann, vec![rename("f", "g")]).unwrap();
+    let refused = stale(world.change(ann, vec![write("g", "new")]));
+    assert_eq!(refused.reason, StaleReason::NeverRead);
+    assert_eq!(world.disk.text("g"), Some("old"));
+}
+
+#[test]
+fn a_file_that_changed_since_it_was_read_is_not_moved() {
+    let (mut world, ann, bob) = World::of_two(&[("f", "one")]);
+    world.read(ann, "f").unwrap();
+    world
+        .change(bob, vec![write_over("f", "two", "one")])
+        .unwrap();
+    let refused = stale(world.change(ann, vec![rename("f", "g")]));
+    assert_eq!(refused.reason, StaleReason::Changed);
+    assert_eq!(refused.current, Some(hash("two")));
+    assert_eq!(world.disk.text("f"), Some("two"));
+    world.assert_idle("refused");
 }
 
 #[test]
