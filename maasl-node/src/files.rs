@@ -40,6 +40,27 @@ pub enum FileFault {
     Io(io::Error),
 }
 
+impl FileFault {
+    /// What may not be changed is told as such: to try again does not help, and no
+    /// other file is to wait for it.
+    fn of_a_change(self, path: &str) -> Self {
+        match self {
+            Self::Io(error) if is_forbidden(&error) => {
+                let errno = error.to_string();
+                Self::Refused(PathRefusal::new(path, PathReason::Unwritable { errno }))
+            }
+            other => other,
+        }
+    }
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, PermissionDenied};
+    // A file system that may only be read may be written again soon: what is begun
+    // waits for that.
+    matches!(error.kind(), PermissionDenied | CrossesDevices)
+}
+
 impl From<PathRefusal> for FileFault {
     fn from(refusal: PathRefusal) -> Self {
         Self::Refused(refusal)
@@ -161,12 +182,14 @@ impl Files {
         if item.old.is_none() {
             self.root.create_parents(&RelPath::parse(&item.path)?)?;
         }
-        self.change(item, item.old.is_some(), item.new.is_some())
+        let changed = self.change(item, item.old.is_some(), item.new.is_some());
+        changed.map_err(|fault| fault.of_a_change(&item.path))
     }
 
     /// Takes one change back.
     pub fn swap_back(&self, item: &CommitItem) -> Result<Swapped, FileFault> {
-        self.change(item, item.new.is_some(), item.old.is_some())
+        let changed = self.change(item, item.new.is_some(), item.old.is_some());
+        changed.map_err(|fault| fault.of_a_change(&item.path))
     }
 
     /// Changes what stands under the item's path, and what under its staged name.

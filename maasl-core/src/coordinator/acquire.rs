@@ -141,7 +141,10 @@ impl Attempt<'_> {
                 } => {
                     self.command.ticket = None;
                     self.cx.ring(wake).await;
-                    return Err(Refusal::ResourceBusy(Box::new(self.busy(blockers, place))));
+                    // Who may not wait finds the dead all the same.
+                    if !self.finds_dead(&blockers).await? {
+                        return Err(Refusal::ResourceBusy(Box::new(self.busy(blockers, place))));
+                    }
                 }
                 Outcome::Deadlock { circle, wake } => {
                     self.command.ticket = None;
@@ -210,10 +213,7 @@ impl Attempt<'_> {
         retry_in_ms: u64,
     ) -> Result<(), Refusal> {
         self.drop_latches().await?;
-        let sessions = self.unknown_sessions(&blockers);
-        let dead = self.cx.probe(sessions).await?;
-        if !dead.is_empty() && !is_active(Mutant::WaiterLostOnCrash) {
-            self.command.dead.extend(dead);
+        if self.finds_dead(&blockers).await? {
             return Ok(());
         }
         let now = self.cx.now();
@@ -238,6 +238,17 @@ impl Attempt<'_> {
             super::call::WaitEnd::Cancelled => Err(Refusal::Cancelled),
             super::call::WaitEnd::Rung | super::call::WaitEnd::Deadline => Ok(()),
         }
+    }
+
+    /// Whether some of those in the way are found dead, which the next request tells.
+    async fn finds_dead(&mut self, blockers: &[Blocker]) -> Result<bool, Refusal> {
+        let sessions = self.unknown_sessions(blockers);
+        let dead = self.cx.probe(sessions).await?;
+        if dead.is_empty() || is_active(Mutant::WaiterLostOnCrash) {
+            return Ok(false);
+        }
+        self.command.dead.extend(dead);
+        Ok(true)
     }
 
     /// The sessions in the way that could be dead: all but this one and those
@@ -299,13 +310,11 @@ impl Attempt<'_> {
         let Some(ticket) = self.command.ticket.take() else {
             return Ok(());
         };
-        let Outcome::Done { wake } = self.cx.store(Command::Cancel(ticket)).await? else {
-            return mixed_up(&"an answer to a cancelled wait");
-        };
+        leave_queue(self.cx, ticket).await;
         let class = self.wanted.wants.first().map_or("", |want| &want.class);
         let count = Command::Tally(Vec::from([self.cx.count(Counter::TimedOut, class)]));
-        self.cx.store(count).await?;
-        self.cx.ring(wake).await;
+        // A count that cannot be kept is no reason to fail.
+        let _ = self.cx.store(count).await;
         Ok(())
     }
 }
@@ -424,12 +433,25 @@ pub(super) async fn give_back(cx: &Cx, id: &LeaseId, counts: Vec<Count>) {
     cx.let_go(id);
 }
 
-/// Lets leases run out that could not be returned, as when the store had no room:
-/// nobody else would end them before their time.
+/// Lets leases run out that could not be returned, as when the store had no room,
+/// and takes tickets back that could not be: nobody else would end them before
+/// their time.
 pub(super) async fn return_stranded(cx: &Cx) {
-    let stranded = cx.seed.shared.borrow_mut().take_stranded();
-    for id in stranded {
+    let (leases, tickets) = cx.seed.shared.borrow_mut().take_stranded();
+    for id in leases {
         let_run_out(cx, &id).await;
+    }
+    for ticket in tickets {
+        leave_queue(cx, ticket).await;
+    }
+}
+
+/// Takes a ticket back; later, where the store cannot now.
+async fn leave_queue(cx: &Cx, ticket: TicketNo) {
+    match cx.store(Command::Cancel(ticket)).await {
+        Ok(Outcome::Done { wake }) => cx.ring(wake).await,
+        Ok(_) => {}
+        Err(_) => cx.seed.shared.borrow_mut().strand_ticket(ticket),
     }
 }
 

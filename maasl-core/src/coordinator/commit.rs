@@ -131,8 +131,8 @@ pub(super) async fn commit(
         Some(met) => met,
         None => swap_all(cx, &intent).await?,
     };
-    if let Some(foreign) = met {
-        return undo(cx, &intent, Obstacle::Foreign(foreign)).await;
+    if let Some(obstacle) = met {
+        return undo(cx, &intent, obstacle).await;
     }
     if let (Some(open), false) = (database, is_active(Mutant::DatabaseBeforeIntent))
         && let Some(refusal) = seal(cx, &intent, open).await?
@@ -250,6 +250,9 @@ async fn lost_by_own_clock(
 /// Why a commit that was begun is taken back.
 enum Obstacle {
     Foreign(Foreign),
+    /// The file at this place among the items may not be changed, which only the
+    /// attempt tells for certain.
+    Barred(usize, Refusal),
     /// Its part in a database could not be committed.
     Database(Refusal),
 }
@@ -262,9 +265,13 @@ struct Foreign {
     swapped: bool,
 }
 
-async fn swap_all(cx: &Cx, intent: &CommitIntent) -> Result<Option<Foreign>, Refusal> {
+async fn swap_all(cx: &Cx, intent: &CommitIntent) -> Result<Option<Obstacle>, Refusal> {
     for (index, item) in intent.items.iter().enumerate() {
-        let (found, swapped) = match cx.swap(Effect::Swap(item.clone())).await? {
+        let swapped = match cx.swap(Effect::Swap(item.clone())).await {
+            Err(refusal @ Refusal::Path(_)) => return Ok(Some(Obstacle::Barred(index, refusal))),
+            swapped => swapped?,
+        };
+        let (found, swapped) = match swapped {
             Swapped::Displaced(found)
                 if is_active(Mutant::SwapConflictNotTakenBack) || found == item.old =>
             {
@@ -274,11 +281,11 @@ async fn swap_all(cx: &Cx, intent: &CommitIntent) -> Result<Option<Foreign>, Ref
             Swapped::Occupied(found) => (found, false),
             Swapped::Vanished => (None, false),
         };
-        return Ok(Some(Foreign {
+        return Ok(Some(Obstacle::Foreign(Foreign {
             index,
             found,
             swapped,
-        }));
+        })));
     }
     Ok(None)
 }
@@ -382,7 +389,7 @@ async fn undo(
         Obstacle::Foreign(foreign) => {
             met_outside(&intent.items[foreign.index], &foreign, kept, &receipt)
         }
-        Obstacle::Database(refusal) => refusal,
+        Obstacle::Barred(_, refusal) | Obstacle::Database(refusal) => refusal,
     };
     Ok((Committed::Refused(Box::new(refusal)), wake))
 }
@@ -392,7 +399,7 @@ impl Obstacle {
     fn at(&self, index: usize) -> Option<&Foreign> {
         match self {
             Self::Foreign(foreign) if foreign.index == index => Some(foreign),
-            Self::Foreign(_) | Self::Database(_) => None,
+            Self::Foreign(_) | Self::Barred(..) | Self::Database(_) => None,
         }
     }
 
@@ -401,6 +408,7 @@ impl Obstacle {
         match self {
             Self::Foreign(foreign) if foreign.index == index => foreign.swapped,
             Self::Foreign(foreign) => index < foreign.index && !is_active(Mutant::SetNotTakenBack),
+            Self::Barred(barred, _) => index < *barred,
             Self::Database(_) => true,
         }
     }
@@ -411,7 +419,7 @@ impl Obstacle {
                 let (class, agent) = (class_of(&intent.receipt), &intent.owner.agent);
                 [Count::one(Counter::SwapConflicts, class, agent)].into()
             }
-            Self::Database(_) => Vec::new(),
+            Self::Barred(..) | Self::Database(_) => Vec::new(),
         }
     }
 }

@@ -17,10 +17,11 @@ use super::commit::{
     conflict, finished, is_committed, keep_displaced, swap_back, sync_names, turn_back,
 };
 use super::io::{Effect, Event, Swapped};
-use crate::id::{ContentHash, SessionId, Token};
+use crate::id::{ContentHash, OpId, SessionId, Token};
 use crate::lease::command::{FinishCommit, ItemEnd};
 use crate::lease::{Command, CommitIntent, CommitItem, Outcome};
 use crate::mutant::{Mutant, is_active};
+use crate::path::{PathReason, PathRefusal};
 use crate::refusal::Refusal;
 use crate::resource::ResourceKey;
 
@@ -59,7 +60,8 @@ pub(super) async fn settle_under(
     settle_all(cx, &open).await
 }
 
-/// Settles those of `intents` whose process is dead.
+/// Settles those of `intents` whose process is dead; how many of them are no longer
+/// open.
 pub(super) async fn settle_if_dead(cx: &Cx, intents: Vec<CommitIntent>) -> Result<u64, Refusal> {
     let others = intents.iter().map(|intent| &intent.owner.session);
     let sessions: BTreeSet<SessionId> = others
@@ -82,12 +84,25 @@ pub(super) async fn settle_if_dead(cx: &Cx, intents: Vec<CommitIntent>) -> Resul
                 0,
             ));
         }
-        let result = settle(cx, &intent).await;
+        let result = settle_if_open(cx, &intent.op).await;
         cx.unlatch().await?;
         result?;
         settled += 1;
     }
     Ok(settled)
+}
+
+/// Settles a commit as it stands under its latches. Whoever held them before may
+/// have settled it and changed its files since, or its author may have begun to
+/// undo it and died.
+async fn settle_if_open(cx: &Cx, op: &OpId) -> Result<(), Refusal> {
+    let Outcome::Snapshot(snapshot) = cx.store(Command::Snapshot).await? else {
+        return mixed_up(&"an answer to a snapshot");
+    };
+    match snapshot.intents.iter().find(|intent| intent.op == *op) {
+        Some(intent) => settle(cx, intent).await,
+        None => Ok(()),
+    }
 }
 
 async fn settle(cx: &Cx, intent: &CommitIntent) -> Result<(), Refusal> {
@@ -156,15 +171,21 @@ async fn settle_item(
     } else {
         forward(cx, item).await
     };
-    let Err(Refusal::Path(_)) = settled else {
-        return settled;
-    };
+    match &settled {
+        // That may end, and until then the set would be torn.
+        Err(Refusal::Path(refusal)) if !is_unwritable(refusal) => {}
+        _ => return settled,
+    }
     let staged = cx.hash_staged(&item.stage).await?;
     keep_any(cx, &item.stage, staged).await?;
     Ok(Some(ItemEnd::Conflict {
         found: None,
         outside_stands: true,
     }))
+}
+
+fn is_unwritable(refusal: &PathRefusal) -> bool {
+    matches!(refusal.reason, PathReason::Unwritable { .. })
 }
 
 /// Brings one file to its new content. Returns what went otherwise.

@@ -90,6 +90,8 @@ pub(super) struct Shared {
     pub(super) graphs: Graphs,
     /// Leases of calls that ended and could not return them.
     stranded: Vec<LeaseId>,
+    /// Tickets of calls that ended and could not take them back.
+    stranded_tickets: Vec<TicketNo>,
 }
 
 impl Shared {
@@ -115,10 +117,11 @@ impl Shared {
         held.collect()
     }
 
-    /// How many reservations this process holds.
-    pub(super) fn reservations(&self) -> u64 {
+    /// How many reservations this process holds, as far as it may believe so.
+    pub(super) fn reservations(&self, now: Timestamp) -> u64 {
         let held = self.held.values();
-        let reservations = held.filter(|held| held.lease.kind == LeaseKind::Reservation);
+        let reservations = held
+            .filter(|held| held.lease.kind == LeaseKind::Reservation && now < held.usable_until);
         reservations.count() as u64
     }
 
@@ -144,8 +147,14 @@ impl Shared {
         self.stranded.push(id);
     }
 
-    pub(super) fn take_stranded(&mut self) -> Vec<LeaseId> {
-        core::mem::take(&mut self.stranded)
+    /// Remembers a ticket that is to be taken back as soon as the store can.
+    pub(super) fn strand_ticket(&mut self, ticket: TicketNo) {
+        self.stranded_tickets.push(ticket);
+    }
+
+    pub(super) fn take_stranded(&mut self) -> (Vec<LeaseId>, Vec<TicketNo>) {
+        let leases = core::mem::take(&mut self.stranded);
+        (leases, core::mem::take(&mut self.stranded_tickets))
     }
 
     /// Remembers a ring for a ticket nobody sleeps on yet: its call is still being

@@ -168,6 +168,12 @@ pub enum PathReason {
         /// The system's own words.
         errno: String,
     },
+    /// The operating system would not let it be replaced, made or removed.
+    #[error("cannot be changed: {errno}")]
+    Unwritable {
+        /// The system's own words.
+        errno: String,
+    },
 }
 
 impl PathReason {
@@ -196,6 +202,7 @@ impl PathReason {
             Self::TooLarge { .. } => "too_large",
             Self::MissingParent => "missing_parent",
             Self::Unreadable { .. } => "unreadable",
+            Self::Unwritable { .. } => "unwritable",
         }
     }
 
@@ -221,6 +228,7 @@ impl PathReason {
             Self::Nul | Self::Control { .. } | Self::TooLong { .. } | Self::NotUtf8 => {
                 Some("rename the file")
             }
+            Self::Unwritable { .. } => Some("see who may write in its directory"),
             Self::NotRegular { .. }
             | Self::NotDirectory
             | Self::Reserved { .. }

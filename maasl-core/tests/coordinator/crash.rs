@@ -98,6 +98,35 @@ fn before(n: usize) -> Point {
     Point { n, side }
 }
 
+/// What was settled and changed again since is nobody's to settle: a recovery that
+/// knows of an open commit from before it had the latches looks again.
+#[test]
+fn a_recovery_does_not_act_on_what_it_has_seen_long_ago() {
+    for n in 0.. {
+        let (mut world, ann, bob) = World::of_two(&[("a", "one")]);
+        let eve = world.spawn("eve");
+        world.read(ann, "a").unwrap();
+        world.hold(ann, Some("FinishCommit"));
+        world.start_change(ann, vec![rename("a", "d")]);
+        world.run();
+        world.kill(ann);
+        assert_eq!(world.intents().len(), 1);
+        by_recovering(&mut world, eve);
+        if !world.stops(eve, before(n)) {
+            assert!(n > 3, "{n}");
+            return;
+        }
+        let when = format!("after {:?}", world.sent(eve));
+        let back = world.change(bob, vec![rename("d", "a")]);
+        world.resume(eve);
+        world.run();
+        if back.is_ok() {
+            assert_eq!(world.disk.text("a"), Some("one"), "{when}");
+            assert_eq!(world.disk.text("d"), None, "{when}");
+        }
+    }
+}
+
 fn by_reading(world: &mut World, pid: Pid) {
     let call = world.call(pid, Request::Read("a".into()));
     world.start(pid, call);

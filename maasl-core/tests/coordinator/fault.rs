@@ -76,6 +76,43 @@ fn a_stopped_process_inside_a_latch_is_named() {
 }
 
 #[test]
+fn a_file_that_may_not_be_changed_costs_its_set_and_nothing_else() {
+    let (mut unhindered, ann, _) = world();
+    unhindered.change(ann, refactoring()).unwrap();
+    let sent = unhindered.sent(ann).iter().enumerate();
+    let swaps: Vec<usize> = sent
+        .filter(|(_, label)| **label == "Swap")
+        .map(|(n, _)| n)
+        .collect();
+    assert_eq!(swaps.len(), 4);
+    for swap in swaps {
+        let (mut world, ann, bob) = world();
+        let before = world.disk.files.clone();
+        world.inject_at(ann, swap, Fault::Forbidden);
+        assert_eq!(code(&world.change(ann, refactoring())), "invalid_request");
+        world.assert_idle("refused");
+        world.assert_unstaged_but(&[], "refused");
+        assert_eq!(world.disk.files, before);
+        assert_eq!(code(&world.change(bob, refactoring())), "ok");
+    }
+}
+
+#[test]
+fn a_loss_is_told_though_it_cannot_be_counted() {
+    let (mut world, ann, bob) = World::of_two(&[("g", "g")]);
+    let mut asked = super::ops::reservation(&["f"]);
+    asked.ttl_ms = Some(250);
+    let call = world.call(ann, Request::Reserve(asked));
+    world.ask(ann, call).result.unwrap();
+    world.advance(300);
+    world.reserve(bob, &["f"]).unwrap();
+    world.inject(ann, "Tally", 1, Fault::GateBusy);
+    let call = world.call(ann, Request::Read("g".into()));
+    let told = world.ask(ann, call);
+    assert_eq!((code(&told.result), told.lost.len()), ("ok", 1));
+}
+
+#[test]
 fn a_busy_store_before_the_commit_point_refuses() {
     let (mut world, ann, _) = world();
     let before = world.observed();

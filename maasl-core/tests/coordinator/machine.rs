@@ -10,6 +10,7 @@ use maasl_core::docgen::layout::may_be_named;
 use maasl_core::id::{SessionId, Token};
 use maasl_core::lease::command::Command;
 use maasl_core::lease::{CommitItem, Lease, Outcome, Query, Rows, Wake};
+use maasl_core::path::{PathReason, PathRefusal};
 use maasl_core::refusal::Process as Inside;
 use maasl_core::reply::Receipt;
 use maasl_core::resource::ResourceKey;
@@ -126,6 +127,11 @@ impl World {
                 Input::Stored(step, Err(StoreFault::Busy { process, waited_ms }))
             }
             Some(Fault::LatchBusy) => Input::Done(step, Done::LatchBusy(Some(stopped(99)))),
+            Some(Fault::Forbidden) => {
+                let errno = "Permission denied".into();
+                let refusal = PathRefusal::new("f", PathReason::Unwritable { errno });
+                Input::Done(step, Done::Refused(refusal))
+            }
             // A latch or lock whose taking or dropping failed is not held.
             Some(Fault::FailsBefore) if label != "Unlatch" && label != "DocgenUnlock" => {
                 failed(&output)

@@ -6,7 +6,7 @@ use maasl_core::refusal::{Busy, Refusal};
 
 use super::asking::receipt;
 use super::ops::{code, reserve, write};
-use super::world::{Pid, World, at_every_point};
+use super::world::{Fault, Pid, World, at_every_point};
 
 #[track_caller]
 fn busy<T: std::fmt::Debug>(result: Result<T, Refusal>) -> Busy {
@@ -146,6 +146,38 @@ fn a_dead_holder_is_found_at_once() {
     let before = world.now;
     world.reserve(bob, &["f"]).unwrap();
     assert_eq!(world.now, before);
+}
+
+#[test]
+fn a_dead_holder_is_found_by_who_may_not_wait() {
+    let (mut world, ann, bob) = World::of_two(&[]);
+    world.reserve(ann, &["f"]).unwrap();
+    let at_once = |world: &mut World| {
+        let mut call = world.call(bob, reserve(&["f"]));
+        call.max_wait_ms = Some(0);
+        code(&world.ask(bob, call).result)
+    };
+    assert_eq!(at_once(&mut world), "resource_busy");
+    world.kill(ann);
+    assert_eq!(at_once(&mut world), "ok");
+}
+
+#[test]
+fn a_ticket_that_could_not_be_taken_back_holds_nobody_up() {
+    let (mut world, ann, bob) = World::of_two(&[]);
+    let eve = world.spawn("eve");
+    let lease = world.reserve(ann, &["f"]).unwrap();
+    let waiter = queue(&mut world, bob, 600_000);
+    world.inject(bob, "Cancel", 1, Fault::GateBusy);
+    world.cancel(bob, waiter);
+    world.run();
+    assert_eq!(code(&world.reply(bob, waiter).unwrap().result), "cancelled");
+    assert_eq!(world.tickets().len(), 1);
+    world.release(ann, &lease).unwrap();
+    let waiter = queue(&mut world, eve, 400);
+    let _ = world.read(bob, "f");
+    assert_eq!(world.tickets().len(), 0, "the next call takes it back");
+    assert!(world.reply(eve, waiter).unwrap().result.is_ok());
 }
 
 #[test]

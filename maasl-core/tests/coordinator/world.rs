@@ -73,6 +73,8 @@ pub(crate) enum Fault {
     FailsAfter,
     /// Somebody outside this world is inside the latch.
     LatchBusy,
+    /// The system forbids the step, which is not executed.
+    Forbidden,
 }
 
 pub(super) struct Process {
