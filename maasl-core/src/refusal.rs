@@ -280,7 +280,7 @@ pub struct DbBusy {
 impl DbBusy {
     fn hint(&self) -> String {
         if self.foreign {
-            return "a program that does not go through MAASL is writing the database; \
+            return "a program that does not go through MAASL is at the database; \
                     retry, or find and end it"
                 .into();
         }
@@ -295,7 +295,7 @@ impl core::fmt::Display for DbBusy {
             let (waited, allowed) = (busy.waited_ms, busy.allowed_ms);
             return write!(
                 f,
-                "database {db} is locked by a writer outside MAASL; waited {waited} of {allowed} ms"
+                "database {db} is locked outside MAASL; waited {waited} of {allowed} ms"
             );
         }
         write!(f, "database {db}: {busy}")

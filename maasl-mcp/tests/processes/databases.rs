@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Server, repository};
 
+mod held;
+
 /// A database called `main`.
 pub(crate) const MAIN: &str = "[maasl.db.main]\npath = \"main.db\"\n";
 
@@ -118,6 +120,26 @@ fn what_a_caller_may_not_do_is_refused_and_changes_nothing() {
             "CREATE TRIGGER x AFTER INSERT ON t BEGIN DELETE FROM maasl_fence; END; INSERT INTO t VALUES ('x', 1)",
             "",
         ),
+        ("CREATE INDEX maasl_x ON t (n)", "MAASL's own"),
+        (
+            "CREATE TRIGGER Maasl_x AFTER INSERT ON t BEGIN SELECT 1; END",
+            "MAASL's own",
+        ),
+        ("CREATE TEMP TABLE t (who, n)", "temporary"),
+        ("CREATE TABLE temp.t (who, n)", "temporary"),
+        ("CREATE TABLE temp.x AS SELECT 1", "temporary"),
+        ("CREATE VIEW temp.x AS SELECT 1", "temporary"),
+        ("CREATE INDEX temp.x ON t (n)", ""),
+        (
+            "CREATE VIRTUAL TABLE temp.t USING fts5 (who, n)",
+            "temporary",
+        ),
+        ("CREATE TEMP VIEW t AS SELECT 1", "temporary"),
+        (
+            "CREATE TEMP TRIGGER x AFTER INSERT ON t BEGIN SELECT 1; END",
+            "temporary",
+        ),
+        ("SELECT 1 \u{0} FROM nowhere", "NUL"),
         ("SELECT load_extension('x')", ""),
         ("INSERT INTO t VALUES (?1, ?2)", "parameter"),
         ("INSERT INTO nowhere VALUES (1)", "nowhere"),

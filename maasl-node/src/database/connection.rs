@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::{Action, AuthContext};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
+use super::insertion::Insertion;
 use super::rules::{Denial, Rules};
 use super::{DatabaseError, Place};
 
@@ -28,6 +30,7 @@ const VALUE_BYTES_MAX: i32 = 256 << 20;
 pub struct Guarded {
     pub(super) db: Connection,
     pub(super) rules: Arc<Mutex<Rules>>,
+    pub(super) insertion: Arc<Mutex<Insertion>>,
     place: Place,
     /// Whether anything was in it when this was last asked: a database does not
     /// become empty again.
@@ -38,29 +41,35 @@ pub struct Guarded {
 impl Guarded {
     /// Opens the file, which must be there.
     pub(super) fn open(path: &Path, place: Place, durable: bool) -> Result<Self, DatabaseError> {
-        let mut db = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
-        db.set_prepared_statement_cache_capacity(STATEMENTS);
-        db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-        db.busy_timeout(Duration::ZERO)?;
-        db.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)?;
-        let synchronous = if durable { "FULL" } else { "NORMAL" };
-        db.execute_batch(&format!(
-            "PRAGMA synchronous = {synchronous};
-             PRAGMA foreign_keys = ON;
-             PRAGMA trusted_schema = OFF;"
-        ))?;
-        let rules = Arc::new(Mutex::new(Rules::default()));
-        let judge = rules.clone();
-        db.authorizer(Some(move |asked: rusqlite::hooks::AuthContext<'_>| {
-            judge.lock().judge(&asked)
-        }))?;
-        Ok(Self {
+        let db = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+        set_up(&db, durable)?;
+        let mut opened = Self {
             db,
-            rules,
+            rules: Arc::default(),
+            insertion: Arc::default(),
             place,
             has_pages: false,
             is_spoilt: false,
-        })
+        };
+        opened.watch()?;
+        Ok(opened)
+    }
+
+    /// Has SQLite ask and tell about what it does.
+    fn watch(&mut self) -> rusqlite::Result<()> {
+        let judge = self.rules.clone();
+        self.db.authorizer(Some(move |asked: AuthContext<'_>| {
+            judge.lock().judge(&asked)
+        }))?;
+        // A transaction ends by the guard's own statement alone. What is committed
+        // while a caller works would be neither fenced nor sealed.
+        let rules = self.rules.clone();
+        self.db.commit_hook(Some(move || rules.lock().for_caller))?;
+        let insertion = self.insertion.clone();
+        self.db
+            .update_hook(Some(move |action: Action, _: &str, _: &str, id: i64| {
+                insertion.lock().note(action, id);
+            }))
     }
 
     /// Takes SQLite's write lock.
@@ -124,6 +133,20 @@ fn open_quietly(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> 
     db.busy_timeout(Duration::from_secs(1))?;
     db.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;")?;
     Ok(db)
+}
+
+/// Settings of a connection that is written through.
+fn set_up(db: &Connection, durable: bool) -> rusqlite::Result<()> {
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    db.busy_timeout(Duration::ZERO)?;
+    db.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)?;
+    let synchronous = if durable { "FULL" } else { "NORMAL" };
+    db.execute_batch(&format!(
+        "PRAGMA synchronous = {synchronous};
+         PRAGMA foreign_keys = ON;
+         PRAGMA trusted_schema = OFF;"
+    ))
 }
 
 fn flags(access: OpenFlags) -> OpenFlags {

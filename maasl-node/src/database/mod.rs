@@ -8,6 +8,8 @@
 //! whether the fence lets it pass (the core).
 
 mod connection;
+mod insertion;
+mod names;
 mod rules;
 mod schema;
 mod spans;
@@ -52,12 +54,16 @@ pub struct Databases {
     statements: Duration,
 }
 
-/// Why a transaction could not begin.
+/// Why a step of a transaction could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// A writer that goes past MAASL has the database.
+    /// Somebody who goes past MAASL has the database: a writer when the transaction
+    /// begins, a reader when it is committed.
     #[error("the database is locked")]
     Locked,
+    /// What was written breaks a constraint that SQLite looks at last.
+    #[error("{0}")]
+    Constraint(rusqlite::Error),
     /// The path of the database cannot be used.
     #[error(transparent)]
     Path(#[from] PathRefusal),
@@ -129,12 +135,14 @@ impl Databases {
         Ok(schema::has_part(&db, op)?)
     }
 
-    /// Begins a write; waits at most so long for a writer outside MAASL.
+    /// Begins a write; waits at most so long for a writer outside MAASL, and no longer
+    /// than somebody wants it.
     pub fn begin(
         &self,
         root: &Root,
         name: &str,
         wait: Duration,
+        is_wanted: &dyn Fn() -> bool,
     ) -> Result<Transaction, DatabaseError> {
         let rel = root.relative(self.path_of(name)?)?;
         let place = find_or_make(root, &rel)?;
@@ -143,7 +151,7 @@ impl Databases {
             Some(idle) => idle,
             None => Guarded::open(&absolute(root, &rel), place, self.durable)?,
         };
-        Transaction::begin(connection, name, wait, self.statements)
+        Transaction::begin(connection, name, wait, self.statements, is_wanted)
     }
 
     /// Takes a connection back whose transaction is over.

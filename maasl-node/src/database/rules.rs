@@ -2,14 +2,20 @@
 //!
 //! Owns: the list of what is denied, by what SQLite says a statement would do
 //! and not by reading its text. Promises: a caller cannot end the transaction it
-//! runs in, reach another file, weaken the database, or touch the tables the
-//! guard keeps in it. Leaves to others: MAASL's own statements, which run
-//! outside these rules.
+//! runs in, reach another file, weaken the database, leave something in the
+//! connection, or touch the tables the guard keeps in the database; MAASL's own
+//! statements run nothing but what is MAASL's. Leaves to others: names that a
+//! statement leads to without SQLite saying so (`names`).
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
+use super::spans;
+
 /// What the tables of the guard begin with.
 pub(super) const RESERVED: &str = "maasl_";
+
+/// The database of what is temporary, as SQLite names it.
+const TEMP: &str = "temp";
 
 /// Pragmas that only tell something of the schema.
 const TELLING: [&str; 12] = [
@@ -60,6 +66,16 @@ const OURS: Denial = Denial {
     message: "touches tables that are MAASL's own",
     hint: "names that begin with maasl_ are reserved",
 };
+const TEMPORARY: Denial = Denial {
+    message: "makes or drops something temporary, which would stay in the server's connection and \
+              hide tables of the same name from later calls",
+    hint: "use a common table expression (WITH …), or a table of your own that you drop when you \
+           are done",
+};
+const NOT_OURS: Denial = Denial {
+    message: "a trigger or view that is not MAASL's stands on MAASL's own tables",
+    hint: "drop it from the database, outside MAASL",
+};
 const EXTENSION: Denial = Denial {
     message: "loads code into the server",
     hint: "leave load_extension out",
@@ -68,10 +84,12 @@ const EXTENSION: Denial = Denial {
 impl Rules {
     /// Judges one action of a statement that is being prepared.
     pub(super) fn judge(&mut self, asked: &AuthContext<'_>) -> Authorization {
-        if !self.for_caller {
-            return Authorization::Allow;
-        }
-        match denied(&asked.action) {
+        let denied = if self.for_caller {
+            denied(asked)
+        } else {
+            foreign(asked.accessor)
+        };
+        match denied {
             None => Authorization::Allow,
             Some(denial) => {
                 self.denial.get_or_insert(denial);
@@ -86,9 +104,16 @@ impl Rules {
     }
 }
 
-fn denied(action: &AuthAction<'_>) -> Option<Denial> {
+/// What MAASL's own statements set off must be MAASL's too: it runs without the rules
+/// for callers.
+fn foreign(accessor: Option<&str>) -> Option<Denial> {
+    let is_ours = accessor.is_none_or(|name| spans::TRIGGERS.contains(&name));
+    (!is_ours).then_some(NOT_OURS)
+}
+
+fn denied(asked: &AuthContext<'_>) -> Option<Denial> {
     use AuthAction as A;
-    match *action {
+    match asked.action {
         A::Transaction { .. } | A::Savepoint { .. } => Some(TRANSACTION),
         A::Attach { .. } | A::Detach { .. } => Some(OTHER_FILE),
         A::Pragma { pragma_name, .. } => {
@@ -100,31 +125,74 @@ fn denied(action: &AuthAction<'_>) -> Option<Denial> {
         A::Function { function_name } => function_name
             .eq_ignore_ascii_case("load_extension")
             .then_some(EXTENSION),
-        A::CreateIndex { table_name, .. }
-        | A::CreateTable { table_name }
-        | A::CreateTempIndex { table_name, .. }
-        | A::CreateTempTable { table_name }
-        | A::CreateTempTrigger { table_name, .. }
-        | A::CreateTrigger { table_name, .. }
-        | A::Delete { table_name }
-        | A::DropIndex { table_name, .. }
-        | A::DropTable { table_name }
-        | A::DropTempIndex { table_name, .. }
-        | A::DropTempTable { table_name }
-        | A::DropTempTrigger { table_name, .. }
-        | A::DropTrigger { table_name, .. }
-        | A::Insert { table_name }
-        | A::Update { table_name, .. }
-        | A::AlterTable { table_name, .. }
-        | A::CreateVtable { table_name, .. }
-        | A::DropVtable { table_name, .. } => is_reserved(table_name).then_some(OURS),
-        A::CreateView { view_name }
-        | A::CreateTempView { view_name }
-        | A::DropView { view_name }
-        | A::DropTempView { view_name } => is_reserved(view_name).then_some(OURS),
+        A::CreateTempIndex { .. }
+        | A::CreateTempTable { .. }
+        | A::CreateTempTrigger { .. }
+        | A::CreateTempView { .. }
+        | A::DropTempIndex { .. }
+        | A::DropTempTable { .. }
+        | A::DropTempTrigger { .. }
+        | A::DropTempView { .. } => Some(TEMPORARY),
+        // `CREATE TABLE temp.t` is told as a table like any other, in this database.
+        A::CreateIndex { .. }
+        | A::CreateTable { .. }
+        | A::CreateTrigger { .. }
+        | A::CreateView { .. }
+        | A::CreateVtable { .. }
+        | A::DropIndex { .. }
+        | A::DropTable { .. }
+        | A::DropTrigger { .. }
+        | A::DropView { .. }
+        | A::DropVtable { .. }
+            if asked.database_name == Some(TEMP) =>
+        {
+            Some(TEMPORARY)
+        }
+        action => touches_reserved(&action).then_some(OURS),
+    }
+}
+
+/// Whether it changes something that bears a name of the guard's.
+fn touches_reserved(action: &AuthAction<'_>) -> bool {
+    use AuthAction as A;
+    match *action {
+        A::CreateIndex {
+            index_name: name,
+            table_name,
+        }
+        | A::DropIndex {
+            index_name: name,
+            table_name,
+        }
+        | A::CreateTrigger {
+            trigger_name: name,
+            table_name,
+        }
+        | A::DropTrigger {
+            trigger_name: name,
+            table_name,
+        } => is_reserved(name) || is_reserved(table_name),
+        A::CreateTable { table_name: name }
+        | A::Delete { table_name: name }
+        | A::DropTable { table_name: name }
+        | A::Insert { table_name: name }
+        | A::Update {
+            table_name: name, ..
+        }
+        | A::AlterTable {
+            table_name: name, ..
+        }
+        | A::CreateVtable {
+            table_name: name, ..
+        }
+        | A::DropVtable {
+            table_name: name, ..
+        }
+        | A::CreateView { view_name: name }
+        | A::DropView { view_name: name } => is_reserved(name),
         // Reading harms nobody; unknown actions are those of a later SQLite,
         // and the version is fixed with the program.
-        _ => None,
+        _ => false,
     }
 }
 

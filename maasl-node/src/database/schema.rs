@@ -14,6 +14,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::DatabaseError;
+use super::names::Names;
 
 /// The tables, made together with the first write.
 const TABLES: &str = "
@@ -107,7 +108,6 @@ pub(super) fn has_part(db: &Connection, op: &OpId) -> rusqlite::Result<bool> {
 }
 
 /// Whether the tables are there.
-pub(super) fn has_tables(db: &Connection) -> rusqlite::Result<bool> {
-    let mut look = db.prepare_cached("SELECT 1 FROM sqlite_schema WHERE name = 'maasl_answer'")?;
-    look.exists([])
+pub(super) fn has_tables(names: &Names) -> bool {
+    names.has("maasl_answer")
 }

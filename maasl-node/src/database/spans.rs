@@ -42,6 +42,13 @@ const TABLES: &str = "
         VALUES (new.id, new.path, new.summary, new.tags);
     END;";
 
+/// The triggers among them.
+pub(super) const TRIGGERS: [&str; 3] = [
+    "maasl_span_added",
+    "maasl_span_removed",
+    "maasl_span_changed",
+];
+
 /// Writes descriptions, making the table with the first.
 pub(super) fn write(
     db: &Connection,

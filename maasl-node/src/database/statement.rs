@@ -22,10 +22,24 @@ pub(super) fn run_all(
 ) -> Result<Written, WorkFault> {
     let mut written = Written::default();
     for (index, statement) in statements.iter().enumerate() {
+        if statement.sql.contains('\0') {
+            return Err(WorkFault::Bad(nul(index)));
+        }
+        // What was denied before, and failed nothing, is no reason why this one fails.
+        connection.denial();
         run(connection, statement, &mut written)
             .map_err(|error| fault(connection, Some(index), error))?;
     }
     Ok(written)
+}
+
+/// SQLite reads a statement up to this character and would leave out what follows.
+fn nul(index: usize) -> BadStatement {
+    BadStatement {
+        index: Some(index),
+        message: "has a NUL character in it, which ends a statement".to_owned(),
+        hint: Some("pass text that holds one as a parameter".to_owned()),
+    }
 }
 
 /// Why work was not done.
@@ -96,6 +110,7 @@ fn run(connection: &Guarded, statement: &Statement, written: &mut Written) -> ru
     bind(&mut prepared, &statement.parameters)?;
     let before = db.total_changes();
     let rowid_before = db.last_insert_rowid();
+    connection.insertion.lock().await_row(rowid_before);
     let mut rows = prepared.raw_query();
     while rows.next()?.is_some() {}
     drop(rows);
@@ -103,7 +118,9 @@ fn run(connection: &Guarded, statement: &Statement, written: &mut Written) -> ru
         written.rows_affected += db.changes();
     }
     let rowid = db.last_insert_rowid();
-    if inserts(&statement.sql) && (db.total_changes() > before || rowid != rowid_before) {
+    // Of a statement that inserted nothing SQLite tells the id of an earlier one.
+    let has_inserted = rowid != rowid_before || connection.insertion.lock().has_come();
+    if inserts(&statement.sql) && has_inserted {
         written.last_insert_rowid = Some(rowid);
     }
     Ok(())

@@ -11,7 +11,7 @@ use std::time::Duration;
 use maasl_core::coordinator::database::DatabaseWrite;
 use maasl_core::coordinator::enrich::lines as lines_of;
 use maasl_core::coordinator::io::{Call, Done, Reply, Request};
-use maasl_core::database::{FoundSpan, Seal, Work, Written};
+use maasl_core::database::{BadStatement, FoundSpan, Seal, Work, Written};
 use maasl_core::id::{ContentHash, OpId};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::Receipt;
@@ -86,7 +86,10 @@ impl Slot {
     pub(super) fn begin(&self, db: &str, request: Option<&str>, wait_ms: u64) -> Done {
         let root = self.ground.files.root();
         let wait = Duration::from_millis(wait_ms);
-        let opened = self.ground.databases.begin(root, db, wait);
+        let opened = self
+            .ground
+            .databases
+            .begin(root, db, wait, &|| !self.cancel.is_cancelled());
         let begun = opened.and_then(|transaction| {
             let begun = transaction.look(request, wall_ms())?;
             Ok((transaction, begun))
@@ -124,10 +127,12 @@ impl Slot {
     pub(super) fn commit(&self, seal: &Seal) -> Done {
         match self.transaction.lock().take() {
             None => not_begun(),
-            Some(transaction) => {
-                let committed = transaction.commit(seal, &self.ground.databases);
-                committed.map_or_else(Done::from, |()| Done::Ok)
-            }
+            Some(transaction) => match transaction.commit(seal, &self.ground.databases) {
+                Ok(()) => Done::Ok,
+                Err(DatabaseError::Locked) => Done::DbLocked,
+                Err(DatabaseError::Constraint(error)) => Done::DbRefused(dangling(&error)),
+                Err(error) => error.into(),
+            },
         }
     }
 
@@ -146,6 +151,15 @@ impl Slot {
                 rolled_back.map_or_else(Done::from, |()| Done::Ok)
             }
         }
+    }
+}
+
+/// Rows that break a constraint which SQLite looks at last.
+fn dangling(error: &rusqlite::Error) -> BadStatement {
+    BadStatement {
+        index: None,
+        message: format!("leave rows that refer to rows which are not there: {error}"),
+        hint: Some("insert what a deferred foreign key refers to in the same call".to_owned()),
     }
 }
 

@@ -80,18 +80,24 @@ impl Guarded<'_> {
         };
         match self.cx.effect(effect).await? {
             Done::DbBegun(begun) => Ok(begun),
-            Done::DbLocked => Err(Refusal::DbBusy(Box::new(DbBusy {
-                db: self.asked.db.clone(),
-                busy: Busy {
-                    resource: self.key.to_string(),
-                    waited_ms: self.cx.now().ms_since(self.budget.started),
-                    allowed_ms: self.budget.allowed_ms,
-                    ..Busy::default()
-                },
-                foreign: true,
-            }))),
+            Done::DbLocked => Err(self.foreign()),
             other => mixed_up(&other),
         }
+    }
+
+    /// Somebody who goes past MAASL has the database: a writer when it begins, a
+    /// reader where a commit needs it alone.
+    fn foreign(&self) -> Refusal {
+        Refusal::DbBusy(Box::new(DbBusy {
+            db: self.asked.db.clone(),
+            busy: Busy {
+                resource: self.key.to_string(),
+                waited_ms: self.cx.now().ms_since(self.budget.started),
+                allowed_ms: self.budget.allowed_ms,
+                ..Busy::default()
+            },
+            foreign: true,
+        }))
     }
 
     /// A newer token has written: whoever holds it was granted the database since.
@@ -125,7 +131,12 @@ impl Guarded<'_> {
     }
 
     pub(in crate::coordinator) async fn commit(&self, seal: Seal) -> Result<(), Refusal> {
-        self.cx.perform(Effect::DbCommit(seal)).await
+        match self.cx.effect(Effect::DbCommit(seal)).await? {
+            Done::Ok => Ok(()),
+            Done::DbLocked => Err(self.foreign()),
+            Done::DbRefused(bad) => Err(refused_statement(bad)),
+            other => mixed_up(&other),
+        }
     }
 
     /// Gives it up. What cannot be rolled back here is when the call is over.

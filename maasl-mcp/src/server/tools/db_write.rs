@@ -160,6 +160,13 @@ fn bare(name: &str) -> String {
         .to_owned()
 }
 
+/// JSON's own numbers from here on are reals: writers of JSON give them an exponent,
+/// while those below may be integers written out in full, rounded when they were read.
+const SURELY_REAL: f64 = 1e21;
+
+/// SQLite's integers end below this.
+const INTEGERS_END: f64 = 9_223_372_036_854_775_808.0;
+
 /// A value of SQL from one of JSON.
 fn value(field: &str, json: Json) -> Result<Value, Box<ErrorBody>> {
     match json {
@@ -167,10 +174,13 @@ fn value(field: &str, json: Json) -> Result<Value, Box<ErrorBody>> {
         Json::Bool(flag) => Ok(Value::Integer(flag.into())),
         Json::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(integer), _) => Ok(Value::Integer(integer)),
-            (None, Some(real)) if !number.is_u64() => Ok(Value::Real(Real::new(real))),
+            (None, Some(real)) if !may_be_integer(real) => Ok(Value::Real(Real::new(real))),
             _ => Err(ErrorBody::invalid(
                 field,
-                format!("{number} is larger than SQLite's integers"),
+                format!(
+                    "{number} is larger than SQLite's integers; write a real of this size as text, \
+                     with CAST(… AS REAL) in the statement"
+                ),
             )),
         },
         Json::String(text) => Ok(Value::Text(text)),
@@ -180,6 +190,12 @@ fn value(field: &str, json: Json) -> Result<Value, Box<ErrorBody>> {
             "is an array, which SQL has no value for; pass it as JSON text",
         )),
     }
+}
+
+/// Whether it may have been an integer that is none of SQLite's: of those, what was
+/// read is the nearest real, and would be written in place of it.
+fn may_be_integer(real: f64) -> bool {
+    (INTEGERS_END..SURELY_REAL).contains(&real.abs())
 }
 
 fn blob(field: &str, object: &serde_json::Map<String, Json>) -> Result<Value, Box<ErrorBody>> {
@@ -230,6 +246,28 @@ mod tests {
             let error = value("statements[0].params[1]", json).unwrap_err();
             assert!(error.field.unwrap().starts_with("statements[0].params[1]"));
             assert!(error.message.contains(part), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn integers_that_would_be_rounded_are_refused_and_reals_are_not() {
+        let read = |text: &str| value("f", serde_json::from_str(text).unwrap());
+        for text in [
+            "9223372036854775808",
+            "18446744073709551616",
+            "18446744073709551617",
+            "-9223372036854775809",
+            "-18446744073709551617",
+        ] {
+            let error = read(text).unwrap_err();
+            assert_eq!(error.field.as_deref(), Some("f"), "{text}");
+            assert!(error.message.contains("larger than SQLite's"), "{text}");
+        }
+        let least = read("-9223372036854775808").unwrap();
+        assert_eq!(least, Value::Integer(i64::MIN));
+        for real in [0.5, 9.2e18, 6.022e23, -1e300] {
+            let written = read(&serde_json::to_string(&real).unwrap()).unwrap();
+            assert_eq!(written, Value::Real(Real::new(real)));
         }
     }
 
