@@ -222,7 +222,7 @@ fn enter(dir: BorrowedFd<'_>, name: &str) -> io::Result<(OwnedFd, bool)> {
 }
 
 /// Why a directory beneath the root, or a file in it, could not be opened.
-fn reason_of(error: &io::Error) -> PathReason {
+pub(crate) fn reason_of(error: &io::Error) -> PathReason {
     match Errno::from_io_error(error) {
         Some(Errno::LOOP) => PathReason::Symlink,
         Some(Errno::XDEV) => PathReason::OtherFileSystem,

@@ -142,6 +142,20 @@ fn a_tool_that_holds_the_lock_of_the_other_tools_is_waited_for() {
 }
 
 #[test]
+fn the_lock_of_the_other_tools_is_not_made_through_a_link() {
+    let dir = repository("");
+    put(&dir, "a.py", SOURCE);
+    let outside = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(outside.path(), dir.path().join(".llmc")).unwrap();
+    let mut a = Server::start(dir.path(), "a");
+    let answer = json!({ "path": "a.py", "content": "# a", "source_sha256": sha256(SOURCE) });
+    let refused = a.call("docgen_file", answer);
+    assert!(refused.to_string().contains("symbolic link"), "{refused}");
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    a.close();
+}
+
+#[test]
 fn the_log_of_operations_is_one_for_all_processes_and_survives_them() {
     let dir = repository("");
     put(&dir, "a.py", SOURCE);

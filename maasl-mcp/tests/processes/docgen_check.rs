@@ -132,3 +132,17 @@ fn paths_that_name_no_source_are_refused() {
     }
     a.refused("docgen_check", json!({ "paths": [] }), "invalid_request");
 }
+
+#[test]
+fn a_check_tells_nothing_of_what_is_behind_a_link() {
+    let dir = of_every_kind();
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("s.py"), "theirs").unwrap();
+    std::os::unix::fs::symlink(outside.path(), dir.path().join("link")).unwrap();
+    let mut a = Server::start(dir.path(), "a");
+    for path in ["link/s.py", "link/none.py"] {
+        let answer = a.call("docgen_check", json!({ "paths": [path] }));
+        assert_eq!(answer["error"]["reason"], "symlink", "{path}: {answer}");
+    }
+    a.close();
+}

@@ -15,7 +15,7 @@ use maasl_core::path::PathRefusal;
 use maasl_core::refusal::Refusal;
 use rustix::fs::FileType;
 
-use super::look::{Listing, Look, Looker, stamp};
+use super::look::{Listing, Look, Looker, Way, stamp_at};
 use super::manifest::{Manifest, ManifestFile, Source};
 use super::sources::{Patterns, walk};
 use crate::root::Root;
@@ -44,7 +44,17 @@ pub enum CheckError {
     Refused(#[from] Refusal),
     /// The system failed.
     #[error("documents: {0}")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
+}
+
+impl From<io::Error> for CheckError {
+    /// A path that is refused comes through the functions of the system as theirs.
+    fn from(error: io::Error) -> Self {
+        match error.downcast::<PathRefusal>() {
+            Ok(refusal) => Self::Path(refusal),
+            Err(error) => Self::Io(error),
+        }
+    }
 }
 
 /// Checks the documents of a repository that has a state directory.
@@ -115,13 +125,15 @@ impl Check<'_> {
     }
 
     fn kind(&self, path: &str) -> io::Result<Option<FileType>> {
-        Ok(stamp(self.root.dir(), path)?.map(|(_, kind)| kind))
+        let found = Way::new(self.root.dir()).stamp(path)?;
+        Ok(found.map(|(_, kind)| kind))
     }
 
     fn one(&self, path: String) -> Option<(String, Checked)> {
         let mut source = Source::unknown(path.clone());
         // Nothing is remembered of it, so the time does not matter.
-        let look = self.looker(0).one(&mut source, &mut Vec::new());
+        let looker = self.looker(0);
+        let look = looker.one(&mut source, &mut looker.desk());
         Some((path.clone(), checked(path, look)?))
     }
 
@@ -138,8 +150,14 @@ impl Check<'_> {
     /// Whether no file can have come or gone, nor become a source or ceased to be.
     fn stands(&self, known: &Manifest) -> bool {
         let root = self.root.dir();
+        let mut way = Way::new(root);
         known.tree.iter().all(|(path, then)| {
-            let now = stamp(root, path).unwrap_or_default();
+            let now = if path == EXCLUDE_FILE {
+                exclude(root)
+            } else {
+                way.stamp(path)
+            };
+            let now = now.unwrap_or_default();
             *then == Some(now.map_or(ABSENT, |(stamp, _)| stamp))
         })
     }
@@ -165,7 +183,8 @@ impl Check<'_> {
     }
 }
 
-/// What folders and files of patterns look like.
+/// What folders and files of patterns look like. Of one that cannot be looked at
+/// nothing is believed.
 fn tree(
     root: BorrowedFd<'_>,
     folders: Vec<String>,
@@ -173,24 +192,37 @@ fn tree(
 ) -> io::Result<Vec<(String, Option<Stamp>)>> {
     let mut tree = Vec::with_capacity(folders.len() + 8);
     let mut patterns = Vec::new();
+    let mut way = Way::new(root);
+    let believed = |found: Option<(Stamp, FileType)>| {
+        let stamp = found.map(|(stamp, _)| stamp);
+        stamp.filter(|stamp| stamp.is_settled(tick_ns))
+    };
     for folder in folders {
         patterns.push(match folder.as_str() {
             "" => PATTERN_FILE.to_owned(),
             folder => format!("{folder}/{PATTERN_FILE}"),
         });
-        let settled = stamp(root, &folder)?.map(|(stamp, _)| stamp);
-        tree.push((folder, settled.filter(|stamp| stamp.is_settled(tick_ns))));
+        let found = way.stamp(&folder).unwrap_or_default();
+        tree.push((folder, believed(found)));
     }
     for path in patterns {
-        // One that comes later shows in its folder.
-        if let Some((stamp, _)) = stamp(root, &path)? {
-            tree.push((path, Some(stamp).filter(|stamp| stamp.is_settled(tick_ns))));
+        match way.stamp(&path) {
+            // One that comes later shows in its folder.
+            Ok(None) => {}
+            found => tree.push((path, believed(found.unwrap_or_default()))),
         }
     }
-    let exclude = stamp(root, EXCLUDE_FILE)?.map_or(ABSENT, |(stamp, _)| stamp);
+    let exclude = exclude(root)?.map_or(ABSENT, |(stamp, _)| stamp);
     let settled = Some(exclude).filter(|stamp| stamp.is_settled(tick_ns));
     tree.push((EXCLUDE_FILE.to_owned(), settled));
     Ok(tree)
+}
+
+/// What the patterns of one working copy look like. They are looked at by way of
+/// links and of other mounts, as version control does that follows them: a `.git`
+/// may be either, and nobody is told anything of what is there.
+fn exclude(root: BorrowedFd<'_>) -> io::Result<Option<(Stamp, FileType)>> {
+    stamp_at(root, EXCLUDE_FILE)
 }
 
 fn checked(source: String, look: Look) -> Option<Checked> {
@@ -218,6 +250,7 @@ mod tests {
     use super::*;
     use crate::state_dir::StateDir;
     use maasl_core::docgen::{Belief, Freshness, HeaderForm, Layout};
+    use maasl_core::path::PathReason;
     use std::fs;
     use std::path::Path;
     use std::time::{Duration, Instant};
@@ -431,6 +464,42 @@ mod tests {
             let refused = some(&[wrong]).unwrap_err();
             assert!(!matches!(refused, CheckError::Io(_)), "{wrong}: {refused}");
         }
+    }
+
+    #[test]
+    fn links_do_not_lead_out_of_the_root() {
+        let place = Place::new();
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("s.py"), "theirs").unwrap();
+        std::os::unix::fs::symlink(outside.path(), place.path().join("link")).unwrap();
+        // Whether it is there makes no difference.
+        for path in ["link/s.py", "link/none.py"] {
+            let refused = place.check().some(&[path.to_owned()]).unwrap_err();
+            let CheckError::Path(refusal) = &refused else {
+                panic!("{path}: {refused}");
+            };
+            assert_eq!(refusal.path, path);
+            assert_eq!(refusal.reason, PathReason::Symlink);
+        }
+        assert!(place.all().is_empty());
+        place.put("a.py", "one");
+        fs::create_dir(place.path().join("DOCS")).unwrap();
+        let documents = place.path().join("DOCS/REPODOCS");
+        std::os::unix::fs::symlink(outside.path(), documents).unwrap();
+        let refused = place.check().all().unwrap_err();
+        assert!(matches!(refused, CheckError::Path(_)), "{refused}");
+    }
+
+    #[test]
+    fn documents_behind_a_link_are_not_read() {
+        let place = Place::new();
+        place.documented("deep/a.py", "one", "one");
+        let real = place.path().join("DOCS/REPODOCS/deep");
+        fs::rename(&real, place.path().join("moved")).unwrap();
+        std::os::unix::fs::symlink("../../moved", real).unwrap();
+        let checked = place.check().all().unwrap();
+        let told = checked[0].state.as_ref().unwrap_err();
+        assert!(told.contains("symbolic link"), "{told}");
     }
 
     #[test]

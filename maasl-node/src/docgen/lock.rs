@@ -2,18 +2,23 @@
 //!
 //! Owns: `.llmc/docgen.lock` and taking it as those tools do: the whole file, by
 //! `flock`, without waiting. Promises: nothing is made where no such tool has ever
-//! run, and the file is neither followed as a link nor cut short. Leaves to
+//! run, nothing is made through a link, and the file is not cut short. Leaves to
 //! others: waiting (the core).
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, openat};
+use maasl_core::path::{PathReason, PathRefusal};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
 use crate::platform;
 
+/// The folder of those tools, in the root.
+const FOLDER: &str = ".llmc";
+/// The lock file in it.
+const NAME: &str = "docgen.lock";
 /// The lock file, relative to the root.
 const PATH: &str = ".llmc/docgen.lock";
 /// As those tools make it.
@@ -51,20 +56,48 @@ impl Drop for DocgenLock {
 
 /// Takes the lock if it is free.
 pub(crate) fn attempt(root: BorrowedFd<'_>) -> io::Result<Attempt> {
+    let Some(folder) = folder(root)? else {
+        return Ok(Attempt::NotNeeded);
+    };
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = match openat(root, PATH, flags, MODE) {
+    let file = match openat(&folder, NAME, flags, MODE) {
         Ok(file) => File::from(file),
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Attempt::NotNeeded),
-        Err(errno) => {
-            let error = io::Error::from(errno);
-            return Err(io::Error::new(error.kind(), format!("{PATH}: {error}")));
-        }
+        // The folder was removed meanwhile.
+        Err(Errno::NOENT) => return Ok(Attempt::NotNeeded),
+        Err(errno) => return Err(failed(errno)),
     };
     if platform::try_lock_exclusive(file.as_fd())? {
         Ok(Attempt::Held(DocgenLock { file }))
     } else {
         Ok(Attempt::Busy)
     }
+}
+
+/// Opens the folder; nothing where there is none.
+fn folder(root: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat(root, FOLDER, flags, Mode::empty()) {
+        Ok(folder) => Ok(Some(folder)),
+        // What a link is called where a folder is asked for.
+        Err(Errno::NOTDIR) if is_link(root) => Err(failed(Errno::LOOP)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(failed(errno)),
+    }
+}
+
+fn is_link(root: BorrowedFd<'_>) -> bool {
+    statat(root, FOLDER, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+}
+
+/// A link is refused in the words of every path that is one.
+fn failed(errno: Errno) -> io::Error {
+    let error = io::Error::from(errno);
+    let kind = error.kind();
+    if errno == Errno::LOOP {
+        return io::Error::new(kind, PathRefusal::new(PATH, PathReason::Symlink));
+    }
+    io::Error::new(kind, format!("{PATH}: {error}"))
 }
 
 #[cfg(test)]
@@ -97,6 +130,20 @@ mod tests {
         drop(held);
         assert!(platform::try_lock_exclusive(other.as_fd()).unwrap());
         assert!(matches!(attempt(root.as_fd()).unwrap(), Attempt::Busy));
+    }
+
+    #[test]
+    fn a_folder_that_is_a_link_is_not_followed() {
+        let (dir, root) = root();
+        let outside = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(outside.path(), dir.path().join(FOLDER)).unwrap();
+        let refused = attempt(root.as_fd()).unwrap_err().to_string();
+        assert!(refused.contains("symbolic link"), "{refused}");
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+        std::fs::remove_file(dir.path().join(FOLDER)).unwrap();
+        std::fs::write(dir.path().join(FOLDER), "a file").unwrap();
+        let attempted = attempt(root.as_fd()).unwrap();
+        assert!(matches!(attempted, Attempt::NotNeeded));
     }
 
     #[test]

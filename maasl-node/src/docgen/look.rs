@@ -5,21 +5,24 @@
 //! tick in which the look began. Leaves to others: which beliefs hold (the core),
 //! and remembering them (`manifest`).
 
+mod way;
+
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use maasl_core::docgen::header::HEAD_BYTES_MAX;
 use maasl_core::docgen::layout::SUFFIX;
-use maasl_core::docgen::{Belief, DocgenSettings, Freshness, Marked, Stamp};
+use maasl_core::docgen::{Belief, DocgenSettings, Freshness, Marked};
 use maasl_core::id::ContentHash;
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat};
+use rustix::fs::Dir;
 use rustix::io::Errno;
 
 use super::claims;
 use super::manifest::Source;
-use crate::platform;
+
+pub(crate) use way::{Way, stamp_at};
 
 /// Threads that look; the machine's disk and caches serve two as well as one.
 const THREADS: usize = 2;
@@ -38,6 +41,13 @@ pub(crate) struct Looker<'a> {
     /// What is in the document root, where that was listed: most sources without a
     /// document are then known to have none.
     pub(crate) listing: Option<&'a Listing>,
+}
+
+/// What a thread has before it while it looks at one source after the other.
+pub(crate) struct Desk<'a> {
+    buffer: Vec<u8>,
+    sources: Way<'a>,
+    documents: Way<'a>,
 }
 
 /// The names in a folder.
@@ -67,7 +77,7 @@ impl Looker<'_> {
         let shares = sources.chunks_mut(SHARE).zip(looks.chunks_mut(SHARE));
         let shares = Mutex::new(shares);
         let work = || {
-            let mut buffer = Vec::new();
+            let mut desk = self.desk();
             loop {
                 let share = shares.lock().next();
                 let Some((sources, looks)) = share else {
@@ -75,7 +85,7 @@ impl Looker<'_> {
                 };
                 for (source, look) in sources.iter_mut().zip(looks) {
                     let before = (source.content, source.document);
-                    *look = self.one(source, &mut buffer);
+                    *look = self.one(source, &mut desk);
                     if before != (source.content, source.document) {
                         learnt.store(true, Ordering::Relaxed);
                     }
@@ -91,9 +101,18 @@ impl Looker<'_> {
         (looks, learnt.into_inner())
     }
 
+    /// A desk on which nothing lies yet.
+    pub(crate) fn desk(&self) -> Desk<'_> {
+        Desk {
+            buffer: Vec::new(),
+            sources: Way::new(self.root),
+            documents: Way::new(self.root),
+        }
+    }
+
     /// Looks at one source.
-    pub(crate) fn one(&self, source: &mut Source, buffer: &mut Vec<u8>) -> Look {
-        match self.freshness(source, buffer) {
+    pub(crate) fn one(&self, source: &mut Source, desk: &mut Desk<'_>) -> Look {
+        match self.freshness(source, desk) {
             Ok(look) => look,
             Err(error) => {
                 source.content = None;
@@ -103,8 +122,8 @@ impl Looker<'_> {
         }
     }
 
-    fn freshness(&self, source: &mut Source, buffer: &mut Vec<u8>) -> io::Result<Look> {
-        let Some(content) = self.content(source, buffer)? else {
+    fn freshness(&self, source: &mut Source, desk: &mut Desk<'_>) -> io::Result<Look> {
+        let Some(content) = self.content(source, desk)? else {
             return Ok(Look::Gone);
         };
         if self.has_none(&source.path) {
@@ -113,35 +132,31 @@ impl Looker<'_> {
         }
         let settings = self.settings;
         let place = settings.layout.place(&settings.root, &source.path);
-        let marked = self.marked(&place, &mut source.document, buffer)?;
-        if marked == Marked::Absent && self.is_elsewhere(&source.path, content, buffer)? {
+        let marked = self.marked(&place, &mut source.document, desk)?;
+        if marked == Marked::Absent && self.is_elsewhere(&source.path, content, desk)? {
             return Ok(Look::Known(Freshness::Fresh));
         }
         Ok(Look::Known(marked.against(content)))
     }
 
-    fn content(
-        &self,
-        source: &mut Source,
-        buffer: &mut Vec<u8>,
-    ) -> io::Result<Option<ContentHash>> {
+    fn content(&self, source: &mut Source, desk: &mut Desk<'_>) -> io::Result<Option<ContentHash>> {
         if let Some(belief) = source.content {
-            let Some(stamp) = stamp_of_file(self.root, &source.path)? else {
+            let Some(stamp) = desk.sources.stamp_of_file(&source.path)? else {
                 return Ok(None);
             };
             if let Some(believed) = belief.holds_for(&stamp) {
                 return Ok(Some(believed));
             }
         }
-        let Some((file, stamp)) = open(self.root, &source.path)? else {
+        let Some((file, stamp)) = desk.sources.open(&source.path)? else {
             return Ok(None);
         };
         if stamp.size > self.max_bytes {
             let max = self.max_bytes;
             return Err(io::Error::other(format!("has more than {max} bytes")));
         }
-        read(&file, stamp.size, usize::MAX, buffer)?;
-        let found = ContentHash::of(buffer);
+        read(&file, stamp.size, usize::MAX, &mut desk.buffer)?;
+        let found = ContentHash::of(&desk.buffer);
         source.content = Belief::sound(stamp, found, self.tick_ns);
         Ok(Some(found))
     }
@@ -151,14 +166,14 @@ impl Looker<'_> {
         &self,
         place: &str,
         belief: &mut Option<Belief<Marked>>,
-        buffer: &mut Vec<u8>,
+        desk: &mut Desk<'_>,
     ) -> io::Result<Marked> {
         let before = belief.take();
         if !self.may_exist(place) {
             return Ok(Marked::Absent);
         }
         if let Some(before) = before {
-            let Some(stamp) = stamp_of_file(self.root, place)? else {
+            let Some(stamp) = desk.documents.stamp_of_file(place)? else {
                 return Ok(Marked::Absent);
             };
             if let Some(believed) = before.holds_for(&stamp) {
@@ -166,11 +181,11 @@ impl Looker<'_> {
                 return Ok(believed);
             }
         }
-        let Some((file, stamp)) = open(self.root, place)? else {
+        let Some((file, stamp)) = desk.documents.open(place)? else {
             return Ok(Marked::Absent);
         };
-        read(&file, stamp.size, HEAD_BYTES_MAX, buffer)?;
-        let found = Marked::of(buffer);
+        read(&file, stamp.size, HEAD_BYTES_MAX, &mut desk.buffer)?;
+        let found = Marked::of(&desk.buffer);
         *belief = Belief::sound(stamp, found, self.tick_ns);
         Ok(found)
     }
@@ -198,11 +213,11 @@ impl Looker<'_> {
         &self,
         source: &str,
         content: ContentHash,
-        buffer: &mut Vec<u8>,
+        desk: &mut Desk<'_>,
     ) -> io::Result<bool> {
         let settings = self.settings;
         for place in settings.layout.elsewhere(&settings.root, source) {
-            let marked = self.marked(&place.path, &mut None, buffer)?;
+            let marked = self.marked(&place.path, &mut None, desk)?;
             if marked != Marked::From(content) {
                 continue;
             }
@@ -222,17 +237,12 @@ impl Listing {
     /// The names in `folder`; none where there is no such folder.
     pub(crate) fn of(root: BorrowedFd<'_>, folder: &str) -> io::Result<Self> {
         let mut names = Vec::new();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match openat(root, folder, flags, Mode::empty()) {
-            Ok(folder) => {
-                for entry in Dir::new(folder)? {
-                    // No path that anybody can name leads to what is not UTF-8.
-                    let name = entry?.file_name().to_str().ok().map(str::to_owned);
-                    names.extend(name);
-                }
+        if let Some(opened) = way::open_folder(root, folder, folder)? {
+            for entry in Dir::new(opened)? {
+                // No path that anybody can name leads to what is not UTF-8.
+                let name = entry?.file_name().to_str().ok().map(str::to_owned);
+                names.extend(name);
             }
-            Err(Errno::NOENT | Errno::NOTDIR) => {}
-            Err(errno) => return Err(errno.into()),
         }
         names.sort_unstable();
         let has_documents = names.iter().any(|name| name.ends_with(SUFFIX));
@@ -246,38 +256,6 @@ impl Listing {
         let at = self.names.binary_search_by(|one| one.as_str().cmp(name));
         at.is_ok()
     }
-}
-
-/// What a regular file looks like; nothing where there is none.
-fn stamp_of_file(root: BorrowedFd<'_>, path: &str) -> io::Result<Option<Stamp>> {
-    let found = stamp(root, path)?;
-    Ok(found.and_then(|(stamp, kind)| (kind == FileType::RegularFile).then_some(stamp)))
-}
-
-/// What something looks like, and what it is; nothing where there is nothing.
-pub(crate) fn stamp(root: BorrowedFd<'_>, path: &str) -> io::Result<Option<(Stamp, FileType)>> {
-    let path = if path.is_empty() { "." } else { path };
-    match statat(root, path, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => {
-            let kind = FileType::from_raw_mode(stat.st_mode);
-            Ok(Some((platform::stamp_of_stat(&stat), kind)))
-        }
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => Ok(None),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Opens a regular file, and what it looks like; nothing where there is none.
-fn open(root: BorrowedFd<'_>, path: &str) -> io::Result<Option<(OwnedFd, Stamp)>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match openat(root, path, flags, Mode::empty()) {
-        Ok(file) => file,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => return Ok(None),
-        Err(errno) => return Err(errno.into()),
-    };
-    let stat = fstat(&file)?;
-    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    Ok(is_file.then(|| (file, platform::stamp_of_stat(&stat))))
 }
 
 /// Reads a file, or its first `max` bytes, into `buffer`. `size` is how long it is

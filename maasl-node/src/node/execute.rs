@@ -11,6 +11,7 @@ use maasl_core::coordinator::io::{
 };
 use maasl_core::id::{SessionId, Token};
 use maasl_core::lease::{Command, Wake};
+use maasl_core::path::PathRefusal;
 use maasl_core::resource::ResourceKey;
 
 use super::{Ground, Node, OnWait, Slot};
@@ -194,7 +195,11 @@ fn docgen_lock(ground: &Ground, slot: &Slot) -> Done {
         }
         Ok(Attempt::NotNeeded) => Done::DocgenLock(true),
         Ok(Attempt::Busy) => Done::DocgenLock(false),
-        Err(error) => Done::Failed(error.to_string()),
+        // A refused path comes through the functions of the system as theirs.
+        Err(error) => match error.downcast::<PathRefusal>() {
+            Ok(refusal) => Done::Refused(refusal),
+            Err(error) => Done::Failed(error.to_string()),
+        },
     }
 }
 
