@@ -59,12 +59,12 @@ impl Objects {
             Err(Errno::NOENT) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        Ok(rustix::fs::chmodat(
+        protected(rustix::fs::chmodat(
             &folder,
             &*name,
             READ_ONLY,
             AtFlags::empty(),
-        )?)
+        ))
     }
 
     /// Brings kept content to the disk, with its name; nothing is done where it is
@@ -205,6 +205,16 @@ impl Objects {
     }
 }
 
+/// Whether a content was made read-only as far as it can be. One that belongs to
+/// another user, such as root, may be moved by whoever owns its folder and changed by
+/// its owner alone. Nothing is at risk: loading looks at the hash.
+fn protected(changed: Result<(), Errno>) -> io::Result<()> {
+    match changed {
+        Ok(()) | Err(Errno::PERM) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// What was found, unless it was removed meanwhile.
 fn present<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     match found {
@@ -300,6 +310,18 @@ mod tests {
         assert_eq!(kept(&dir, &objects, b"one"), hash);
         assert_eq!(objects.load(&hash).unwrap().unwrap(), b"one");
         assert_eq!(objects.load(&ContentHash::of(b"two")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_content_of_another_owner_is_kept() {
+        protected(Ok(())).unwrap();
+        protected(Err(Errno::PERM)).unwrap();
+        protected(Err(Errno::IO)).unwrap_err();
+        let dir = tempfile::tempdir().unwrap();
+        let objects = Objects::new(dir.path().join("objects"));
+        let hash = kept(&dir, &objects, b"one");
+        let meta = std::fs::metadata(objects.path(&hash)).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o777, 0o400);
     }
 
     #[test]

@@ -152,5 +152,6 @@ fn words(view: &GraphView) -> String {
         "{} patches, {} conflicts, digest {}",
         view.patches, view.conflicts_total, view.digest
     ));
+    let lines: Vec<String> = lines.iter().map(|line| output::plain(line)).collect();
     lines.join("\n")
 }

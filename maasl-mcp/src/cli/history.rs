@@ -78,8 +78,8 @@ fn table(versions: &[Version], kept: impl Fn(&Version) -> bool) -> String {
         table.add_row([
             version.number.to_string(),
             rfc3339(version.wall_ms),
-            version.agent.to_string(),
-            version.op.clone(),
+            output::plain(version.agent.as_str()),
+            output::plain(&version.op),
             version.size_bytes.to_string(),
             version.token.to_string(),
             content,

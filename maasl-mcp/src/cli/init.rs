@@ -1,9 +1,13 @@
 //! `maasl init`
 //!
 //! Owns: the configuration snippet of each client. Promises: what else stands in
-//! a client's file stays; a file that cannot be understood is not touched, and
-//! the snippet is shown instead. Leaves to others: installing the client.
+//! a client's file stays, and so does an entry of ours that somebody has changed; a
+//! file that cannot be understood is not touched, and the snippet is shown instead.
+//! Leaves to others: installing the client.
 
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -57,13 +61,14 @@ pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failur
         return Ok(ExitCode::SUCCESS);
     };
     let file = root.join(client.file());
-    let present = match std::fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(Failure::internal(client.file(), error)),
-    };
+    let present = if_there(fs::read_to_string(&file))
+        .map_err(|error| Failure::internal(client.file(), error))?
+        .unwrap_or_default();
     match client.merged(&present) {
-        Merged::Nothing => output::line(&format!("{} already starts maasl", client.file())),
+        Merged::Nothing => output::line(&format!(
+            "{} already has an entry for maasl, which stays as it is",
+            client.file()
+        )),
         Merged::New(text) if arguments.print => output::line(text.trim_end()),
         Merged::New(text) => {
             write(&file, &text).map_err(|error| Failure::internal(client.file(), error))?;
@@ -83,7 +88,7 @@ pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failur
 /// What becomes of a client's file.
 #[derive(Debug, PartialEq, Eq)]
 enum Merged {
-    /// It needs no change.
+    /// It has an entry already.
     Nothing,
     /// It becomes this.
     New(String),
@@ -158,11 +163,10 @@ impl Client {
         let Value::Object(servers) = section else {
             return Merged::NotUnderstood(format!("{:?} is no object", self.section()));
         };
-        let entry = self.entry();
-        if servers.get("maasl") == Some(&entry) {
+        if servers.contains_key("maasl") {
             return Merged::Nothing;
         }
-        servers.insert("maasl".into(), entry);
+        servers.insert("maasl".into(), self.entry());
         Merged::New(format!("{:#}\n", Value::Object(root)))
     }
 }
@@ -186,18 +190,55 @@ fn merge_toml(present: &str) -> Merged {
         text if text.ends_with('\n') => "\n",
         _ => "\n\n",
     };
-    Merged::New(format!(
-        "{present}{gap}[mcp_servers.maasl]\ncommand = \"maasl\"\nargs = [\"serve\"]\n"
-    ))
+    let text =
+        format!("{present}{gap}[mcp_servers.maasl]\ncommand = \"maasl\"\nargs = [\"serve\"]\n");
+    // A table that is written in one line, in braces, takes no more members below it.
+    if text.parse::<toml::Table>().is_err() {
+        return Merged::NotUnderstood("mcp_servers takes no table after it".into());
+    }
+    Merged::New(text)
 }
 
-fn write(file: &PathBuf, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
+/// Writes a file, or what it is a link to, whole and with the permissions it had.
+fn write(file: &Path, text: &str) -> io::Result<()> {
+    let file = pointed_at(file)?;
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder)?;
+    let known = if_there(fs::metadata(&file))?.map(|meta| meta.permissions().mode() & 0o7777);
+    // The usual ones of a new file, less the umask, which the system takes off.
+    let usual = Permissions::from_mode(known.unwrap_or(0o666));
+    let mut new = tempfile::Builder::new()
+        .prefix(".maasl-")
+        .permissions(usual)
+        .tempfile_in(folder)?;
+    if let Some(mode) = known {
+        new.as_file()
+            .set_permissions(Permissions::from_mode(mode))?;
     }
-    let beside = file.with_extension("maasl-new");
-    std::fs::write(&beside, text)?;
-    std::fs::rename(&beside, file)
+    new.write_all(text.as_bytes())?;
+    new.persist(&file).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Where the content of a file is, or would be: people keep settings elsewhere and
+/// put links to them.
+fn pointed_at(file: &Path) -> io::Result<PathBuf> {
+    if let Some(found) = if_there(fs::canonicalize(file))? {
+        return Ok(found);
+    }
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    match fs::read_link(file) {
+        Ok(absent) => Ok(folder.join(absent)),
+        Err(_) => Ok(file.to_owned()),
+    }
+}
+
+/// What was found; nothing where there is no such file.
+fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 #[cfg(test)]
@@ -245,5 +286,49 @@ mod tests {
             let merged = Client::ClaudeCode.merged(present);
             assert!(matches!(merged, Merged::NotUnderstood(_)), "{present}");
         }
+    }
+
+    #[test]
+    fn an_entry_of_ours_that_was_changed_is_left_alone() {
+        let present = r#"{"mcpServers": {"maasl": {"command": "x", "env": {"A": "b"}}}}"#;
+        assert_eq!(Client::ClaudeCode.merged(present), Merged::Nothing);
+    }
+
+    #[test]
+    fn toml_that_takes_no_more_tables_is_not_understood() {
+        for present in [
+            "mcp_servers = { other = { command = \"x\" } }\n",
+            "mcp_servers = {}\n",
+            "[[mcp_servers]]\ncommand = \"x\"\n",
+            "mcp_servers = 1\n",
+        ] {
+            let merged = Client::Codex.merged(present);
+            assert!(matches!(merged, Merged::NotUnderstood(_)), "{present}");
+        }
+        for present in ["[mcp_servers.other]\ncommand = \"x\"\n", "[mcp_servers]\n"] {
+            let merged = Client::Codex.merged(present);
+            assert!(matches!(merged, Merged::New(_)), "{present}");
+        }
+    }
+
+    #[test]
+    fn a_file_keeps_its_permissions_and_a_link_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real.json"), dir.path().join("link.json"));
+        fs::write(&real, "old").unwrap();
+        fs::set_permissions(&real, Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink("real.json", &link).unwrap();
+        write(&link, "new").unwrap();
+        assert_eq!(fs::read_to_string(&real).unwrap(), "new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&real), 0o600);
+        fs::remove_file(&real).unwrap();
+        write(&link, "again").unwrap();
+        assert_eq!(fs::read_to_string(&real).unwrap(), "again");
+        let plain = dir.path().join("plain");
+        fs::write(&plain, "").unwrap();
+        assert_eq!(mode(&real), mode(&plain), "as any new file");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
     }
 }

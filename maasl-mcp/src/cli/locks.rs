@@ -70,7 +70,7 @@ fn table(shown: &Value) -> String {
         "resource", "holder", "mode", "scope", "held", "left", "waiters", "token", "doing",
     ]);
     for lock in locks {
-        let text = |name: &str| lock[name].as_str().unwrap_or("").to_string();
+        let text = |name: &str| output::plain(lock[name].as_str().unwrap_or(""));
         let left = match lock["is_expired"].as_bool() {
             Some(true) => "expired".to_string(),
             _ => format!("{:.1} s", lock["ttl_remaining_sec"].as_f64().unwrap_or(0.0)),
@@ -89,4 +89,29 @@ fn table(shown: &Value) -> String {
         ]);
     }
     table.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_agent_says_does_nothing_to_the_terminal_and_adds_no_row() {
+        let shown = json!({ "locks": [{
+            "resource_key": "code:f",
+            "holder_agent_id": "a\u{1b}[2K",
+            "mode": "exclusive",
+            "scope": "exact",
+            "intent": "tidying\r\ncode:g  b",
+            "waiters": 0,
+            "fencing_token": 1,
+        }] });
+        let table = table(&shown);
+        assert_eq!(table.lines().count(), 2, "{table:?}");
+        assert!(
+            !table.contains('\u{1b}') && !table.contains('\r'),
+            "{table:?}"
+        );
+        assert!(table.contains("tidying\\r\\ncode:g"), "{table:?}");
+    }
 }

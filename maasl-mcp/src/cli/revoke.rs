@@ -46,6 +46,7 @@ pub(super) fn run(root: &Path, arguments: Arguments) -> Result<ExitCode, Failure
             output::line(&format!("nobody held {}", arguments.resource));
         }
         for holder in holders {
+            let holder = output::plain(holder.as_str());
             output::line(&format!("revoked from {holder}"));
         }
         Ok(ExitCode::SUCCESS)

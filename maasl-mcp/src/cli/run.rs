@@ -10,10 +10,13 @@ use maasl_core::policy::{CRIT_CODE, Urgency};
 use maasl_core::reply::Receipt;
 use maasl_core::resource::{Mode, Scope};
 use maasl_node::node::{Node, NodeOptions};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Child;
+use tokio::signal::unix::{self, SignalKind};
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
 use super::serve::block_on;
+use super::{Failure, output};
 use crate::server::EnvIdentity;
 
 /// Arguments of `maasl run`.
@@ -78,10 +81,14 @@ async fn under_lease(session: &Session, arguments: Arguments) -> Result<ExitCode
     Ok(exit_code(status))
 }
 
-/// Runs the command to its end. An interrupt from the terminal reaches it too;
-/// this process stays to return the lease.
+/// Runs the command to its end. An interrupt from the terminal reaches it too, and
+/// what else asks this process to end is passed on to it; this process stays to
+/// return the lease.
 async fn execute(command: &[String], lease: &LeaseId, token: u64) -> Result<ExitStatus, Failure> {
     let (program, arguments) = command.split_first().expect("clap requires a command");
+    // Before the command is started, so that it does not outlive what comes meanwhile.
+    let mut hangup = listen(Signal::HUP)?;
+    let mut terminate = listen(Signal::TERM)?;
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
         .env("MAASL_FENCING_TOKEN", token.to_string())
@@ -94,7 +101,52 @@ async fn execute(command: &[String], lease: &LeaseId, token: u64) -> Result<Exit
                 return status.map_err(|error| Failure::internal(program, error));
             }
             _ = tokio::signal::ctrl_c() => {}
+            () = arrival(&mut hangup) => pass_on(&child, Signal::HUP),
+            () = arrival(&mut terminate) => pass_on(&child, Signal::TERM),
         }
+    }
+}
+
+/// Takes a signal instead of being ended by it. One that this process was started to
+/// ignore, as by `nohup`, is not touched: the command is to ignore it too, and would
+/// not once it is listened for.
+fn listen(signal: Signal) -> Result<Option<unix::Signal>, Failure> {
+    if is_ignored(signal) {
+        return Ok(None);
+    }
+    let listened = unix::signal(SignalKind::from_raw(signal.as_raw()));
+    listened
+        .map(Some)
+        .map_err(|error| Failure::internal("signals", error))
+}
+
+/// Whether this process ignores a signal, as far as the system tells.
+fn is_ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & (1 << (signal.as_raw() - 1)) != 0)
+}
+
+/// Ends when a signal has come; never where none is listened for.
+async fn arrival(listened: &mut Option<unix::Signal>) {
+    match listened {
+        Some(listened) => {
+            listened.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells the command what was told to this process. It has not been waited for, so
+/// nobody else can have its number.
+fn pass_on(child: &Child, signal: Signal) {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+    let Some(pid) = pid.and_then(Pid::from_raw) else {
+        return;
+    };
+    if let Err(error) = kill_process(pid, signal) {
+        output::error(&format!("the command was not told of a signal: {error}"));
     }
 }
 

@@ -111,7 +111,7 @@ fn by_agent(shown: &Value) -> Option<String> {
         .collect();
     let mut table = output::table(&header);
     for (agent, counts) in agents {
-        let mut row = vec![agent.clone()];
+        let mut row = vec![output::plain(agent)];
         row.extend(columns.iter().map(|name| cell(&counts[name])));
         table.add_row(row);
     }

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::facts::{maasl, row_of, run, shown, shown_json};
@@ -126,6 +127,62 @@ fn run_passes_token_lease_and_exit_code() {
     assert_eq!(shown_json(dir.path(), &["locks"])["count"], 0);
 }
 
+/// Whether whoever runs the tests has signal 1 ignored, as `nohup` does; then so has
+/// everything they start.
+fn hangups_are_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & 1 != 0)
+}
+
+/// Runs a script under a lease and sends `maasl` a signal once the script is ready.
+fn signalled(dir: &tempfile::TempDir, script: &str, signal: Signal) -> Option<i32> {
+    let mut command = run_script(dir, script);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut ready = String::new();
+    out.read_line(&mut ready).unwrap();
+    assert_eq!(ready, "ready\n");
+    kill_process(Pid::from_child(&child), signal).unwrap();
+    child.wait().unwrap().code()
+}
+
+#[test]
+fn run_passes_on_what_asks_it_to_end_and_returns_the_lease() {
+    let dir = repository("");
+    for (signal, name) in [(Signal::TERM, "TERM"), (Signal::HUP, "HUP")] {
+        if name == "HUP" && hangups_are_ignored() {
+            continue;
+        }
+        let ended = signalled(&dir, "echo ready; exec sleep 600", signal);
+        assert_eq!(
+            ended,
+            Some(128 + signal.as_raw()),
+            "{name}: as shells say it"
+        );
+        let script = format!(
+            "trap 'kill $!; printf {name} > f; exit 9' {name}; sleep 600 & echo ready; wait"
+        );
+        assert_eq!(signalled(&dir, &script, signal), Some(9), "{name}");
+        assert_eq!(holds(&dir, "f").unwrap(), name);
+        assert_eq!(shown_json(dir.path(), &["locks"])["count"], 0, "{name}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn run_leaves_a_signal_ignored_that_it_was_started_to_ignore() {
+    let dir = repository("");
+    let inner = run_script(&dir, "grep SigIgn /proc/self/status");
+    let mut outer = std::process::Command::new("sh");
+    outer.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
+    outer.arg(inner.get_program()).args(inner.get_args());
+    let (code, out, err) = run(outer);
+    assert_eq!(code, 0, "{err}");
+    let mask = out.trim().strip_prefix("SigIgn:").unwrap().trim();
+    assert_eq!(u64::from_str_radix(mask, 16).unwrap() & 1, 1, "{out}");
+}
+
 #[test]
 fn run_holds_the_lease_while_its_command_runs() {
     let dir = repository("");
@@ -203,7 +260,19 @@ fn init_prepares_the_folder_and_a_client_and_is_harmless_twice() {
         assert!(shown(dir.path(), &init).contains("already"), "{client}");
         assert_eq!(holds(&dir, file).unwrap(), written, "{client}: twice");
     }
+    // An entry that somebody has changed is theirs.
+    let changed = r#"{"mcpServers":{"maasl":{"command":"maasl","env":{"A":"b"}}}}"#;
+    std::fs::write(dir.path().join(".mcp.json"), changed).unwrap();
+    let out = shown(dir.path(), &["init", "--client", "claude-code"]);
+    assert!(out.contains("already"), "{out}");
+    assert_eq!(holds(&dir, ".mcp.json").unwrap(), changed);
     // What is not understood is left alone.
+    let inline = "mcp_servers = { other = { command = \"x\" } }\n";
+    std::fs::write(dir.path().join(".codex/config.toml"), inline).unwrap();
+    let (code, _, err) = ended(&dir, &["init", "--client", "codex"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("by hand"), "{err}");
+    assert_eq!(holds(&dir, ".codex/config.toml").unwrap(), inline);
     std::fs::write(dir.path().join(".mcp.json"), "[1]").unwrap();
     let (code, _, err) = ended(&dir, &["init", "--client", "claude-code"]);
     assert_eq!(code, 2);
