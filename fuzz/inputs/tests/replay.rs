@@ -6,11 +6,17 @@
 
 use std::any::Any;
 use std::fs;
-use std::panic::catch_unwind;
+use std::panic::{catch_unwind, set_hook, take_hook};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use maasl_fuzz::mutation::{BYTES_MAX, Draws, mutated};
 use maasl_fuzz::{TARGETS, Target};
+
+/// Panics of all threads.
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+static COUNTING: Once = Once::new();
 
 /// Bytes of all inputs of one target.
 const CORPUS_BYTES_MAX: usize = 200 * 1024;
@@ -44,8 +50,12 @@ fn corpus(target: &Target) -> Vec<Input> {
 
 /// Tries bytes; what fails is put where `cargo fuzz` puts it, and named.
 fn attempt(target: &Target, bytes: &[u8], what: &str) {
-    let Err(panic) = catch_unwind(|| (target.run)(bytes)) else {
-        return;
+    let before = PANICS.load(Ordering::SeqCst);
+    let panic = match catch_unwind(|| (target.run)(bytes)) {
+        Err(panic) => panic,
+        Ok(()) if PANICS.load(Ordering::SeqCst) == before => return,
+        // A task of a server has its own thread, and nobody waits for its end.
+        Ok(()) => Box::new("a panic in another thread"),
     };
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-failed", target.name));
     fs::write(&kept, bytes).expect("the target folder is writable");
@@ -66,6 +76,13 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 }
 
 fn replay(name: &str) {
+    COUNTING.call_once(|| {
+        let usual = take_hook();
+        set_hook(Box::new(move |panic| {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+            usual(panic);
+        }));
+    });
     let target = TARGETS.iter().find(|target| target.name == name);
     let target = target.expect("a target of that name");
     if let Some(path) = std::env::var_os("MAASL_FUZZ_INPUT") {

@@ -44,10 +44,13 @@ pub(crate) fn run<B: Backend, T: Spec>(
 ) -> Pin<Box<dyn Future<Output = CallToolResult> + Send>> {
     Box::pin(async move {
         let entropy = call.shared.backend.entropy();
-        let told = match prepare::<B, T>(call, entropy) {
-            Ok((cx, arguments)) => answered(T::run(cx, arguments)).await,
-            Err(error) => error.into(),
-        };
+        let told = answered(async move {
+            match prepare::<B, T>(call, entropy) {
+                Ok((cx, arguments)) => T::run(cx, arguments).await,
+                Err(error) => error.into(),
+            }
+        })
+        .await;
         told.into_result(|| entropy.derive("correlation", 0)[..12].to_owned())
     })
 }
