@@ -154,8 +154,9 @@ pub struct Policy {
     pub interactive_max_wait_ms: u64,
     /// Wait limit of a batch call, in milliseconds; 0 tries once.
     pub batch_max_wait_ms: u64,
-    /// How long a key stays closed after an unclean end (expiry, death or
-    /// revocation), in milliseconds; never applies after a release.
+    /// How long a key stays closed after an unclean end (expiry or death), in
+    /// milliseconds; never applies after a release, nor after a revocation, which is
+    /// made to open it.
     pub lock_delay_ms: u64,
     /// What happens when the resource cannot be had in time.
     pub failure: FailureMode,

@@ -1,7 +1,8 @@
 //! Leases across calls: renewal, loss, re-entry, circles, revocation.
 
+use maasl_core::config::Config;
 use maasl_core::coordinator::io::{Call, Reply, Request};
-use maasl_core::id::LeaseId;
+use maasl_core::id::{AgentId, LeaseId};
 use maasl_core::lease::row::Target;
 use maasl_core::lease::{Counter, LeaseEnd};
 use maasl_core::refusal::Refusal;
@@ -402,4 +403,25 @@ fn everything_held_is_returned_at_once() {
     assert_eq!(world.leases().len(), 1);
     world.advance(10_000);
     assert_eq!(sent(&world, ann, "Renew"), 0);
+}
+
+#[test]
+fn a_lease_that_has_run_out_counts_no_more() {
+    let mut config = Config::default();
+    config.limits.max_leases_per_session = 1;
+    let mut world = World::with(config);
+    let ann = world.spawn("ann");
+    let mut asked = reservation(&["f"]);
+    asked.ttl_ms = Some(250);
+    let call = world.call(ann, Request::Reserve(asked));
+    world.ask(ann, call).result.unwrap();
+    // Another agent of the process: the first would be told of its loss, and forget it.
+    let another = |world: &mut World| {
+        let mut call = world.call(ann, reserve(&["g"]));
+        call.agent = AgentId::new("another");
+        code(&world.ask(ann, call).result)
+    };
+    assert_eq!(another(&mut world), "limit_reached");
+    world.advance(300);
+    assert_eq!(another(&mut world), "ok");
 }

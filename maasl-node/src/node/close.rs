@@ -41,7 +41,7 @@ impl House {
         let interval = window / FORGETTINGS_PER_WINDOW;
         let interval = interval.clamp(HOUSEKEEPING_INTERVAL, FORGETTING_INTERVAL_MAX);
         // Housekeeping comes a little early or late.
-        let interval = interval - HOUSEKEEPING_INTERVAL / 2;
+        let interval = interval.saturating_sub(HOUSEKEEPING_INTERVAL / 2);
         let is_time = self
             .forgot
             .is_none_or(|forgot| forgot.elapsed() >= interval);
