@@ -161,7 +161,7 @@ fn run_passes_on_what_asks_it_to_end_and_returns_the_lease() {
             "{name}: as shells say it"
         );
         let script = format!(
-            "trap 'kill $!; printf {name} > f; exit 9' {name}; sleep 600 & echo ready; wait"
+            "trap 'kill $!; wait $!; printf {name} > f; exit 9' {name}; sleep 600 & echo ready; wait"
         );
         assert_eq!(signalled(&dir, &script, signal), Some(9), "{name}");
         assert_eq!(holds(&dir, "f").unwrap(), name);
