@@ -118,6 +118,7 @@ pub struct GraphImported {
 /// Changes a graph.
 pub(super) async fn patch(cx: &Cx, call: &Call, asked: GraphPatch) -> Result<Receipt, Refusal> {
     if let Some(earlier) = change::recall(cx, call.request.as_ref()).await? {
+        told_again(cx, &earlier);
         return Ok(earlier);
     }
     let result = checked_patch(cx, call, asked).await;
@@ -133,7 +134,7 @@ async fn checked_patch(cx: &Cx, call: &Call, asked: GraphPatch) -> Result<Receip
     check_name(graph)?;
     let checked = check(cx, &asked.changes)?;
     catch_up(cx, graph, false).await?;
-    let seen = seen_by(cx, graph, asked.seen)?;
+    let seen = seen_by(cx, graph, asked.seen).await?;
     append(cx, call, graph, checked, seen).await
 }
 
@@ -141,6 +142,7 @@ async fn checked_patch(cx: &Cx, call: &Call, asked: GraphPatch) -> Result<Receip
 pub(super) async fn query(cx: &Cx, asked: GraphQuery) -> Result<Reply, Refusal> {
     check_name(&asked.graph)?;
     catch_up(cx, &asked.graph, true).await?;
+    forget_former(cx, &asked.graph).await?;
     let mut shared = cx.seed.shared.borrow_mut();
     let view = shared.graphs.view(&asked.graph, |graph| GraphView {
         answer: graph.ask(&asked.question),
@@ -167,25 +169,44 @@ fn check(cx: &Cx, changes: &Changes) -> Result<Checked, Refusal> {
 
 /// What the author of a patch has seen: what it says, else what the agent last saw
 /// here, else nothing.
-fn seen_by(cx: &Cx, graph: &str, said: Option<Seen>) -> Result<Seen, Refusal> {
-    let shared = cx.seed.shared.borrow();
-    let is_here = |seen: &Seen| {
-        shared
-            .graphs
-            .view(graph, |graph| graph.seen().includes(seen))
-    };
+async fn seen_by(cx: &Cx, graph: &str, said: Option<Seen>) -> Result<Seen, Refusal> {
     match said {
-        Some(seen) if is_here(&seen) => Ok(seen),
+        Some(seen) if is_here(cx, graph, &seen) => Ok(seen),
         Some(_) => Err(Refusal::InvalidRequest {
             field: "seen".into(),
             message: "names patches that this graph does not have".into(),
             hint: Some("look at it again with graph_query and pass the `seen` from there".into()),
         }),
         None => {
+            forget_former(cx, graph).await?;
+            let shared = cx.seed.shared.borrow();
             let seen = shared.graphs.seen(&cx.seed.agent, graph);
-            Ok(seen.filter(is_here).unwrap_or_default())
+            Ok(seen.unwrap_or_default())
         }
     }
+}
+
+/// Whether the graph as it is known has all of these patches.
+fn is_here(cx: &Cx, graph: &str, seen: &Seen) -> bool {
+    let shared = cx.seed.shared.borrow();
+    let graphs = &shared.graphs;
+    graphs.view(graph, |graph| graph.seen().includes(seen))
+}
+
+/// Forgets what the agent has seen of a graph where that is no longer there: it is of
+/// a state directory that was deleted or replaced, and nothing could be added to it.
+async fn forget_former(cx: &Cx, graph: &str) -> Result<(), Refusal> {
+    let agent = &cx.seed.agent;
+    let seen = |cx: &Cx| cx.seed.shared.borrow().graphs.seen(agent, graph);
+    if seen(cx).is_none_or(|seen| is_here(cx, graph, &seen)) {
+        return Ok(());
+    }
+    // Another call of the agent may have appended since this one has read.
+    catch_up(cx, graph, false).await?;
+    if seen(cx).is_some_and(|seen| !is_here(cx, graph, &seen)) {
+        cx.seed.shared.borrow_mut().graphs.unsee(agent, graph);
+    }
+    Ok(())
 }
 
 /// Appends a patch of these changes; the answer to its author.
@@ -219,7 +240,10 @@ async fn append(
                 return Ok(receipt);
             }
             Outcome::JournalMoved(_) => {}
-            Outcome::Answered(earlier) => return Ok(earlier),
+            Outcome::Answered(earlier) => {
+                told_again(cx, &earlier);
+                return Ok(earlier);
+            }
             Outcome::KeyMismatch => return Err(acquire::key_mismatch(call.request.as_ref())),
             Outcome::NotCovered { key } => return Err(right::not_covered(&key)),
             Outcome::Lost { ended, expired } => {
@@ -298,6 +322,22 @@ pub(super) fn appended(cx: &Cx, changed: &GraphChanged) {
         patch: changed.patch,
         conflicts: changed.conflicts_total,
     });
+}
+
+/// An answer that was given before tells its agent once more what it has seen, perhaps
+/// through another server.
+pub(super) fn told_again(cx: &Cx, receipt: &Receipt) {
+    let changed = match receipt {
+        Receipt::Patched(changed) => Some(changed),
+        Receipt::Changed { beyond, .. } => beyond.graph.as_ref(),
+        _ => None,
+    };
+    if let Some(changed) = changed {
+        let mut shared = cx.seed.shared.borrow_mut();
+        shared
+            .graphs
+            .see(&cx.seed.agent, &changed.graph, &changed.seen);
+    }
 }
 
 /// Reads the journal of a graph to its end. `durable` where somebody will be told

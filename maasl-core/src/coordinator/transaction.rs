@@ -48,6 +48,7 @@ pub(super) async fn transact(
     asked: TransactionWanted,
 ) -> Result<Receipt, Refusal> {
     if let Some(earlier) = change::recall(cx, call.request.as_ref()).await? {
+        graph::told_again(cx, &earlier);
         return Ok(earlier);
     }
     check(cx, &asked)?;

@@ -7,11 +7,12 @@
 
 use super::changes::{Changes, Edge, Node};
 use super::register::{ABSENT, About, Subject};
+use super::resolve::Why;
 use super::state::Graph;
 use super::take::key_of;
 
 impl Graph {
-    /// The additions of these changes that do not show.
+    /// The additions of these changes that do not show, and do not wait for a node.
     #[must_use]
     pub fn lacking(&self, changes: Changes) -> Changes {
         let lacking = |mut node: Node| {
@@ -27,7 +28,7 @@ impl Graph {
         let edges = changes.edges_to_add.into_iter();
         Changes {
             nodes_to_add: nodes.collect(),
-            edges_to_add: edges.filter(|edge| !self.shows_edge(edge)).collect(),
+            edges_to_add: edges.filter(|edge| !self.has_edge(edge)).collect(),
             ..changes
         }
     }
@@ -43,9 +44,16 @@ impl Graph {
         u64::try_from(nodes + edges).unwrap_or(u64::MAX)
     }
 
-    fn shows_edge(&self, edge: &Edge) -> bool {
+    /// Whether an edge shows, or will once there are nodes at both its ends: to add it
+    /// again would only be one more that waits.
+    fn has_edge(&self, edge: &Edge) -> bool {
+        let waits = |register| {
+            let mut losses = self.losses(register).into_iter();
+            losses.any(|loss| loss.why == Why::NoNode)
+        };
         let register = self.edge_register(edge);
-        register.is_some_and(|register| self.registers.get(register).shown != ABSENT)
+        register
+            .is_some_and(|register| self.registers.get(register).shown != ABSENT || waits(register))
     }
 
     fn node_number(&self, id: &str) -> Option<u32> {
@@ -119,8 +127,8 @@ mod tests {
         };
         let lacking = graph.lacking(other.clone());
         assert_eq!(lacking.nodes_to_add, [node("b", "class"), node("d", "fn")]);
-        let edges: Vec<Edge> = vec![edge("a", "c"), edge("b", "a")];
-        assert_eq!(lacking.edges_to_add, edges, "the end of one is not there");
+        let edges: Vec<Edge> = vec![edge("b", "a")];
+        assert_eq!(lacking.edges_to_add, edges, "one waits for its end already");
         assert_eq!(graph.unheard_of(&other), 2);
     }
 

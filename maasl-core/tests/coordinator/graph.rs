@@ -6,6 +6,7 @@ use maasl_core::graph::changes::Changes;
 use maasl_core::graph::query::Question;
 use maasl_core::graph::seen::Seen;
 use maasl_core::graph::value::Value;
+use maasl_core::id::AgentId;
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::Receipt;
 
@@ -103,6 +104,38 @@ fn what_an_agent_saw_last_is_what_its_patch_builds_on() {
     let call = world.call(ann, patch("six", Some(strange)));
     assert_eq!(code(&receipt(world.ask(ann, call))), "invalid_request");
     world.assert_idle("patched");
+}
+
+#[test]
+fn what_was_seen_of_a_state_that_is_gone_does_not_count() {
+    let (mut world, ann, _) = world();
+    put(&mut world, ann, "one").unwrap();
+    world.replace_state();
+    put(&mut world, ann, "two").unwrap();
+    let third = put(&mut world, ann, "three").unwrap();
+    assert_eq!(told(&third).0, 0, "it has seen its own");
+    world.replace_state();
+    look(&mut world, ann);
+    put(&mut world, ann, "four").unwrap();
+    put(&mut world, ann, "five").unwrap();
+    assert_eq!(look(&mut world, ann).conflicts_total, 0);
+}
+
+#[test]
+fn an_answer_that_is_given_again_was_seen() {
+    let (mut world, ann, bob) = world();
+    let first = keyed(&mut world, ann, "x");
+    receipt(world.ask(ann, first)).unwrap();
+    // The same agent, through another server.
+    let by_ann = |call: Call| Call {
+        agent: AgentId::new("ann"),
+        ..call
+    };
+    let again = by_ann(keyed(&mut world, bob, "x"));
+    receipt(world.ask(bob, again)).unwrap();
+    let call = by_ann(world.call(bob, patch("y", None)));
+    let next = receipt(world.ask(bob, call)).unwrap();
+    assert_eq!(told(&next).0, 0);
 }
 
 #[test]

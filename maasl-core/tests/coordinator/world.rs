@@ -117,6 +117,7 @@ pub(crate) struct World {
     config: Arc<Config>,
     calls: u64,
     boots: u32,
+    stores: u32,
 }
 
 impl World {
@@ -140,6 +141,7 @@ impl World {
             config: Arc::new(config),
             calls: 0,
             boots: 0,
+            stores: 0,
         }
     }
 
@@ -188,7 +190,7 @@ impl World {
             started_wall_ms: clock.wall_ms,
         };
         let open = Command::Open(Open {
-            store: "store".into(),
+            store: format!("store-{}", self.stores),
             boot: format!("boot-{}", self.boots),
             floor: Token::default(),
             first_sequence: 1,
@@ -293,6 +295,20 @@ impl World {
         }
         self.rows = rows;
         self.boots += 1;
+    }
+
+    /// The state directory is deleted under the running processes, which open it anew.
+    pub(crate) fn replace_state(&mut self) {
+        self.rows = MemoryRows::default();
+        self.stores += 1;
+        let living = self
+            .processes
+            .iter()
+            .filter(|process| process.coordinator.is_some());
+        let sessions: Vec<SessionId> = living.map(|process| process.session.clone()).collect();
+        for session in sessions {
+            self.open(&session);
+        }
     }
 
     /// Keeps steps called `label` from being executed until it is let go; the

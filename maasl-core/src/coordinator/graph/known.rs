@@ -106,6 +106,11 @@ impl Graphs {
         }
     }
 
+    /// Forgets what an agent has seen of a graph.
+    pub(crate) fn unsee(&mut self, agent: &AgentId, graph: &str) {
+        self.seen.remove(&(graph.into(), agent.clone()));
+    }
+
     fn forget_oldest(&mut self) {
         while self.known.len() > GRAPHS_MAX {
             let known = self.known.iter();

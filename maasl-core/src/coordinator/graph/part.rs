@@ -28,7 +28,7 @@ impl Part {
         check_name(&graph)?;
         let checked = check(cx, &asked.changes)?;
         catch_up(cx, &graph, false).await?;
-        let seen = seen_by(cx, &graph, asked.seen)?;
+        let seen = seen_by(cx, &graph, asked.seen).await?;
         let patch = seal(cx, &graph, checked, seen).await?;
         let row = CommitPatch::of(&graph, &patch);
         Ok(Self { patch, row })

@@ -10,7 +10,7 @@
 //! texts in the order of first use, and the operations, each a byte for its kind
 //! and four for each text.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::super::changes::{Field, Invalid, InvalidReason, OPERATIONS_MAX, PATCH_BYTES_MAX, Part};
@@ -102,7 +102,7 @@ pub(in crate::graph) fn read_header(reader: &mut Reader) -> Option<Header> {
         counter: reader.u64()?,
     };
     let stamp = Stamp::from_number(reader.u64()?);
-    let seen: Seen = reader.text()?.parse().ok()?;
+    let seen = Seen::try_from(String::from(reader.text()?)).ok()?;
     Some(Header { dot, stamp, seen })
 }
 

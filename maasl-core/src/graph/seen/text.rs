@@ -70,10 +70,17 @@ fn is_plain(byte: u8) -> bool {
 impl FromStr for Seen {
     type Err = NotSeen;
 
+    /// Reads what a caller says: no more gaps than it may name.
     fn from_str(text: &str) -> Result<Self, NotSeen> {
         if text.matches(['+', ';']).count() > RUNS_MAX {
             return Err(NotSeen::TooLarge);
         }
+        Self::read(text)
+    }
+}
+
+impl Seen {
+    fn read(text: &str) -> Result<Self, NotSeen> {
         let mut parts = text.split(';');
         let stamp = parts.next().ok_or(NotSeen::Malformed)?;
         let mut seen = Self {
@@ -140,8 +147,9 @@ impl From<Seen> for String {
 impl TryFrom<String> for Seen {
     type Error = NotSeen;
 
+    /// Reads what was stored, however many gaps it has: what was accepted can be read.
     fn try_from(text: String) -> Result<Self, NotSeen> {
-        text.parse()
+        Self::read(&text)
     }
 }
 
@@ -149,6 +157,8 @@ impl TryFrom<String> for Seen {
 mod tests {
     use alloc::string::ToString;
 
+    use super::super::super::stamp::Stamp;
+    use super::super::Dot;
     use super::super::tests::seen;
     use super::*;
 
@@ -167,6 +177,19 @@ mod tests {
         for set in sets {
             assert_eq!(set.to_string().parse(), Ok(set));
         }
+    }
+
+    #[test]
+    fn what_was_stored_is_read_however_many_gaps_it_has() {
+        let mut set = Seen::nothing();
+        for counter in 1..=RUNS_MAX as u64 + 1 {
+            let actor = ActorId::new("a");
+            let counter = 2 * counter;
+            set.insert(&Dot { actor, counter }, Stamp::default());
+        }
+        let text = String::from(set.clone());
+        assert_eq!(text.parse::<Seen>(), Err(NotSeen::TooLarge));
+        assert_eq!(Seen::try_from(text), Ok(set));
     }
 
     #[test]
