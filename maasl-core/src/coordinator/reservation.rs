@@ -298,13 +298,16 @@ pub(super) async fn release(cx: &Cx, id: &LeaseId) -> Result<Reply, Refusal> {
     }
 }
 
-/// Returns everything this process holds, as it ends in good order.
+/// Returns everything this process holds, as it ends in good order. It does not, where
+/// a commit of its own stays open.
 pub(super) async fn release_all(cx: &Cx) -> Result<Reply, Refusal> {
+    let settled = settle::settle_own(cx).await;
     let leases = cx.seed.shared.borrow().all_held();
     for lease in leases {
         // What cannot be returned now ends when this process is found dead.
         let _ = acquire::release(cx, &lease, Vec::new()).await;
     }
+    settled?;
     let outcome = cx
         .store(Command::CloseSession(cx.seed.session.clone()))
         .await?;

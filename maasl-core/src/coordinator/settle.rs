@@ -74,22 +74,35 @@ pub(super) async fn settle_if_dead(cx: &Cx, intents: Vec<CommitIntent>) -> Resul
         if !dead.contains(&intent.owner.session) {
             continue;
         }
-        let started = cx.now();
-        if let Err(process) = cx.latch(intent.latches.clone()).await? {
-            return Err(acquire::latch_busy(
-                cx,
-                &intent.latches,
-                process,
-                started,
-                0,
-            ));
-        }
-        let result = settle_if_open(cx, &intent.op).await;
-        cx.unlatch().await?;
-        result?;
+        settle_latched(cx, &intent).await?;
         settled += 1;
     }
     Ok(settled)
+}
+
+/// Settles what calls of this process left open, as it ends: what they staged ends
+/// with it.
+pub(super) async fn settle_own(cx: &Cx) -> Result<(), Refusal> {
+    let Outcome::Snapshot(snapshot) = cx.store(Command::Snapshot).await? else {
+        return mixed_up(&"an answer to a snapshot");
+    };
+    for intent in snapshot.intents {
+        if intent.owner.session == cx.seed.session {
+            settle_latched(cx, &intent).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn settle_latched(cx: &Cx, intent: &CommitIntent) -> Result<(), Refusal> {
+    let started = cx.now();
+    let latches = &intent.latches;
+    if let Err(process) = cx.latch(latches.clone()).await? {
+        return Err(acquire::latch_busy(cx, latches, process, started, 0));
+    }
+    let result = settle_if_open(cx, &intent.op).await;
+    cx.unlatch().await?;
+    result
 }
 
 /// Settles a commit as it stands under its latches. Whoever held them before may

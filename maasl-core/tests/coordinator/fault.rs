@@ -98,6 +98,23 @@ fn a_file_that_may_not_be_changed_costs_its_set_and_nothing_else() {
 }
 
 #[test]
+fn a_good_end_settles_what_its_calls_left_open() {
+    let (mut world, ann, _) = world();
+    // The call itself, its giving back of the lease, and the first end.
+    world.inject(ann, "SyncNames", 3, Fault::FailsBefore);
+    assert_eq!(code(&world.change(ann, refactoring())), "internal");
+    assert_eq!(world.intents().len(), 1);
+    let mut end = || {
+        let call = world.call(ann, Request::ReleaseAll);
+        (code(&world.ask(ann, call).result), world.intents().len())
+    };
+    assert_eq!(end(), ("internal", 1), "its files must stay");
+    assert_eq!(end(), ("ok", 0));
+    assert_eq!(files(&world), ["f", "h", "i"]);
+    world.assert_unstaged_but(&[], "ended");
+}
+
+#[test]
 fn a_loss_is_told_though_it_cannot_be_counted() {
     let (mut world, ann, bob) = World::of_two(&[("g", "g")]);
     let mut asked = super::ops::reservation(&["f"]);

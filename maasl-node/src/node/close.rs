@@ -60,13 +60,16 @@ impl Node {
             self.input(maasl_core::coordinator::io::Input::Cancel(id));
         }
         let released = self.own_call(Request::ReleaseAll).await;
-        if let Err(refusal) = released.result {
-            tracing::warn!(%refusal, "could not return every lease; others find out by themselves");
-        }
         self.stopped.cancel();
-        self.last_ground().databases.close_idle();
         let ground = self.last_ground();
-        forget(&ground, &self.session, ground.live.leave(&self.session));
+        ground.databases.close_idle();
+        match released.result {
+            Ok(_) => forget(&ground, &self.session, ground.live.leave(&self.session)),
+            // A commit that is still open needs what is staged for it.
+            Err(refusal) => {
+                tracing::warn!(%refusal, "could not end in good order; others settle what is left");
+            }
+        }
     }
 
     /// Cleans up now and then.

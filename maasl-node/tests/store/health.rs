@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use maasl_core::id::SessionId;
 use maasl_core::lease::{Command, Session};
+use maasl_node::store::sqlite::View;
 use maasl_node::store::{OpenOptions, Store as _, StoreError};
 
 use super::bench::{open, try_open};
@@ -145,6 +146,12 @@ fn a_log_that_is_none_is_refused_and_kept() {
             drop(open(place.root.path(), place.options()));
         } else {
             refused(&place, place.options());
+            // Nor do those who only look take it for an empty one and remove it.
+            let looked = View::open(&place.file("")).map(|_| ());
+            assert!(
+                matches!(looked, Err(StoreError::Corrupt { .. })),
+                "{looked:?}"
+            );
             assert_eq!(fs::read(&log).unwrap(), content);
         }
     }

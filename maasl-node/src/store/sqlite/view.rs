@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::connection::{self, Transaction};
-use super::{identity, rows, schema};
+use super::{health, identity, rows, schema};
 use crate::store::{Clock, Counters, StoreError, clock};
 
 /// A store, open for looking.
@@ -32,6 +32,8 @@ impl View {
             return Ok(None);
         }
         identity::refuse_foreign_database(&path)?;
+        // SQLite takes such a log for an empty one, and its last user removes it.
+        health::refuse_damaged_log(dir)?;
         let mut db = connection::open(&path)?;
         connection::configure(&db)?;
         if schema::is_older(&db)? {
