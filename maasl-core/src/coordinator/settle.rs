@@ -184,10 +184,16 @@ async fn settle_item(
     } else {
         forward(cx, item).await
     };
-    match &settled {
-        // That may end, and until then the set would be torn.
-        Err(Refusal::Path(refusal)) if !is_unwritable(refusal) => {}
-        _ => return settled,
+    match settled {
+        // That may end, and until then the set would be torn. Whoever comes across it
+        // has named another path.
+        Err(Refusal::Path(refusal)) if is_unwritable(&refusal) => {
+            return Err(Refusal::internal(alloc::format!(
+                "a commit that was left open cannot be settled: {refusal}"
+            )));
+        }
+        Err(Refusal::Path(_)) => {}
+        settled => return settled,
     }
     let staged = cx.hash_staged(&item.stage).await?;
     keep_any(cx, &item.stage, staged).await?;

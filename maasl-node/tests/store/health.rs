@@ -132,6 +132,21 @@ fn a_log_left_by_another_boot_is_reason_to_look() {
 }
 
 #[test]
+fn who_looks_at_a_store_that_is_being_made_sees_none() {
+    let place = Place::new();
+    filled(&place, false);
+    let look = || View::open(&place.file("")).map(|view| view.is_some());
+    assert!(look().unwrap());
+    edit(
+        &place,
+        "DELETE FROM counter WHERE hour = 9223372036854775807",
+    );
+    assert!(matches!(look(), Err(StoreError::Corrupt { .. })));
+    edit(&place, "DELETE FROM session");
+    assert!(!look().unwrap());
+}
+
+#[test]
 fn a_log_that_is_none_is_refused_and_kept() {
     let place = Place::new();
     filled(&place, true);

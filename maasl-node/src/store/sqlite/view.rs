@@ -40,6 +40,15 @@ impl View {
             db = copy_up_to_date(&db)?;
         }
         db.execute_batch("PRAGMA query_only = ON")?;
+        if rows::meta(&db)?.is_none() {
+            // Whoever made it has died, or has still to write the first rows.
+            if rows::sessions(&db)?.is_empty() {
+                return Ok(None);
+            }
+            return Err(StoreError::Corrupt {
+                what: "the row about the store is gone".into(),
+            });
+        }
         Ok(Some(Self {
             db,
             clock: clock::system(),
