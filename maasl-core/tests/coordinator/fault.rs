@@ -108,7 +108,7 @@ fn a_good_end_settles_what_its_calls_left_open() {
         let call = world.call(ann, Request::ReleaseAll);
         (code(&world.ask(ann, call).result), world.intents().len())
     };
-    assert_eq!(end(), ("internal", 1), "its files must stay");
+    assert_eq!(end(), ("ok", 1), "it is left to others");
     assert_eq!(end(), ("ok", 0));
     assert_eq!(files(&world), ["f", "h", "i"]);
     world.assert_unstaged_but(&[], "ended");

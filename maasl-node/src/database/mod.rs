@@ -19,7 +19,7 @@ mod transaction;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use maasl_core::config::{Config, Durability};
@@ -42,6 +42,9 @@ use crate::root::Root;
 const PAGE_BYTES_MIN: u64 = 512;
 
 const NO_DATABASE: &str = "the file is no SQLite database";
+
+/// How long a recovery waits for a writer outside MAASL.
+const RULE_OUT_WAIT: Duration = Duration::from_secs(1);
 
 /// Connections kept open per database when no call uses them.
 const IDLE_MAX: usize = 4;
@@ -123,16 +126,37 @@ impl Databases {
         }
     }
 
-    /// Whether the database at `path` has the part of this commit. One that is not
-    /// there has nothing.
+    /// Whether the database at `path` has the part of this commit, for good. One that
+    /// is not there has nothing.
     pub fn has_part(&self, root: &Root, path: &str, op: &OpId) -> Result<bool, DatabaseError> {
         let rel = root.relative(path)?;
         let Some(found) = find(root, &rel)? else {
             return Ok(false);
         };
-        found.usable()?;
-        let db = connection::open_to_ask(&absolute(root, &rel))?;
-        Ok(schema::has_part(&db, op)?)
+        let place = found.usable()?;
+        let path = absolute(root, &rel);
+        let asked = connection::open_to_ask(&path)?;
+        Ok(schema::has_part(&asked, op)? || self.rule_out(&path, place, op)?)
+    }
+
+    /// Makes certain that a part which is not there does not come back; whether it is
+    /// there after all.
+    ///
+    /// A process that is killed while it commits may have written everything to the
+    /// database's log and not yet have told the others. They do not see it, but whoever
+    /// opens the database when all of them are gone would. What is written here takes
+    /// its place in the log.
+    fn rule_out(&self, path: &Path, place: Place, op: &OpId) -> Result<bool, DatabaseError> {
+        let mut guarded = Guarded::open(path, place, self.durable)?;
+        guarded.db.busy_timeout(RULE_OUT_WAIT)?;
+        guarded.begin()?;
+        let db = &guarded.db;
+        if schema::has_part(db, op)? {
+            return Ok(true);
+        }
+        schema::touch(db)?;
+        db.prepare_cached("COMMIT")?.execute([])?;
+        Ok(false)
     }
 
     /// Begins a write; waits at most so long for a writer outside MAASL, and no longer

@@ -107,6 +107,19 @@ pub(super) fn has_part(db: &Connection, op: &OpId) -> rusqlite::Result<bool> {
     look.exists([op.as_str()])
 }
 
+/// Writes something that changes nothing.
+pub(super) fn touch(db: &Connection) -> rusqlite::Result<()> {
+    if !has_tables(&Names::read(db)?) {
+        make_tables(db)?;
+    }
+    // A row that is given the value it has is not written.
+    db.execute_batch(
+        "INSERT INTO maasl_answer (key, answer, wall_ms) VALUES ('', '', 0);
+         DELETE FROM maasl_answer WHERE key = '';",
+    )?;
+    Ok(())
+}
+
 /// Whether the tables are there.
 pub(super) fn has_tables(names: &Names) -> bool {
     names.has("maasl_answer")

@@ -297,8 +297,12 @@ fn is_constraint(error: &rusqlite::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::FileExt as _;
+
     use maasl_core::config::Config;
     use maasl_core::database::{Parameters, Statement};
+    use maasl_core::id::OpId;
 
     use super::*;
     use crate::root::Root;
@@ -368,6 +372,40 @@ mod tests {
             .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
             .unwrap();
         assert_eq!(count, 1);
+    }
+
+    #[test]
+    fn a_part_that_was_said_not_to_be_there_does_not_come_back() {
+        let (dir, root, databases) = prepared();
+        let path = |name: &str| dir.path().join(name);
+        let count = |db: &Connection| -> u64 {
+            let sql = "SELECT count(*) FROM t WHERE n = 2";
+            db.query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        // One of the others, who all know of the log what its index says.
+        let keeper = Connection::open(path("main.db")).unwrap();
+        assert_eq!(count(&keeper), 0);
+        let index = fs::read(path("main.db-shm")).unwrap();
+        let op = OpId::new("op");
+        let mut opened = begin(&root, &databases);
+        opened
+            .execute(&statements(&["INSERT INTO t VALUES (2)"]), None)
+            .unwrap();
+        let part_of = Some(op.clone());
+        let sealed = Seal { part_of, ..seal() };
+        opened.commit(&sealed, &databases).unwrap();
+        databases.close_idle();
+        // As if the writer had been killed before it wrote the index.
+        let file = fs::File::options().write(true).open(path("main.db-shm"));
+        file.unwrap().write_all_at(&index, 0).unwrap();
+        assert!(!databases.has_part(&root, "main.db", &op).unwrap());
+        // All die, and somebody opens what is on the disk.
+        let later = tempfile::tempdir().unwrap();
+        for name in ["main.db", "main.db-wal"] {
+            fs::copy(path(name), later.path().join(name)).unwrap();
+        }
+        let db = Connection::open(later.path().join("main.db")).unwrap();
+        assert_eq!(count(&db), 0);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use maasl_core::coordinator::io::{Call, Reply, Request};
 use maasl_core::id::{AgentId, SessionId};
+use maasl_core::lease::{Command, Outcome};
 use maasl_core::policy::Urgency;
 use tokio_util::sync::CancellationToken;
 
@@ -63,12 +64,25 @@ impl Node {
         self.stopped.cancel();
         let ground = self.last_ground();
         ground.databases.close_idle();
-        match released.result {
-            Ok(_) => forget(&ground, &self.session, ground.live.leave(&self.session)),
-            // A commit that is still open needs what is staged for it.
-            Err(refusal) => {
-                tracing::warn!(%refusal, "could not end in good order; others settle what is left");
+        if let Err(refusal) = released.result {
+            tracing::warn!(%refusal, "could not return every lease; others find out by themselves");
+        }
+        // A commit that is still open needs what is staged for it.
+        if self.has_open_commit(&ground) {
+            tracing::warn!("a commit is left to others to settle");
+        } else {
+            forget(&ground, &self.session, ground.live.leave(&self.session));
+        }
+    }
+
+    /// Whether this process leaves a commit open, as far as can be told.
+    fn has_open_commit(&self, ground: &Ground) -> bool {
+        match ground.store.transact(&Command::Snapshot) {
+            Ok(Outcome::Snapshot(snapshot)) => {
+                let mut intents = snapshot.intents.iter();
+                intents.any(|intent| intent.owner.session == self.session)
             }
+            _ => true,
         }
     }
 
