@@ -88,8 +88,7 @@ impl Spoiled {
             Err(_) => Some("there is no strace".to_owned()),
             Ok(mut strace) => {
                 let is_traced = comes_to_trace(&mut strace, process);
-                let _ = kill_process(Pid::from_child(&strace), Signal::TERM);
-                let _ = strace.wait();
+                let_go(&mut strace);
                 (!is_traced).then(|| "processes may not be traced here".to_owned())
             }
         };
@@ -120,14 +119,18 @@ fn comes_to_trace(strace: &mut Child, process: i32) -> bool {
 
 impl Drop for Spoiled {
     fn drop(&mut self) {
-        // It has ended by itself if its process has, and lets go before it ends. An
-        // interrupt would be lost where it is ignored from the start, as in the
-        // background of a shell, and strace has not come to listen for it yet.
-        if matches!(self.strace.try_wait(), Ok(None)) {
-            let _ = kill_process(Pid::from_child(&self.strace), Signal::TERM);
-        }
-        let _ = self.strace.wait();
+        let_go(&mut self.strace);
     }
+}
+
+/// Ends strace, which lets go before it ends; it has ended by itself if its process has.
+/// An interrupt would be lost where it is ignored from the start, as in the background
+/// of a shell, and strace has not come to listen for it yet.
+fn let_go(strace: &mut Child) {
+    if matches!(strace.try_wait(), Ok(None)) {
+        let _ = kill_process(Pid::from_child(strace), Signal::TERM);
+    }
+    let _ = strace.wait();
 }
 
 fn trace(process: i32, log: &Path) -> Command {

@@ -25,10 +25,7 @@ pub(super) async fn bury(
 ) -> Result<BTreeSet<SessionId>, Refusal> {
     // What cannot be settled now keeps its session, and nobody else's.
     let _ = settle::settle_dead(cx).await;
-    let Outcome::Snapshot(snapshot) = cx.store(Command::Snapshot).await? else {
-        return mixed_up(&"an answer to a snapshot");
-    };
-    let intents = snapshot.intents.into_iter();
+    let intents = settle::open_commits(cx).await?.into_iter();
     let open: BTreeSet<SessionId> = intents.map(|intent| intent.owner.session).collect();
     let settled: BTreeSet<SessionId> = dead.difference(&open).cloned().collect();
     let sweep = Sweep {

@@ -35,10 +35,7 @@ pub(super) async fn settle_all(cx: &Cx, intents: &[CommitIntent]) -> Result<(), 
 
 /// Settles every open commit of a dead process; the number settled.
 pub(super) async fn settle_dead(cx: &Cx) -> Result<u64, Refusal> {
-    let Outcome::Snapshot(snapshot) = cx.store(Command::Snapshot).await? else {
-        return mixed_up(&"an answer to a snapshot");
-    };
-    settle_if_dead(cx, snapshot.intents).await
+    settle_if_dead(cx, open_commits(cx).await?).await
 }
 
 /// Settles what this process left open under a token, where the latches held
@@ -48,10 +45,7 @@ pub(super) async fn settle_under(
     token: Token,
     keys: &[ResourceKey],
 ) -> Result<(), Refusal> {
-    let Outcome::Snapshot(snapshot) = cx.store(Command::Snapshot).await? else {
-        return mixed_up(&"an answer to a snapshot");
-    };
-    let open = snapshot.intents.into_iter().filter(|intent| {
+    let open = open_commits(cx).await?.into_iter().filter(|intent| {
         intent.token == token
             && intent.owner.session == cx.seed.session
             && intent.latches.iter().all(|key| keys.contains(key))
@@ -83,10 +77,7 @@ pub(super) async fn settle_if_dead(cx: &Cx, intents: Vec<CommitIntent>) -> Resul
 /// Settles what calls of this process left open, as it ends: what they staged ends
 /// with it.
 pub(super) async fn settle_own(cx: &Cx) -> Result<(), Refusal> {
-    let Outcome::Snapshot(snapshot) = cx.store(Command::Snapshot).await? else {
-        return mixed_up(&"an answer to a snapshot");
-    };
-    for intent in snapshot.intents {
+    for intent in open_commits(cx).await? {
         if intent.owner.session == cx.seed.session {
             settle_latched(cx, &intent).await?;
         }
@@ -109,12 +100,18 @@ async fn settle_latched(cx: &Cx, intent: &CommitIntent) -> Result<(), Refusal> {
 /// have settled it and changed its files since, or its author may have begun to
 /// undo it and died.
 async fn settle_if_open(cx: &Cx, op: &OpId) -> Result<(), Refusal> {
-    let Outcome::Snapshot(snapshot) = cx.store(Command::Snapshot).await? else {
-        return mixed_up(&"an answer to a snapshot");
-    };
-    match snapshot.intents.iter().find(|intent| intent.op == *op) {
+    let open = open_commits(cx).await?;
+    match open.iter().find(|intent| intent.op == *op) {
         Some(intent) => settle(cx, intent).await,
         None => Ok(()),
+    }
+}
+
+/// Every commit that is open now.
+pub(super) async fn open_commits(cx: &Cx) -> Result<Vec<CommitIntent>, Refusal> {
+    match cx.store(Command::Snapshot).await? {
+        Outcome::Snapshot(snapshot) => Ok(snapshot.intents),
+        other => mixed_up(&other),
     }
 }
 

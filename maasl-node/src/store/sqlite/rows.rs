@@ -80,6 +80,13 @@ pub(super) fn meta(db: &Connection) -> Result<Option<Meta>, StoreError> {
     Ok(bodies(db, sql, [META_HOUR])?.pop())
 }
 
+/// What is wrong with a store that was opened and has no row about itself.
+pub(super) fn no_meta() -> StoreError {
+    StoreError::Corrupt {
+        what: "the row about the store is gone".into(),
+    }
+}
+
 /// The sessions that opened it and did not close.
 pub(super) fn sessions(db: &Connection) -> Result<Vec<Session>, StoreError> {
     bodies(db, "SELECT body FROM session ORDER BY id", [])

@@ -335,9 +335,7 @@ impl Store for SqliteStore {
 
     fn meta(&self) -> Result<Meta, StoreError> {
         let meta = self.read(rows::meta)?;
-        meta.ok_or_else(|| StoreError::Corrupt {
-            what: "the row about the store is gone".into(),
-        })
+        meta.ok_or_else(rows::no_meta)
     }
 
     fn history(&self, path: &str, limit: u32) -> Result<Vec<Version>, StoreError> {

@@ -40,14 +40,8 @@ impl View {
             db = copy_up_to_date(&db)?;
         }
         db.execute_batch("PRAGMA query_only = ON")?;
-        if rows::meta(&db)?.is_none() {
-            // Whoever made it has died, or has still to write the first rows.
-            if rows::sessions(&db)?.is_empty() {
-                return Ok(None);
-            }
-            return Err(StoreError::Corrupt {
-                what: "the row about the store is gone".into(),
-            });
+        if !has_first_rows(&db)? {
+            return Ok(None);
         }
         Ok(Some(Self {
             db,
@@ -86,6 +80,20 @@ impl View {
     /// The counters.
     pub fn counters(&self) -> Result<Counters, StoreError> {
         self.read(rows::counters)
+    }
+}
+
+/// Whether a store has its first rows, which come after its tables: whoever made it
+/// may have died between, or be about to write them. They are written together, and
+/// so looked at together.
+fn has_first_rows(db: &Connection) -> Result<bool, StoreError> {
+    let transaction = Transaction::read(db)?;
+    let (meta, sessions) = (rows::meta(db)?, rows::sessions(db)?);
+    transaction.commit()?;
+    match meta {
+        Some(_) => Ok(true),
+        None if sessions.is_empty() => Ok(false),
+        None => Err(rows::no_meta()),
     }
 }
 
