@@ -163,12 +163,16 @@ impl Objects {
     /// Whether a content has the hash that it is named by, or is no longer there.
     fn is_whole(&self, folder: &str, name: &str) -> io::Result<bool> {
         let mut bytes = Vec::new();
-        match self.open(folder, name) {
-            Ok(mut file) => file.read_to_end(&mut bytes)?,
+        let read = match self.open(folder, name) {
+            Ok(mut file) => file.read_to_end(&mut bytes),
             // Pruned meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
             // A link; it is no content of ours.
             Err(_) => return Ok(false),
+        };
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Ok(false),
+            read => read?,
         };
         Ok(ContentHash::of(&bytes).to_string() == format!("{folder}{name}"))
     }
@@ -365,6 +369,13 @@ mod tests {
         std::fs::set_permissions(objects.path(&two), Permissions::from_mode(0o600)).unwrap();
         std::fs::write(objects.path(&two), b"tw").unwrap();
         assert_eq!(objects.damaged().unwrap(), [objects.path(&two)]);
+        let folder = objects.path(&two).with_file_name("folder");
+        std::fs::create_dir(&folder).unwrap();
+        let mut damaged = objects.damaged().unwrap();
+        damaged.sort();
+        let mut expected = [objects.path(&two), folder];
+        expected.sort();
+        assert_eq!(damaged, expected);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod store {
     pub(crate) mod leases;
     pub(crate) mod opening;
     mod repair;
+    mod unreadable;
 }
 
 use store::bench::Bench;

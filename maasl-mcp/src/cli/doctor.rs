@@ -275,14 +275,19 @@ fn renames(state: &StateDir) -> Finding {
 
 fn try_renames(state: &StateDir) -> std::io::Result<(SwapMode, PlaceMode)> {
     let folder = tempfile_in(state)?;
-    let dir = File::open(&folder)?;
+    let tried = try_renames_in(&folder);
+    std::fs::remove_dir_all(&folder)?;
+    tried
+}
+
+fn try_renames_in(folder: &Path) -> std::io::Result<(SwapMode, PlaceMode)> {
+    let dir = File::open(folder)?;
     for name in ["a", "b"] {
         std::fs::write(folder.join(name), name)?;
     }
-    let swapped = platform::swap(dir.as_fd(), "a", dir.as_fd(), "b");
-    let placed = platform::place(dir.as_fd(), "a", dir.as_fd(), "c");
-    std::fs::remove_dir_all(&folder)?;
-    Ok((swapped?, placed?))
+    let swapped = platform::swap(dir.as_fd(), "a", dir.as_fd(), "b")?;
+    let placed = platform::place(dir.as_fd(), "a", dir.as_fd(), "c")?;
+    Ok((swapped, placed))
 }
 
 fn tempfile_in(state: &StateDir) -> std::io::Result<std::path::PathBuf> {

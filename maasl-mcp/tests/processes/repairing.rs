@@ -3,8 +3,13 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use rusqlite::ErrorCode;
+use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -233,4 +238,160 @@ fn nothing_is_repaired_under_a_running_server() {
     a.close();
     shown(dir.path(), &["doctor", "--repair"]);
     assert!(!state(&dir, "latch/left-over").exists());
+}
+
+/// A repair that stopped at a step; one that a failed test leaves is killed.
+struct Repair(Child);
+
+impl Repair {
+    fn stopped(dir: &TempDir, step: &str) -> Self {
+        let mut command = maasl(dir.path(), &["doctor", "--repair"]);
+        command.env("MAASL_FAULT", format!("stop@{step}"));
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let repair = Self(command.spawn().unwrap());
+        // Its end is noticed as well, and left for whoever waits for it.
+        let either = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::Pid(Pid::from_child(&repair.0)), either).unwrap();
+        assert!(status.unwrap().stopped(), "{step} was never reached");
+        repair
+    }
+
+    /// Lets it go on to its end; its exit code.
+    fn go_on(mut self) -> Option<i32> {
+        kill_process(Pid::from_child(&self.0), Signal::CONT).unwrap();
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Repair {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether this process, which is another one, gets a lock on the database.
+fn can_lock(dir: &TempDir) -> bool {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(state(dir, "maasl.db"))
+        .unwrap();
+    match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => true,
+        Err(Errno::AGAIN | Errno::ACCESS) => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// What SQLite tells this process when it looks into the database.
+fn refusal_of_sqlite(dir: &TempDir) -> Option<ErrorCode> {
+    let db = rusqlite::Connection::open(state(dir, "maasl.db")).unwrap();
+    db.busy_timeout(Duration::ZERO).unwrap();
+    let looked = db.query_row("SELECT count(*) FROM version", [], |_| Ok(()));
+    looked.err()?.sqlite_error_code()
+}
+
+/// A repository with one change, and with a database whose beginning is gone.
+fn damaged() -> TempDir {
+    let dir = repository("");
+    let mut a = Server::start(dir.path(), "a");
+    write(&mut a, "one\n");
+    a.close();
+    sql(&dir, "PRAGMA wal_checkpoint(TRUNCATE)");
+    overwrite(&dir, &[0; 64], 0);
+    dir
+}
+
+#[test]
+fn nobody_gets_at_the_database_while_it_is_repaired() {
+    for step in ["after:copy_store", "before:replace_store"] {
+        let dir = damaged();
+        let repair = Repair::stopped(&dir, step);
+        assert!(!can_lock(&dir), "{step}");
+        let refusal = refusal_of_sqlite(&dir);
+        assert_eq!(refusal, Some(ErrorCode::DatabaseBusy), "{step}");
+        assert_eq!(repair.go_on(), Some(0), "{step}");
+        assert!(can_lock(&dir), "{step}");
+        assert_eq!(refusal_of_sqlite(&dir), None, "{step}");
+    }
+}
+
+#[test]
+fn a_repair_that_dies_before_it_replaces_anything_is_done_by_the_next() {
+    let dir = damaged();
+    let before = fs::read(state(&dir, "maasl.db")).unwrap();
+    let mut command = maasl(dir.path(), &["doctor", "--repair"]);
+    command.env("MAASL_FAULT", "kill@before:replace_store");
+    let ended = command.output().unwrap().status;
+    assert_eq!(ended.code(), None, "it was killed");
+    assert_eq!(fs::read(state(&dir, "maasl.db")).unwrap(), before);
+    assert!(!state(&dir, "quarantine").exists());
+    shown(dir.path(), &["doctor", "--repair"]);
+    assert!(!state(&dir, "repair").exists());
+    let history = shown_json(dir.path(), &["history", "f"]);
+    assert_eq!(history["versions"][0]["agent"], "a");
+}
+
+#[test]
+fn a_row_that_cannot_be_read_costs_that_row() {
+    let last_hour = i64::MAX;
+    for (harm, versions) in [
+        (
+            "INSERT INTO session VALUES ('x', '{\"id\":')".to_owned(),
+            &[2, 1][..],
+        ),
+        (
+            format!("UPDATE counter SET value = '{{' WHERE hour = {last_hour}"),
+            &[2, 1][..],
+        ),
+        (
+            "UPDATE version SET body = substr(body, 2) WHERE number = 1".to_owned(),
+            &[2][..],
+        ),
+    ] {
+        let dir = repository("");
+        let mut a = Server::start(dir.path(), "a");
+        write(&mut a, "one\n");
+        let newest = write(&mut a, "two\n")["fencing_token"].as_u64();
+        a.close();
+        sql(&dir, &harm);
+        // A start does not read the history.
+        assert_eq!(serve(&dir).0 == 3, versions.len() == 2, "{harm}");
+        let (code, out, _) = run(maasl(dir.path(), &["doctor", "--json"]));
+        assert_eq!(code, 1, "{harm}: {out}");
+        assert!(out.contains("rows that cannot be read"), "{harm}: {out}");
+        let report = shown_json(dir.path(), &["doctor", "--repair"]);
+        assert_eq!(report["ok"], true, "{harm}: {report}");
+        let history = shown_json(dir.path(), &["history", "f"]);
+        let history = history["versions"].as_array().unwrap();
+        let numbers: Vec<_> = history.iter().map(|version| &version["version"]).collect();
+        assert_eq!(numbers, versions, "{harm}");
+        let mut b = Server::start(dir.path(), "b");
+        b.ok("read_file", json!({ "path": "f" }));
+        let token = write(&mut b, "three\n")["fencing_token"].as_u64();
+        assert!(token > newest, "{harm}: {token:?} after {newest:?}");
+        b.close();
+    }
+}
+
+#[test]
+fn a_graph_with_a_checkpoint_is_sound_and_carried_over() {
+    let dir = repository("");
+    let mut a = Server::start(dir.path(), "a");
+    for id in ["one", "two"] {
+        a.ok("graph_patch", json!({ "nodes_to_add": [{ "id": id }] }));
+        // Of the first, a checkpoint is made; of the second, the patch is kept.
+        if id == "one" {
+            shown_json(dir.path(), &["graph", "compact"]);
+        }
+    }
+    a.close();
+    assert_eq!(shown_json(dir.path(), &["doctor"])["ok"], true);
+    let before = shown_json(dir.path(), &["graph", "show"]);
+    assert_eq!(before["nodes"].as_array().unwrap().len(), 2, "{before}");
+    sql(&dir, "PRAGMA wal_checkpoint(TRUNCATE)");
+    overwrite(&dir, &[0; 64], 0);
+    shown(dir.path(), &["doctor", "--repair"]);
+    assert_eq!(shown_json(dir.path(), &["graph", "show"]), before);
 }

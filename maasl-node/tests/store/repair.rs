@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
-use std::path::Path;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 
 use maasl_core::id::{AgentId, ContentHash, LeaseId, SessionId, Token};
 use maasl_core::lease::command::{Acquire, Revoke};
@@ -24,13 +25,13 @@ const COMMITS: u64 = 120;
 
 /// A repository whose store has seen grants, commits, a revocation and a commit
 /// that is still open; and the newest token it gave out.
-struct Used {
-    place: Place,
-    newest: Token,
-    versions: usize,
+pub(super) struct Used {
+    pub(super) place: Place,
+    pub(super) newest: Token,
+    pub(super) versions: usize,
 }
 
-fn take(store: &SqliteStore, id: &str, path: &str) -> maasl_core::lease::Lease {
+pub(super) fn take(store: &SqliteStore, id: &str, path: &str) -> maasl_core::lease::Lease {
     let asked = Acquire {
         lease: LeaseId::new(id),
         kind: LeaseKind::Reservation,
@@ -41,9 +42,13 @@ fn take(store: &SqliteStore, id: &str, path: &str) -> maasl_core::lease::Lease {
 
 impl Used {
     fn new() -> Self {
+        Self::by(COMMITS)
+    }
+
+    pub(super) fn by(commits: u64) -> Self {
         let place = Place::new();
         let store = place.open();
-        for n in 0..COMMITS {
+        for n in 0..commits {
             let op = format!("op-{n}");
             let lease = take(&store, &op, "f");
             let begin = Command::BeginCommit(intent(&lease, &op, &["f"], &op));
@@ -81,7 +86,7 @@ impl Used {
     }
 
     /// The names of what is at fault.
-    fn faults(&self) -> Vec<String> {
+    pub(super) fn faults(&self) -> Vec<String> {
         let faults = examine(&self.state()).unwrap().into_iter();
         let named = faults.map(|fault| fault.path.file_name().unwrap().to_owned());
         named.map(|name| name.into_string().unwrap()).collect()
@@ -95,7 +100,7 @@ impl Used {
     }
 
     /// Repairs, and checks what holds after any repair; what was done.
-    fn repaired(&self, at_fault: &[&str]) -> Vec<Deed> {
+    pub(super) fn repaired(&self, at_fault: &[&str]) -> Vec<Deed> {
         assert_eq!(self.faults(), at_fault);
         let deeds = repair(&self.state()).unwrap();
         assert!(!deeds.is_empty());
@@ -115,13 +120,13 @@ impl Used {
         deeds
     }
 
-    fn versions(&self) -> usize {
+    pub(super) fn versions(&self) -> usize {
         let view = View::open(&self.place.file("")).unwrap().unwrap();
         view.history("f", u32::MAX).unwrap().len()
     }
 
     /// Whether the open commit and the revocation are known, as before.
-    fn knows_open_commit_and_revocation(&self) -> (bool, bool) {
+    pub(super) fn knows_open_commit_and_revocation(&self) -> (bool, bool) {
         let store = self.place.open();
         let Outcome::Snapshot(snapshot) = store.transact(&Command::Snapshot).unwrap() else {
             panic!("no snapshot");
@@ -142,12 +147,21 @@ impl Used {
     }
 }
 
-fn was_rebuilt(deeds: &[Deed]) -> &maasl_node::store::sqlite::repair::Salvaged {
+pub(super) fn was_rebuilt(deeds: &[Deed]) -> &maasl_node::store::sqlite::repair::Salvaged {
     let rebuilt = deeds.iter().find_map(|deed| match deed {
         Deed::Rebuilt(salvaged) => Some(salvaged),
         Deed::Moved { .. } | Deed::FloorRaised(_) => None,
     });
     rebuilt.expect("a new database was made")
+}
+
+/// What was wrong with a file of this name, and where it is now.
+pub(super) fn moved<'d>(deeds: &'d [Deed], name: &str) -> (&'d str, &'d PathBuf) {
+    let moved = deeds.iter().find_map(|deed| match deed {
+        Deed::Moved { fault, to } => fault.path.ends_with(name).then_some((&*fault.what, to)),
+        Deed::Rebuilt(_) | Deed::FloorRaised(_) => None,
+    });
+    moved.expect("it was moved")
 }
 
 /// Where the first page of a table or index begins in the file.
@@ -217,11 +231,7 @@ fn an_empty_or_foreign_file_gives_way_to_a_new_store() {
         let deeds = used.repaired(&["maasl.db"]);
         assert_eq!(was_rebuilt(&deeds).rows, 0);
         assert_eq!(used.versions(), 0);
-        let Deed::Moved { to, .. } = &deeds.iter().find(|deed| {
-            matches!(deed, Deed::Moved { fault, .. } if fault.path.ends_with("maasl.db"))
-        }).unwrap() else {
-            panic!("it was found as one that moved");
-        };
+        let (_, to) = moved(&deeds, "maasl.db");
         assert_eq!(
             fs::read_to_string(to).unwrap(),
             content,
@@ -303,8 +313,17 @@ fn what_is_no_file_of_ours_is_put_aside_and_never_followed() {
     }
     fs::write(used.place.file("latch/left-over"), "").unwrap();
     fs::create_dir(used.place.file("latch/008")).unwrap();
-    let deeds = used.repaired(&["docgen-manifest", "007", "008", "left-over", "dead"]);
-    assert_eq!(deeds.len(), 5, "{deeds:?}");
+    drop(UnixListener::bind(used.place.file("live/socket")).unwrap());
+    let odd = [
+        "docgen-manifest",
+        "007",
+        "008",
+        "left-over",
+        "dead",
+        "socket",
+    ];
+    let deeds = used.repaired(&odd);
+    assert_eq!(deeds.len(), odd.len(), "{deeds:?}");
     assert_eq!(fs::read_to_string(&outside).unwrap(), "mine");
 }
 
@@ -323,6 +342,44 @@ fn a_store_behind_a_link_is_put_aside_with_the_link() {
         let token = take(&used.place.open(), "after", "elsewhere").token;
         assert!(token > used.newest, "{name}");
     }
+}
+
+/// Writes something that stays in the log; the database and the log as of then.
+fn with_log(place: &Place) -> (Vec<u8>, Vec<u8>) {
+    let db = rusqlite::Connection::open(place.file("maasl.db")).unwrap();
+    let sql = "UPDATE version SET body = json_set(body, '$.wall_ms', 7) WHERE number = 1";
+    db.execute_batch(sql).unwrap();
+    let read = |name| fs::read(place.file(name)).unwrap();
+    let files = (read("maasl.db"), read("maasl.db-wal"));
+    assert!(!files.1.is_empty());
+    files
+}
+
+#[test]
+fn a_database_with_a_second_name_is_put_aside_with_its_log() {
+    let used = Used::new();
+    let (database, log) = with_log(&used.place);
+    fs::write(used.place.file("maasl.db"), &database).unwrap();
+    fs::write(used.place.file("maasl.db-wal"), &log).unwrap();
+    let outside = used.place.root.path().join("outside");
+    fs::hard_link(used.place.file("maasl.db"), &outside).unwrap();
+    let deeds = used.repaired(&["maasl.db"]);
+    for (name, bytes) in [("maasl.db", database), ("maasl.db-wal", log)] {
+        let (what, to) = moved(&deeds, name);
+        assert_eq!(fs::read(to).unwrap(), bytes, "{what}");
+    }
+}
+
+#[test]
+fn a_log_whose_database_is_gone_is_kept() {
+    let used = Used::new();
+    let (_, log) = with_log(&used.place);
+    fs::remove_file(used.place.file("maasl.db")).unwrap();
+    fs::write(used.place.file("maasl.db-wal"), &log).unwrap();
+    let deeds = used.repaired(&["maasl.db-wal"]);
+    let (what, to) = moved(&deeds, "maasl.db-wal");
+    assert!(what.contains("a database that is gone"), "{what}");
+    assert_eq!(fs::read(to).unwrap(), log);
 }
 
 #[test]

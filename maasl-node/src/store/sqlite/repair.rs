@@ -4,17 +4,22 @@
 //! Promises: nothing is deleted, what is damaged goes to `quarantine/<time>/`;
 //! nothing is touched while a process lives or has the database open; tokens
 //! issued afterwards are above all that were issued before; doing it twice does
-//! nothing the second time. Leaves to others: reading rows out of what is left
-//! (`salvage`), the kinds of entries (`state_dir::entries`).
+//! nothing the second time. Leaves to others: what rows should be (`tables`),
+//! reading them out of what is left (`salvage`), the kinds of entries
+//! (`state_dir::entries`).
 //!
 //! The database is held by the lock that SQLite itself would take, on the whole
-//! file: whoever has it open keeps us out, and we keep out whoever comes. It is
-//! copied and examined as a copy, because closing a connection to the original
-//! would drop that lock, and could empty the log that is to be kept.
+//! file: whoever has it open keeps us out, and we keep out whoever comes. That is a
+//! POSIX lock, which goes when its process closes any descriptor of the file. So
+//! the database is opened once, copied through that descriptor (`workshop`) and
+//! examined as a copy. A connection to the original could also empty the log that
+//! is to be kept.
 
 mod living;
 mod quarantine;
 mod salvage;
+mod tables;
+mod workshop;
 
 use std::fmt;
 use std::fs::{self, File};
@@ -28,17 +33,17 @@ use rusqlite::Connection;
 
 use self::quarantine::Quarantine;
 pub use self::salvage::Salvaged;
+use self::workshop::Workshop;
 use super::floor::Floor;
 use super::gate::Gate;
 use super::store::{DATABASE, LOG};
 use super::{connection, health, rows, schema};
+use crate::fault::{Side, point};
 use crate::objects::Objects;
 use crate::state_dir::{StateDir, entries};
 use crate::store::{StoreError, clock};
 
 const SHARED_INDEX: &str = "maasl.db-shm";
-/// Where copies are examined; what a killed repair left there is removed.
-const WORKSHOP: &str = "repair";
 /// Starting processes stand in the gate for a moment only.
 const GATE_WAIT: Duration = Duration::from_secs(5);
 
@@ -121,13 +126,9 @@ pub fn examine(state: &StateDir) -> Result<Vec<Fault>, StoreError> {
         // What is odd is not to be opened.
         return Ok(faults);
     }
-    match health::refuse_damaged_log(dir) {
-        Err(error) => faults.push(damage(dir.join(LOG), error)?),
-        Ok(()) => {
-            if let Err(error) = check_database(dir) {
-                faults.push(damage(dir.join(DATABASE), error)?);
-            }
-        }
+    match fault_of_log(dir)? {
+        Some(fault) => faults.push(fault),
+        None => faults.extend(fault_of_database(dir, dir)?),
     }
     if faults.is_empty() {
         faults.extend(lost_floor(dir)?);
@@ -150,7 +151,7 @@ pub fn repair(state: &StateDir) -> Result<Vec<Deed>, RepairError> {
     // Whoever came before we stood in the gate has shown that it lives.
     living::refuse(state)?;
     let held = living::hold_database(state.path())?;
-    mend_store(state, &mut quarantine, &mut deeds)?;
+    mend_store(state, held.as_ref(), &mut quarantine, &mut deeds)?;
     for fault in damaged_objects(state)? {
         deeds.push(quarantine.take(fault)?);
     }
@@ -158,47 +159,32 @@ pub fn repair(state: &StateDir) -> Result<Vec<Deed>, RepairError> {
     Ok(deeds)
 }
 
+/// Mends the database, of which `held` is the only descriptor, its log and the floor.
 fn mend_store(
     state: &StateDir,
+    held: Option<&File>,
     quarantine: &mut Quarantine<'_>,
     deeds: &mut Vec<Deed>,
 ) -> Result<(), StoreError> {
     let dir = state.path();
+    let log = fault_of_log(dir)?;
     let workshop = Workshop::open(dir)?;
-    let log_fault = match health::refuse_damaged_log(dir) {
-        Ok(()) => None,
-        Err(error) => Some(damage(dir.join(LOG), error)?),
-    };
-    workshop.copy(log_fault.is_none())?;
-    let database_fault = match check_database(&workshop.path) {
-        Ok(()) => None,
-        Err(error) => Some(damage(dir.join(DATABASE), error)?),
-    };
-    let rebuilt = match &database_fault {
-        Some(_) => Some(salvage::rebuild(&workshop.path)?),
+    workshop.copy(held, log.is_none())?;
+    point(Side::After, "copy_store");
+    let database = fault_of_database(workshop.path(), dir)?;
+    let rebuilt = match &database {
+        Some(_) => Some(salvage::rebuild(workshop.path())?),
         None => None,
     };
     let known = match &rebuilt {
         Some((path, _)) => meta_at(path)?,
-        None => meta_at(&workshop.path.join(DATABASE))?,
+        None => meta_at(&workshop.path().join(DATABASE))?,
     };
     let newest = rebuilt.as_ref().map(|(_, salvaged)| salvaged.newest);
     mend_floor(dir, known.as_ref(), newest, quarantine, deeds)?;
-    let beside = |name: &str, what: &str| Fault {
-        path: dir.join(name),
-        what: what.into(),
-    };
-    if database_fault.is_some() || log_fault.is_some() {
-        let with = beside(LOG, "belongs to the damaged database");
-        let faults = [
-            log_fault.unwrap_or(with),
-            beside(SHARED_INDEX, "an index of the log"),
-        ];
-        for fault in faults.into_iter().chain(database_fault) {
-            if fault.path.exists() {
-                deeds.push(quarantine.take(fault)?);
-            }
-        }
+    point(Side::Before, "replace_store");
+    for fault in to_be_moved(dir, log, database) {
+        deeds.push(quarantine.take(fault)?);
     }
     if let Some((path, salvaged)) = rebuilt {
         let target = dir.join(DATABASE);
@@ -207,6 +193,22 @@ fn mend_store(
         deeds.push(Deed::Rebuilt(salvaged));
     }
     Ok(())
+}
+
+/// The files that do not stay, the log before its database: beside another it would
+/// be taken for that one's.
+fn to_be_moved(dir: &Path, log: Option<Fault>, database: Option<Fault>) -> Vec<Fault> {
+    if log.is_none() && database.is_none() {
+        return Vec::new();
+    }
+    let beside = |name: &str, what: &str| Fault {
+        path: dir.join(name),
+        what: what.into(),
+    };
+    let log = log.unwrap_or_else(|| beside(LOG, "belongs to the damaged database"));
+    let index = beside(SHARED_INDEX, "an index of the log");
+    let all = [log, index].into_iter().chain(database);
+    all.filter(|fault| fault.path.exists()).collect()
 }
 
 /// Raises the floor where it was lost, and after a rebuilding in any case: what the
@@ -235,7 +237,35 @@ fn mend_floor(
     Ok(())
 }
 
-/// Every page, and whether it is a store at all.
+fn fault_of_log(dir: &Path) -> Result<Option<Fault>, StoreError> {
+    let path = dir.join(LOG);
+    match health::refuse_damaged_log(dir) {
+        Ok(()) if has_no_database(dir) => Ok(Some(Fault {
+            path,
+            what: "belongs to a database that is gone".into(),
+        })),
+        Ok(()) => Ok(None),
+        Err(error) => damage(path, error).map(Some),
+    }
+}
+
+/// Whether there is a log alone, which SQLite would remove beside a new database.
+/// A database comes before its log, so one that is not there after its log was
+/// seen is gone.
+fn has_no_database(dir: &Path) -> bool {
+    let log = fs::symlink_metadata(dir.join(LOG));
+    log.is_ok_and(|log| log.len() > 0) && !dir.join(DATABASE).exists()
+}
+
+/// What is wrong with the database of `dir`, by its files in `files`.
+fn fault_of_database(files: &Path, dir: &Path) -> Result<Option<Fault>, StoreError> {
+    match check_database(files) {
+        Ok(()) => Ok(None),
+        Err(error) => damage(dir.join(DATABASE), error).map(Some),
+    }
+}
+
+/// Whether it is a store at all, every page, and every row.
 fn check_database(dir: &Path) -> Result<(), StoreError> {
     let path = dir.join(DATABASE);
     match fs::metadata(&path) {
@@ -250,7 +280,8 @@ fn check_database(dir: &Path) -> Result<(), StoreError> {
     }
     let db = open(&path)?;
     schema::check(&db)?;
-    health::refuse_damaged_pages(&db, "integrity_check")
+    health::refuse_damaged_pages(&db, "integrity_check")?;
+    tables::check(&db)
 }
 
 fn open(path: &Path) -> Result<Connection, StoreError> {
@@ -264,11 +295,8 @@ fn meta_at(path: &Path) -> Result<Option<maasl_core::lease::Meta>, StoreError> {
         return Ok(None);
     }
     let db = open(path)?;
-    if schema::is_older(&db)? {
-        // Its row about itself lies elsewhere; the next server brings it along.
-        return Ok(None);
-    }
-    rows::meta(&db)
+    let copy = tables::up_to_date(&db)?;
+    rows::meta(copy.as_ref().unwrap_or(&db))
 }
 
 fn lost_floor(dir: &Path) -> Result<Option<Fault>, StoreError> {
@@ -328,45 +356,4 @@ fn damage(path: PathBuf, error: StoreError) -> Result<Fault, StoreError> {
 fn sync_folder(dir: &Path) -> Result<(), StoreError> {
     let opened = File::open(dir).and_then(|dir| dir.sync_all());
     opened.map_err(|error| StoreError::io(dir, error))
-}
-
-/// A folder for copies that nobody else opens, removed in the end.
-struct Workshop {
-    state: PathBuf,
-    path: PathBuf,
-}
-
-impl Workshop {
-    fn open(dir: &Path) -> Result<Self, StoreError> {
-        let path = dir.join(WORKSHOP);
-        let made = match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => fs::create_dir(&path),
-        };
-        made.map_err(|error| StoreError::io(&path, error))?;
-        Ok(Self {
-            state: dir.into(),
-            path,
-        })
-    }
-
-    /// Copies the database, and its log where that can be read.
-    fn copy(&self, with_log: bool) -> Result<(), StoreError> {
-        for name in [DATABASE, LOG] {
-            let from = self.state.join(name);
-            if (name == LOG && !with_log) || !from.exists() {
-                continue;
-            }
-            fs::copy(&from, self.path.join(name)).map_err(|error| StoreError::io(&from, error))?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Workshop {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!(%error, "could not remove the copies that were examined");
-        }
-    }
 }

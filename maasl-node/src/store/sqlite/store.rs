@@ -418,7 +418,7 @@ fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// 128 random bits, as hexadecimal digits.
-fn random_name() -> Result<String, StoreError> {
+pub(super) fn random_name() -> Result<String, StoreError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::Io {
         path: PathBuf::from("the random source of the system"),

@@ -99,7 +99,7 @@ fn has_first_rows(db: &Connection) -> Result<bool, StoreError> {
 
 /// A copy in memory, in the layout this program reads. It costs the size of the
 /// store, and only until a server of this version has started.
-fn copy_up_to_date(db: &Connection) -> Result<Connection, StoreError> {
+pub(super) fn copy_up_to_date(db: &Connection) -> Result<Connection, StoreError> {
     let mut copy = Connection::open_in_memory()?;
     let step = Backup::new(db, &mut copy)?.step(-1)?;
     if step != StepResult::Done {

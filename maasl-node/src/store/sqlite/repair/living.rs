@@ -36,8 +36,8 @@ fn living(dir: &Path) -> io::Result<(usize, Vec<u32>)> {
         let file = match open(&entry?.path(), false) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            // A link: whoever made it is none of ours.
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => continue,
+            // A link or a socket: whoever made it is none of ours.
+            Err(error) if is_odd(&error) => continue,
             Err(error) => return Err(error),
         };
         if !platform::try_lock_shared(file.as_fd())? {
@@ -48,9 +48,15 @@ fn living(dir: &Path) -> io::Result<(usize, Vec<u32>)> {
     Ok((count, pids))
 }
 
+fn is_odd(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::LOOP | Errno::NXIO))
+}
+
 /// Takes the lock that keeps every connection to the database out, until the file
-/// is dropped; nothing where there is no database. POSIX locks belong to a process:
-/// ours must not open and close the file otherwise meanwhile.
+/// is dropped; nothing where there is no database. A POSIX lock belongs to a process
+/// and goes with any descriptor of the file that it closes: nobody here may open the
+/// database again meanwhile, or close a copy of this descriptor.
 pub(super) fn hold_database(dir: &Path) -> Result<Option<File>, RepairError> {
     let path = dir.join(DATABASE);
     let file = match open(&path, true) {

@@ -30,7 +30,7 @@ impl<'s> Quarantine<'s> {
         }
     }
 
-    /// Moves what is at fault there; a thing that is gone was moved before.
+    /// Moves what is at fault there.
     pub(super) fn take(&mut self, fault: Fault) -> Result<Deed, StoreError> {
         let failed = |error| StoreError::io(&fault.path, error);
         let below = fault.path.strip_prefix(self.state.path());
@@ -39,7 +39,11 @@ impl<'s> Quarantine<'s> {
         let parent = to.parent().expect("it was joined to a folder");
         make(parent).map_err(failed)?;
         fs::rename(&fault.path, &to).map_err(failed)?;
-        sync_folder(parent)?;
+        // Each of these may have been made just now.
+        let ours = |folder: &&Path| folder.starts_with(self.state.path());
+        for folder in parent.ancestors().take_while(ours) {
+            sync_folder(folder)?;
+        }
         if let Some(from) = fault.path.parent() {
             sync_folder(from)?;
         }

@@ -1,13 +1,15 @@
 //! Reading what can be read of a damaged database.
 //!
 //! Owns: which rows are carried over into a new one. Promises: a row is carried
-//! over only if it can be read as what it should be; a graph only if all of it can.
-//! Leaves to others: replacing the file; the floor.
+//! over only if it can be read as what it should be; a graph only if all of it can;
+//! the new one has a row about the store if it has any. Leaves to others: what rows
+//! should be (`tables`); replacing the file; the floor.
 //!
 //! | rows | carried over |
 //! |---|---|
 //! | versions, ends of leases (revocations among them), remembered answers, counters, the log of documents | each that can be read |
 //! | open commits, and the leases they were made under | each that can be read: they are settled as usual |
+//! | the row about the store | if it can be read; else one is made that begins a new generation |
 //! | graphs | those whose journal is whole; the patches of another would say something else without those that are gone |
 //! | sessions, waiters | none: nobody lives |
 //!
@@ -19,20 +21,17 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use maasl_core::docgen::DocgenRecord;
-use maasl_core::graph::journal::Journal;
 use maasl_core::id::Token;
-use maasl_core::lease::row::Answered;
-use maasl_core::lease::{Change, CommitIntent, EndedLease, Lease, Meta, Version};
+use maasl_core::lease::{Change, Lease, Meta};
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
-use serde::de::DeserializeOwned;
+use rusqlite::{Connection, ErrorCode, params_from_iter};
 
 use super::super::changes::{self, Seen};
 use super::super::connection::{self, PAGE_BYTES, Transaction};
-use super::super::schema::{self, META_HOUR};
-use super::super::store::DATABASE;
+use super::super::store::{DATABASE, random_name};
+use super::super::{identity, rows, schema};
 use super::open;
+use super::tables::{self, CARRIED, Table};
 use crate::store::StoreError;
 
 /// What a new database was made from.
@@ -63,110 +62,18 @@ impl fmt::Display for Salvaged {
     }
 }
 
-/// A table, how its rows are read in either direction, and what they should be.
-struct Table {
-    name: &'static str,
-    columns: &'static str,
-    up: &'static str,
-    down: &'static str,
-    is_sound: fn(&[Value]) -> bool,
-}
-
-const TABLES: [Table; 10] = [
-    Table {
-        name: "version",
-        columns: "path, number, body",
-        up: "path, number",
-        down: "path DESC, number DESC",
-        is_sound: last_is::<Version>,
-    },
-    by_key(
-        "ended",
-        "id",
-        "id, wall_ms, body",
-        "id DESC",
-        last_is::<EndedLease>,
-    ),
-    by_key(
-        "answered",
-        "key",
-        "key, wall_ms, body",
-        "key DESC",
-        last_is::<Answered>,
-    ),
-    by_key(
-        "intent",
-        "op",
-        "op, token, body",
-        "op DESC",
-        last_is::<CommitIntent>,
-    ),
-    by_key("lease", "id", "id, body", "id DESC", last_is::<Lease>),
-    by_key(
-        "docgen",
-        "no",
-        "no, body",
-        "no DESC",
-        last_is::<DocgenRecord>,
-    ),
-    Table {
-        name: "counter",
-        columns: "hour, name, class, agent, value",
-        up: "hour DESC, name, class, agent",
-        down: "hour, name DESC, class DESC, agent DESC",
-        is_sound: is_counter,
-    },
-    by_key(
-        "graph",
-        "name",
-        "name, body",
-        "name DESC",
-        last_is::<Journal>,
-    ),
-    by_key(
-        "graph_patch",
-        "no",
-        "no, graph, place, size, patch, bytes",
-        "no DESC",
-        is_patch,
-    ),
-    by_key(
-        "graph_checkpoint",
-        "no",
-        "no, graph, bytes",
-        "no DESC",
-        |_| true,
-    ),
-];
-
-const fn by_key(
-    name: &'static str,
-    up: &'static str,
-    columns: &'static str,
-    down: &'static str,
-    is_sound: fn(&[Value]) -> bool,
-) -> Table {
-    Table {
-        name,
-        columns,
-        up,
-        down,
-        is_sound,
-    }
-}
-
 /// Makes a new database in `dir` from the damaged one there; where it is, on the
 /// disk and closed.
 pub(super) fn rebuild(dir: &Path) -> Result<(PathBuf, Salvaged), StoreError> {
     let path = dir.join("new.db");
     let new = connection::open(&path)?;
-    super::super::identity::make_private(&path)?;
+    identity::make_private(&path)?;
     connection::configure(&new)?;
     schema::prepare(&new)?;
     let mut salvaged = Salvaged::default();
     match open_damaged(&dir.join(DATABASE)) {
         Some(old) => carry_over(&old, &new, &mut salvaged)?,
-        None => salvaged.cut.extend(TABLES.iter().map(|table| table.name)),
+        None => salvaged.cut.extend(CARRIED.iter().map(|table| table.name)),
     }
     new.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     let closed = new.close().map_err(|(_, error)| error);
@@ -228,7 +135,7 @@ fn carry_over(
     salvaged: &mut Salvaged,
 ) -> Result<(), StoreError> {
     let transaction = Transaction::write(new)?;
-    for table in &TABLES {
+    for table in &CARRIED {
         let (rows, whole) = carry_table(old, new, table)?;
         salvaged.rows += rows;
         if !whole {
@@ -240,6 +147,9 @@ fn carry_over(
         let sql = format!("SELECT coalesce(max(json_extract(body, '$.token')), 0) FROM {table}");
         let newest: u64 = new.query_row(&sql, [], |row| row.get(0))?;
         salvaged.newest = salvaged.newest.max(Token::from_number(newest));
+    }
+    if salvaged.rows > 0 && rows::meta(new)?.is_none() {
+        change(new, &Change::PutMeta(meta_after(salvaged.newest)?))?;
     }
     transaction.commit()
 }
@@ -253,15 +163,10 @@ fn carry_table(
     let mut carried = 0;
     let mut whole = true;
     for order in [table.up, table.down] {
-        let sql = format!(
-            "SELECT {} FROM {} ORDER BY {order}",
-            table.columns, table.name
-        );
-        let end = read(old, &sql, &mut |row| {
-            if (table.is_sound)(&row) {
-                carried += put(new, table, &row)?;
-            } else {
-                whole = false;
+        let end = tables::read(old, &table.select(order), &mut |row| {
+            match put(new, table, &row)? {
+                Some(added) => carried += added,
+                None => whole = false,
             }
             Ok(())
         })?;
@@ -273,113 +178,64 @@ fn carry_table(
     Ok((carried, whole))
 }
 
-/// Reads rows up to the damage; whether there was none.
-fn read(
-    db: &Connection,
-    sql: &str,
-    each: &mut dyn FnMut(Vec<Value>) -> Result<(), StoreError>,
-) -> Result<bool, StoreError> {
-    let Ok(mut select) = db.prepare(sql) else {
-        return Ok(false);
-    };
-    let columns = select.column_count();
-    let Ok(mut rows) = select.query([]) else {
-        return Ok(false);
-    };
-    loop {
-        let row = match rows.next() {
-            Ok(Some(row)) => row,
-            Ok(None) => return Ok(true),
-            Err(_) => return Ok(false),
-        };
-        let values = (0..columns).map(|column| row.get::<_, Value>(column));
-        match values.collect::<Result<Vec<_>, _>>() {
-            Ok(values) => each(values)?,
-            // Text that is none.
-            Err(_) => each(Vec::new())?,
-        }
+/// Adds a sound row that is not there yet; how many these are, and nothing for a
+/// row that is not sound.
+fn put(new: &Connection, table: &Table, row: &[Value]) -> Result<Option<u64>, StoreError> {
+    if !table.is_sound(row) {
+        return Ok(None);
     }
-}
-
-/// Adds a row that is not there yet.
-fn put(new: &Connection, table: &Table, row: &[Value]) -> Result<u64, StoreError> {
     if table.name == "lease" {
-        let lease: Lease = body(row).expect("it was found to be a lease");
-        changes::apply(new, &Change::PutLease(lease), &Seen::default(), u64::MAX)?;
-        return Ok(1);
+        return put_lease(new, row).map(Some);
     }
     let places = vec!["?"; row.len()].join(", ");
     let (name, columns) = (table.name, table.columns);
     let sql = format!("INSERT OR IGNORE INTO {name} ({columns}) VALUES ({places})");
-    let added = new.prepare_cached(&sql)?.execute(params_from_iter(row))?;
-    Ok(added as u64)
+    match new.prepare_cached(&sql)?.execute(params_from_iter(row)) {
+        Ok(added) => Ok(Some(added as u64)),
+        // A value of a type that its column cannot have.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A lease lies in two tables.
+fn put_lease(new: &Connection, row: &[Value]) -> Result<u64, StoreError> {
+    let lease: Lease = tables::body(row).expect("it was found to be a lease");
+    let sql = "SELECT count(*) FROM lease WHERE id = ?1";
+    let known: u64 = new.query_row(sql, [lease.id.as_str()], |row| row.get(0))?;
+    change(new, &Change::PutLease(lease))?;
+    Ok(1 - known)
+}
+
+fn change(new: &Connection, change: &Change) -> Result<(), StoreError> {
+    changes::apply(new, change, &Seen::default(), u64::MAX)
 }
 
 /// Removes graphs some of whose patches are missing; their names.
 fn drop_graphs_that_are_not_whole(new: &Connection) -> Result<Vec<String>, StoreError> {
-    let mut names = Vec::new();
-    let sql = "SELECT name FROM graph UNION SELECT graph FROM graph_patch
-               UNION SELECT graph FROM graph_checkpoint";
-    let all: Vec<String> = new
-        .prepare(sql)?
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    for name in all {
-        if is_whole(new, &name)? {
-            continue;
-        }
+    let names = tables::graphs_not_whole(new)?;
+    for name in &names {
         for sql in [
             "DELETE FROM graph WHERE name = ?1",
             "DELETE FROM graph_patch WHERE graph = ?1",
             "DELETE FROM graph_checkpoint WHERE graph = ?1",
         ] {
-            changes::run(new, sql, [&name])?;
+            changes::run(new, sql, [name])?;
         }
-        names.push(name);
     }
     Ok(names)
 }
 
-fn is_whole(new: &Connection, name: &str) -> Result<bool, StoreError> {
-    let found: Vec<Journal> =
-        super::super::rows::bodies(new, "SELECT body FROM graph WHERE name = ?1", [name])?;
-    let Some(journal) = found.first() else {
-        return Ok(false);
-    };
-    let sql = "SELECT count(*), coalesce(sum(length(bytes)), 0) FROM graph_patch
-               WHERE graph = ?1 AND place > ?2 AND place <= ?3";
-    let places = (name, journal.kept.place, journal.end.place);
-    let patches: (u64, u64) = new.query_row(sql, places, |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let sql = "SELECT coalesce(sum(length(bytes)), 0) FROM graph_checkpoint WHERE graph = ?1";
-    let checkpoint_bytes: u64 = new.query_row(sql, [name], |row| row.get(0))?;
-    Ok(patches == (journal.entries(), journal.bytes)
-        && checkpoint_bytes == journal.checkpoint_bytes)
-}
-
-fn body<T: DeserializeOwned>(row: &[Value]) -> Option<T> {
-    match row.last() {
-        Some(Value::Text(text)) => serde_json::from_str(text).ok(),
-        _ => None,
-    }
-}
-
-fn last_is<T: DeserializeOwned>(row: &[Value]) -> bool {
-    body::<T>(row).is_some()
-}
-
-fn is_counter(row: &[Value]) -> bool {
-    match row.first() {
-        Some(Value::Integer(META_HOUR)) => body::<Meta>(row).is_some(),
-        Some(Value::Integer(_)) => matches!(row.last(), Some(Value::Integer(0..))),
-        _ => false,
-    }
-}
-
-/// A patch is known by the hash of its bytes, and those can be read again.
-fn is_patch(row: &[Value]) -> bool {
-    let [.., Value::Blob(id), Value::Blob(bytes)] = row else {
-        return false;
-    };
-    let patch = maasl_core::graph::patch::Patch::from_bytes(bytes);
-    patch.is_ok_and(|patch| patch.id().as_bytes()[..] == id[..])
+/// A row about the store in the place of one that was lost. It names no boot: whoever
+/// opens the store comes from another, so leases end, whose times may be of any
+/// boot, and tokens go on in a new generation.
+fn meta_after(newest: Token) -> Result<Meta, StoreError> {
+    Ok(Meta {
+        store: random_name()?.into(),
+        generation: newest.generation().max(1),
+        next_sequence: newest.sequence() + 1,
+        reserved_through: newest,
+        next_ticket: 1,
+        boot: "".into(),
+    })
 }
