@@ -125,10 +125,20 @@ impl Drop for Spoiled {
 
 /// Ends strace, which lets go before it ends; it has ended by itself if its process has.
 /// An interrupt would be lost where it is ignored from the start, as in the background
-/// of a shell, and strace has not come to listen for it yet.
+/// of a shell, and strace has not come to listen for it yet. Where a process dies just
+/// then, strace may wait for its first thread for ever, which is not over before strace
+/// has been told of the others: the kernel lets go when strace is killed.
 fn let_go(strace: &mut Child) {
     if matches!(strace.try_wait(), Ok(None)) {
         let _ = kill_process(Pid::from_child(strace), Signal::TERM);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while matches!(strace.try_wait(), Ok(None)) {
+        if Instant::now() > deadline {
+            let _ = strace.kill();
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5)); // tidy: a look now and then, with a deadline
     }
     let _ = strace.wait();
 }
