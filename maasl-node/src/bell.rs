@@ -8,6 +8,7 @@
 //! Pipes rather than sockets: a socket's path is limited to 108 bytes, and a
 //! socket accepts connections its owner will never read.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -15,6 +16,8 @@ use maasl_core::id::{SessionId, TicketNo};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use tokio::net::unix::pipe;
+
+use crate::state_dir::entries;
 
 /// Bytes of one ring: a ticket number. Rings are far shorter than what a pipe
 /// writes at once, so they never mix.
@@ -31,6 +34,11 @@ impl Bells {
     #[must_use]
     pub fn new(dir: OwnedFd) -> Self {
         Self { dir }
+    }
+
+    /// Every session with a doorbell here.
+    pub fn sessions(&self) -> io::Result<BTreeSet<SessionId>> {
+        entries::sessions(self.dir.as_fd(), FileType::Fifo)
     }
 
     /// Makes the doorbell of a new session. Must be called inside a runtime.
@@ -50,7 +58,8 @@ impl Bells {
     /// Rings for `ticket`; whether anybody is there to hear it.
     pub fn ring(&self, session: &SessionId, ticket: TicketNo) -> io::Result<bool> {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let fd = match rustix::fs::openat(&self.dir, session.as_str(), flags, Mode::empty()) {
+        let name = entries::plain(session.as_str())?;
+        let fd = match rustix::fs::openat(&self.dir, name, flags, Mode::empty()) {
             Ok(fd) => fd,
             Err(Errno::NXIO | Errno::NOENT) => return Ok(false),
             Err(error) => return Err(error.into()),
@@ -65,7 +74,8 @@ impl Bells {
 
     /// Removes the doorbell of a session that has ended.
     pub fn take_down(&self, session: &SessionId) -> io::Result<()> {
-        match rustix::fs::unlinkat(&self.dir, session.as_str(), AtFlags::empty()) {
+        let name = entries::plain(session.as_str())?;
+        match rustix::fs::unlinkat(&self.dir, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -130,5 +140,18 @@ mod tests {
             !bells.ring(&session, TicketNo(9)).unwrap(),
             "nobody listens any more"
         );
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_not_rung_or_taken_down() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("bell")).unwrap();
+        std::fs::write(dir.path().join("file"), "mine").unwrap();
+        let bells = Bells::new(File::open(dir.path().join("bell")).unwrap().into());
+        let session = SessionId::new("../file");
+        bells.ring(&session, TicketNo(7)).unwrap_err();
+        bells.take_down(&session).unwrap_err();
+        let content = std::fs::read_to_string(dir.path().join("file")).unwrap();
+        assert_eq!(content, "mine");
     }
 }

@@ -228,7 +228,7 @@ impl Files {
 
     /// Moves staged content into the history.
     pub fn keep(&self, stage: &str, content: &ContentHash) -> Result<(), FileFault> {
-        Ok(self.objects.keep(&self.stage.path(stage), content)?)
+        Ok(self.objects.keep(&self.stage.path(stage)?, content)?)
     }
 
     /// Brings content in the history to the disk, with its name.

@@ -91,12 +91,19 @@ impl Latches {
     }
 }
 
-/// The process that said it is inside; nothing if it left meanwhile.
+/// The process that is inside, or was a moment ago. What is written may be of the one
+/// before, if this one was stopped at its first step: the system's own table of locks
+/// is believed over it.
 fn inside(file: &File) -> Option<Process> {
+    let locker = platform::locker_of(file.as_fd());
+    locker.or_else(|| recorded(file)).map(process)
+}
+
+/// The process that last wrote that it is inside.
+fn recorded(file: &File) -> Option<u32> {
     let mut text = [0; 10];
     rustix::io::pread(file, &mut text[..], 0).ok()?;
-    let pid = std::str::from_utf8(&text).ok()?.trim().parse().ok()?;
-    Some(process(pid))
+    std::str::from_utf8(&text).ok()?.trim().parse().ok()
 }
 
 /// What can be told about a process for a refusal.
@@ -134,6 +141,17 @@ mod tests {
         assert_eq!((process.pid, process.stopped), (std::process::id(), false));
         drop(inside);
         latches(&dir, 0).take(&[key("b")]).unwrap();
+    }
+
+    #[test]
+    fn who_was_inside_before_is_not_taken_for_who_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = latches(&dir, 0).take(&[key("a")]).unwrap();
+        rustix::io::pwrite(&inside.files[0], b"1         \n", 0).unwrap();
+        let Err(LatchError::Busy(Some(process))) = latches(&dir, 5).take(&[key("a")]) else {
+            panic!("the latch is taken");
+        };
+        assert_eq!(process.pid, std::process::id());
     }
 
     #[test]

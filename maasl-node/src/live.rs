@@ -8,6 +8,7 @@
 //! or hung; their leases end by TTL; asking again where an answer may be old (the
 //! store does, within its transaction).
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,10 +17,12 @@ use std::time::{Duration, Instant};
 
 use maasl_core::id::SessionId;
 use maasl_threads::life::{LifeFile, hold};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::fault::{Side, point};
 use crate::platform;
+use crate::state_dir::entries;
 use crate::state_dir::pinned::device_and_inode;
 
 /// How long others may look at a file that is to be locked. A look takes
@@ -53,19 +56,29 @@ impl Liveness {
         held.ok_or_else(|| io::Error::other("somebody keeps it locked"))
     }
 
+    /// Every session with a file here, alive or not.
+    pub fn sessions(&self) -> io::Result<BTreeSet<SessionId>> {
+        entries::sessions(self.dir.as_fd(), FileType::RegularFile)
+    }
+
     /// Whether the process behind `session` has gone. A file that is missing was
     /// removed after its process had.
     pub fn is_dead(&self, session: &SessionId) -> io::Result<bool> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        match rustix::fs::openat(&self.dir, session.as_str(), flags, Mode::empty()) {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let name = entries::plain(session.as_str())?;
+        match rustix::fs::openat(&self.dir, name, flags, Mode::empty()) {
             Ok(file) => platform::try_lock_shared(file.as_fd()),
             Err(Errno::NOENT) => Ok(true),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Takes hold of what a session found dead has left, unless it has come back.
+    /// Takes hold of what a session found dead has left, unless it has come back, or
+    /// was only about to lock its file when it was found.
     pub fn bury(&self, session: &SessionId) -> io::Result<Option<Grave<'_>>> {
+        if !self.is_dead(session)? {
+            return Ok(None);
+        }
         let lock = self.lock(session, &[])?;
         Ok(lock.map(|lock| Grave {
             live: self,
@@ -89,11 +102,13 @@ impl Liveness {
     fn lock(&self, session: &SessionId, former: &[Arc<LifeLock>]) -> io::Result<Option<LifeLock>> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
+        let name = entries::plain(session.as_str())?;
         let deadline = Instant::now() + LOOK_MAX;
         loop {
-            let file = rustix::fs::openat(&self.dir, session.as_str(), flags, mode)?;
+            let file = rustix::fs::openat(&self.dir, name, flags, mode)?;
             let life = LifeLock { file: file.into() };
             let identity = life.identity()?;
+            point(Side::Before, "lock_life");
             let mut is_ours = false;
             for lock in former {
                 is_ours |= lock.identity()? == identity;
@@ -101,7 +116,8 @@ impl Liveness {
             if !hold(&life, is_ours, deadline)? {
                 return Ok(None);
             }
-            // Who buries the session may have removed the file meanwhile.
+            // Who buries the session may have removed the file meanwhile: until it
+            // is locked, it is as that of a process that died here.
             if self.identity(session)? == Some(identity) {
                 return Ok(Some(life));
             }
@@ -186,6 +202,36 @@ mod tests {
             let _lock = back.join().unwrap();
             assert!(!live.is_dead(&session).unwrap(), "its file has its name");
         });
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_nobodys() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("live")).unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let open = File::open(dir.path().join("live")).unwrap();
+        let live = Liveness::new(open.into());
+        for name in ["../file", "../none", "..", ".", "", "/dev/null"] {
+            let session = SessionId::new(name);
+            live.is_dead(&session).unwrap_err();
+            live.bury(&session).unwrap_err();
+            live.hold(&session, &[]).unwrap_err();
+        }
+        assert!(!dir.path().join("none").exists());
+    }
+
+    #[test]
+    fn sessions_are_known_by_their_files_alive_or_dead() {
+        let dir = tempfile::tempdir().unwrap();
+        let live = Liveness::new(File::open(dir.path()).unwrap().into());
+        let session = SessionId::new("s1");
+        let lock = live.hold(&session, &[]).unwrap();
+        std::fs::create_dir(dir.path().join("folder")).unwrap();
+        assert_eq!(live.sessions().unwrap(), BTreeSet::from([session.clone()]));
+        drop(lock);
+        assert_eq!(live.sessions().unwrap(), BTreeSet::from([session.clone()]));
+        live.bury(&session).unwrap().unwrap().close().unwrap();
+        assert_eq!(live.sessions().unwrap(), BTreeSet::new());
     }
 
     #[test]

@@ -20,11 +20,12 @@ use std::sync::{Arc, OnceLock};
 
 use maasl_core::id::{ContentHash, SessionId};
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::platform;
 use crate::root::{Located, State};
+use crate::state_dir::entries;
 
 /// New files get the usual permissions, less what the umask takes.
 const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
@@ -100,9 +101,7 @@ impl Stage {
 
     /// Finds a staged name of any session.
     pub fn find(&self, stage: &str) -> io::Result<StagedName> {
-        let (session, name) = stage
-            .split_once('/')
-            .ok_or_else(|| io::Error::other("a staged name has a session and a name"))?;
+        let (session, name) = parts(stage)?;
         let dir = self.folder(session)?;
         Ok(StagedName {
             dir,
@@ -211,22 +210,20 @@ impl Stage {
     }
 
     /// The path of a staged name, for moving it into the history.
-    #[must_use]
-    pub fn path(&self, stage: &str) -> PathBuf {
-        self.path.join(stage)
+    pub fn path(&self, stage: &str) -> io::Result<PathBuf> {
+        let (session, name) = parts(stage)?;
+        Ok(self.path.join(session).join(name))
     }
 
     /// Every session with a folder here.
     pub fn sessions(&self) -> io::Result<BTreeSet<SessionId>> {
-        let folders = std::fs::read_dir(&self.path)?;
-        folders
-            .map(|folder| Ok(SessionId::new(folder?.file_name().to_string_lossy())))
-            .collect()
+        entries::sessions(self.dir.as_fd(), FileType::Directory)
     }
 
     /// Removes the folder of a session and all that is in it.
     pub fn remove_session(&self, session: &SessionId) -> io::Result<()> {
-        match std::fs::remove_dir_all(self.path.join(session.as_str())) {
+        let name = entries::plain(session.as_str())?;
+        match std::fs::remove_dir_all(self.path.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other,
         }
@@ -247,6 +244,14 @@ impl StagedName {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The session and the name in its folder.
+fn parts(stage: &str) -> io::Result<(&str, &str)> {
+    let (session, name) = stage
+        .split_once('/')
+        .ok_or_else(|| io::Error::other("a staged name has a session and a name"))?;
+    Ok((entries::plain(session)?, entries::plain(name)?))
 }
 
 fn hash_of(mut file: File) -> io::Result<ContentHash> {
@@ -327,6 +332,23 @@ mod tests {
         let failed = stage.on_disk("s/a").unwrap_err();
         assert_eq!(Errno::from_io_error(&failed), Some(Errno::IO));
         assert_eq!(stage.hash("s/a").unwrap(), None);
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_not_followed() {
+        let (dir, stage) = stage(true);
+        std::fs::write(dir.path().join("file"), "mine").unwrap();
+        for name in ["s/../file", "../file", "s/..", "/file", "s//file", "file"] {
+            stage.put(name, b"x", None, None, true).unwrap_err();
+            stage.hash(name).unwrap_err();
+            stage.discard(name).unwrap_err();
+            stage.path(name).unwrap_err();
+        }
+        for name in ["..", ".", "", "s/../.."] {
+            stage.remove_session(&SessionId::new(name)).unwrap_err();
+        }
+        let content = std::fs::read_to_string(dir.path().join("file")).unwrap();
+        assert_eq!(content, "mine");
     }
 
     #[test]

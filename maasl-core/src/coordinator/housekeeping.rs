@@ -1,8 +1,8 @@
 //! Forgetting the dead.
 //!
 //! Owns: what becomes of sessions that ended badly. Promises: a session is
-//! forgotten only once none of its commits is open, so that what it staged can be
-//! removed; those who waited behind it are rung. Leaves to others: finding out who
+//! forgotten only once no commit is open that needs what it staged, so that this can
+//! be removed; those who waited behind it are rung. Leaves to others: finding out who
 //! is dead, and the files of the dead.
 
 use alloc::collections::BTreeSet;
@@ -14,8 +14,8 @@ use crate::lease::command::Sweep;
 use crate::lease::{Command, Outcome};
 use crate::refusal::Refusal;
 
-/// Settles what these sessions left open and forgets them. Those of whom a commit
-/// is still open stay; the others are returned.
+/// Settles what these sessions left open and forgets them. Those whose files a commit
+/// still needs stay; the others are returned.
 ///
 /// Who is dead is known before: the dead begin no new commit, so what is not open
 /// after the recovery never will be.
@@ -25,9 +25,12 @@ pub(super) async fn bury(
 ) -> Result<BTreeSet<SessionId>, Refusal> {
     // What cannot be settled now keeps its session, and nobody else's.
     let _ = settle::settle_dead(cx).await;
-    let intents = settle::open_commits(cx).await?.into_iter();
-    let open: BTreeSet<SessionId> = intents.map(|intent| intent.owner.session).collect();
-    let settled: BTreeSet<SessionId> = dead.difference(&open).cloned().collect();
+    let open = settle::open_commits(cx).await?;
+    let is_needed = |session: &SessionId| open.iter().any(|intent| intent.needs_files_of(session));
+    let settled: BTreeSet<SessionId> = dead
+        .into_iter()
+        .filter(|session| !is_needed(session))
+        .collect();
     let sweep = Sweep {
         dead: settled.clone(),
     };

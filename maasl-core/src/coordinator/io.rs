@@ -151,7 +151,7 @@ pub enum Request {
     Recover,
     /// Recover, and forget these sessions, which are known to be dead.
     Bury(BTreeSet<SessionId>),
-    /// Return everything this process holds.
+    /// Return everything this process holds, as it ends.
     ReleaseAll,
 }
 
@@ -332,8 +332,13 @@ pub enum Reply {
     Revoked(Vec<AgentId>),
     /// So many commits of dead processes were settled.
     Recovered(u64),
-    /// These sessions are forgotten: none of their commits is open.
+    /// These sessions are forgotten: no open commit needs their files.
     Buried(BTreeSet<SessionId>),
+    /// What this process held was returned, as far as that was possible.
+    Ended {
+        /// Whether no open commit needs its files, and none will.
+        is_settled: bool,
+    },
     /// Part of a graph.
     Graph(Box<GraphView>),
     /// What a file brought into a graph.

@@ -301,14 +301,17 @@ pub(super) async fn release(cx: &Cx, id: &LeaseId) -> Result<Reply, Refusal> {
 /// Returns everything this process holds, as it ends in good order. Where a commit of
 /// its own stays open, its session does too, for whoever finds it dead.
 pub(super) async fn release_all(cx: &Cx) -> Result<Reply, Refusal> {
-    let settled = settle::settle_own(cx).await;
     let leases = cx.seed.shared.borrow().all_held();
+    let mut returned = true;
     for lease in leases {
-        // What cannot be returned now ends when this process is found dead.
-        let _ = acquire::release(cx, &lease, Vec::new()).await;
+        // What cannot be returned now ends when this process is found dead; until
+        // then a call that is still under way may begin a commit under it.
+        let ended = acquire::release(cx, &lease, Vec::new()).await;
+        returned &= ended.is_ok();
     }
-    if settled.is_err() {
-        return Ok(Reply::Released { held_ms: 0 });
+    // Only now, when no more can come.
+    if settle::settle_own(cx).await.is_err() {
+        return Ok(Reply::Ended { is_settled: false });
     }
     let outcome = cx
         .store(Command::CloseSession(cx.seed.session.clone()))
@@ -316,7 +319,9 @@ pub(super) async fn release_all(cx: &Cx) -> Result<Reply, Refusal> {
     if let Outcome::Done { wake } = outcome {
         cx.ring(wake).await;
     }
-    Ok(Reply::Released { held_ms: 0 })
+    Ok(Reply::Ended {
+        is_settled: returned,
+    })
 }
 
 /// Longest reason of a revocation, in bytes: it is kept for ever.

@@ -78,7 +78,7 @@ pub(super) async fn settle_if_dead(cx: &Cx, intents: Vec<CommitIntent>) -> Resul
 /// with it.
 pub(super) async fn settle_own(cx: &Cx) -> Result<(), Refusal> {
     for intent in open_commits(cx).await? {
-        if intent.owner.session == cx.seed.session {
+        if intent.needs_files_of(&cx.seed.session) {
             settle_latched(cx, &intent).await?;
         }
     }

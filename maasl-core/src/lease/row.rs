@@ -297,6 +297,15 @@ impl CommitIntent {
         self.database.is_some() || self.patch.is_some()
     }
 
+    /// Whether it needs what this session has staged. It may be another's: a process
+    /// that opens a copy of its state anew leaves there what it had begun to nobody.
+    #[must_use]
+    pub fn needs_files_of(&self, session: &SessionId) -> bool {
+        let stages = self.items.iter().map(|item| &item.stage);
+        let mut folders = stages.filter_map(|stage| stage.split_once('/'));
+        self.owner.session == *session || folders.any(|(folder, _)| folder == session.as_str())
+    }
+
     /// Whether it changes what is at this place.
     #[must_use]
     pub fn changes(&self, extent: &Extent) -> bool {

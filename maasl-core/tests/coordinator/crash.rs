@@ -257,3 +257,16 @@ fn the_dead_stay_known_while_a_commit_of_theirs_is_open() {
     assert!(ann().iter().all(|session| is_known(&world, session)));
     assert_eq!(bury(&mut world, bob), ann());
 }
+
+#[test]
+fn the_dead_stay_known_while_a_commit_needs_what_they_staged() {
+    let (mut world, author, bob, _) = world();
+    world.start_change(author, refactoring());
+    world.hold(author, Some("FinishCommit"));
+    world.run();
+    // The commit is now that of a session which nobody has.
+    world.open_again(author);
+    world.kill(author);
+    assert!(!world.intents().is_empty());
+    assert!(bury(&mut world, bob).is_empty());
+}

@@ -1,7 +1,7 @@
 //! Latches that cannot be had, a store that is busy, a machine that fails; and
 //! that what is refused has changed nothing.
 
-use maasl_core::coordinator::io::{Call, FileOp, Request};
+use maasl_core::coordinator::io::{Call, FileOp, Reply, Request};
 use maasl_core::lease::row::Target;
 use maasl_core::refusal::Refusal;
 use maasl_core::resource::{ResourceKey, Scope};
@@ -104,13 +104,42 @@ fn a_good_end_settles_what_its_calls_left_open() {
     world.inject(ann, "SyncNames", 3, Fault::FailsBefore);
     assert_eq!(code(&world.change(ann, refactoring())), "internal");
     assert_eq!(world.intents().len(), 1);
-    let mut end = || {
-        let call = world.call(ann, Request::ReleaseAll);
-        (code(&world.ask(ann, call).result), world.intents().len())
-    };
-    assert_eq!(end(), ("ok", 1), "it is left to others");
-    assert_eq!(end(), ("ok", 0));
+    let mut end = || (is_settled(&mut world, ann), world.intents().len());
+    assert_eq!(end(), (false, 1), "it is left to others");
+    assert_eq!(end(), (true, 0));
     assert_eq!(files(&world), ["f", "h", "i"]);
+    world.assert_unstaged_but(&[], "ended");
+}
+
+/// Ends a process in good order; whether nothing needs its files any more.
+fn is_settled(world: &mut World, pid: Pid) -> bool {
+    let call = world.call(pid, Request::ReleaseAll);
+    match world.ask(pid, call).result {
+        Ok(Reply::Ended { is_settled }) => is_settled,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_good_end_with_a_lease_that_is_not_returned_leaves_files_to_others() {
+    let (mut world, ann, bob) = world();
+    world.reserve(ann, &["f"]).unwrap();
+    world.inject(ann, "Latch", 1, Fault::LatchBusy);
+    assert!(!is_settled(&mut world, ann), "a commit may yet be begun");
+    assert!(is_settled(&mut world, ann));
+    assert_eq!(code(&world.change(bob, refactoring())), "ok");
+}
+
+#[test]
+fn a_good_end_settles_what_it_had_left_to_nobody_and_needs_its_files() {
+    let (mut world, ann, _) = world();
+    // The call itself, and its giving back of the lease.
+    world.inject(ann, "SyncNames", 2, Fault::FailsBefore);
+    assert_eq!(code(&world.change(ann, refactoring())), "internal");
+    world.open_again(ann);
+    assert_eq!(world.intents().len(), 1);
+    assert!(is_settled(&mut world, ann));
+    assert!(world.intents().is_empty());
     world.assert_unstaged_but(&[], "ended");
 }
 

@@ -398,7 +398,8 @@ fn everything_held_is_returned_at_once() {
     let waiter = world.start(bob, call);
     world.run();
     let call = world.call(ann, Request::ReleaseAll);
-    assert!(world.ask(ann, call).result.is_ok());
+    let ended = world.ask(ann, call).result;
+    assert_eq!(ended, Ok(Reply::Ended { is_settled: true }));
     assert!(world.reply(bob, waiter).unwrap().result.is_ok());
     assert_eq!(world.leases().len(), 1);
     world.advance(10_000);

@@ -311,6 +311,13 @@ impl World {
         }
     }
 
+    /// A process opens anew a copy of its state that was put in its place.
+    pub(crate) fn open_again(&mut self, pid: Pid) {
+        self.stores += 1;
+        let session = self.processes[pid.0].session.clone();
+        self.open(&session);
+    }
+
     /// Keeps steps called `label` from being executed until it is let go; the
     /// process itself goes on.
     pub(crate) fn hold(&mut self, pid: Pid, label: Option<&'static str>) {

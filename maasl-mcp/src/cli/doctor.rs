@@ -2,10 +2,12 @@
 //!
 //! Owns: the checks, and what to do about each finding. Promises: it makes
 //! the state folder where there is none, and changes nothing else but what it makes
-//! and removes itself in the staging folder, unless it is asked to repair. Leaves to
+//! and removes itself among the staging folders and liveness files, unless it is asked
+//! to repair; it names no process that has only the number of one of ours. Leaves to
 //! others: repairing (`maasl_node`).
 
 use std::fs::File;
+use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -234,6 +236,8 @@ fn examine_state(state: &StateDir) -> Vec<Finding> {
         Err(error) => {
             let advice = "see the message";
             findings.push(Finding::bad("store", error.to_string(), advice));
+            // One of them may be what was waited for in vain.
+            findings.extend(stopped_inside(state));
             return findings;
         }
     }
@@ -273,14 +277,20 @@ fn renames(state: &StateDir) -> Finding {
     }
 }
 
-fn try_renames(state: &StateDir) -> std::io::Result<(SwapMode, PlaceMode)> {
-    let folder = tempfile_in(state)?;
+fn try_renames(state: &StateDir) -> io::Result<(SwapMode, PlaceMode)> {
+    let session = SessionId::new(format!("doctor-{}", std::process::id()));
+    let live = liveness(state)?;
+    // Servers remove the staging folders of those who do not live.
+    let _life = live.hold(&session, &[])?;
+    let folder = state.path().join("stage").join(session.as_str());
+    std::fs::create_dir(&folder)?;
     let tried = try_renames_in(&folder);
     std::fs::remove_dir_all(&folder)?;
+    live.leave(&session).close()?;
     tried
 }
 
-fn try_renames_in(folder: &Path) -> std::io::Result<(SwapMode, PlaceMode)> {
+fn try_renames_in(folder: &Path) -> io::Result<(SwapMode, PlaceMode)> {
     let dir = File::open(folder)?;
     for name in ["a", "b"] {
         std::fs::write(folder.join(name), name)?;
@@ -290,13 +300,9 @@ fn try_renames_in(folder: &Path) -> std::io::Result<(SwapMode, PlaceMode)> {
     Ok((swapped, placed))
 }
 
-fn tempfile_in(state: &StateDir) -> std::io::Result<std::path::PathBuf> {
-    let folder = state
-        .path()
-        .join("stage")
-        .join(format!("doctor-{}", std::process::id()));
-    std::fs::create_dir(&folder)?;
-    Ok(folder)
+fn liveness(state: &StateDir) -> io::Result<Liveness> {
+    let dir = File::open(state.path().join("live"))?;
+    Ok(Liveness::new(dir.into()))
 }
 
 fn examine_store(state: &StateDir, view: &View) -> Vec<Finding> {
@@ -307,14 +313,13 @@ fn examine_store(state: &StateDir, view: &View) -> Vec<Finding> {
             return vec![Finding::bad("store", error.to_string(), advice)];
         }
     };
-    let Ok(dir) = File::open(state.path().join("live")) else {
+    let Ok(live) = liveness(state) else {
         return vec![Finding::bad(
             "liveness",
             "no folder",
             "run any maasl command",
         )];
     };
-    let live = Liveness::new(dir.into());
     let dead = |session: &SessionId| live.is_dead(session).unwrap_or(false);
     let open = snapshot
         .intents
@@ -373,13 +378,15 @@ fn stopped_inside(state: &StateDir) -> Vec<Finding> {
     let Ok(Some(view)) = View::open(state.path()) else {
         return Vec::new();
     };
-    let Ok((snapshot, _)) = view.snapshot() else {
+    let (Ok((snapshot, _)), Ok(live)) = (view.snapshot(), liveness(state)) else {
         return Vec::new();
     };
+    // The number of a process that has gone may be another's by now.
+    let lives = |session: &SessionId| live.is_dead(session).is_ok_and(|dead| !dead);
     let stopped = snapshot
         .sessions
         .iter()
-        .filter(|session| latch::process(session.pid).stopped);
+        .filter(|session| lives(&session.id) && latch::process(session.pid).stopped);
     stopped
         .map(|session| {
             Finding::bad(

@@ -116,7 +116,7 @@ impl Backend for Scripted {
     ) -> Response {
         self.calls.lock().unwrap().push(call.clone());
         if matches!(call.request_body, Request::ReleaseAll) {
-            return done(Reply::Released { held_ms: 0 });
+            return done(Reply::Ended { is_settled: true });
         }
         match (self.script)(&call) {
             Step::Answer(response) => response,

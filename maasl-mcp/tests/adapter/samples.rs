@@ -151,7 +151,8 @@ pub(crate) fn reply_to(call: &Call) -> Reply {
         Request::Renew(_) => Reply::Renewed {
             expires_in_ms: 30_000,
         },
-        Request::Release(_) | Request::ReleaseAll => Reply::Released { held_ms: 12 },
+        Request::Release(_) => Reply::Released { held_ms: 12 },
+        Request::ReleaseAll => Reply::Ended { is_settled: true },
         Request::Revoke { .. } => Reply::Revoked(Vec::new()),
         Request::Recover => Reply::Recovered(0),
         Request::Bury(dead) => Reply::Buried(dead.clone()),

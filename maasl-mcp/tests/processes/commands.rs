@@ -1,9 +1,14 @@
 //! The `maasl` command line as a process: what it prints, and how it ends.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use maasl_core::id::SessionId;
+use maasl_core::lease::Session;
+use maasl_node::platform;
+use maasl_node::state_dir::StateDir;
+use maasl_node::store::{OpenOptions, SqliteStore};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::{Value, json};
 
 use crate::facts::{maasl, row_of, run, shown, shown_json};
@@ -310,6 +315,29 @@ fn doctor_names_a_stopped_server_and_what_to_do() {
     a.go_on();
     assert_eq!(shown_json(dir.path(), &["doctor"])["ok"], true);
     a.close();
+}
+
+#[test]
+fn doctor_takes_no_stranger_for_a_dead_server_whose_number_it_has() {
+    let dir = repository("");
+    let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
+    let pid = Pid::from_child(&stranger);
+    kill_process(pid, Signal::STOP).unwrap();
+    waitpid(Some(pid), WaitOptions::UNTRACED).unwrap();
+    let mut options = OpenOptions::new(platform::boot_identity().unwrap());
+    options.session = Some(Session {
+        id: SessionId::new("dead"),
+        pid: stranger.id(),
+        role: "serve".into(),
+        started_wall_ms: 0,
+    });
+    let state = StateDir::open(dir.path()).unwrap();
+    drop(SqliteStore::open(&state, options).unwrap());
+    let (code, out, err) = ended(&dir, &["doctor", "--json"]);
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(!out.contains("stopped process"), "{out}");
 }
 
 #[test]

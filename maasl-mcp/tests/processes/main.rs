@@ -40,6 +40,7 @@ mod repairing;
 mod restart;
 mod smoke;
 mod stale_writer;
+mod starting;
 mod swapped_directory;
 mod time_namespaces;
 mod transactions;

@@ -1,10 +1,10 @@
 //! Ending a process, and cleaning up after those that did not end well.
 //!
 //! Owns: the good end of a session, and housekeeping: finding out who died,
-//! removing their files, bounding the history. Promises: the files of a dead
-//! process go only once the core has forgotten it. Leaves to others: settling what
-//! the dead left open and forgetting them (the core); their leases, which end by
-//! takeover.
+//! removing their files, bounding the history. Promises: whoever died is found by
+//! whatever is left of it; the files of a dead process go only once the core has
+//! forgotten it. Leaves to others: settling what the dead left open and forgetting
+//! them (the core); their leases, which end by takeover.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Ground, Node};
 use crate::live::Grave;
-use crate::store::Store as _;
+use crate::store::{SqliteStore, Store as _};
 
 /// Housekeeping is for what nobody came across: no hurry.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
@@ -54,35 +54,27 @@ impl House {
 }
 
 impl Node {
-    /// Returns every lease, stops waiting and leaves nothing behind.
+    /// Returns every lease, stops waiting and leaves nothing behind, unless it could
+    /// not end in good order: then others find what it left as that of the dead.
     pub async fn close(self: &Arc<Self>) {
         for (id, line) in self.board.calls() {
             line.call.cancel.cancel();
             self.input(maasl_core::coordinator::io::Input::Cancel(id));
         }
-        let released = self.own_call(Request::ReleaseAll).await;
+        let ended = self.own_call(Request::ReleaseAll).await;
         self.stopped.cancel();
         let ground = self.last_ground();
         ground.databases.close_idle();
-        if let Err(refusal) = released.result {
-            tracing::warn!(%refusal, "could not return every lease; others find out by themselves");
-        }
-        // A commit that is still open needs what is staged for it.
-        if self.has_open_commit(&ground) {
-            tracing::warn!("a commit is left to others to settle");
-        } else {
-            forget(&ground, &self.session, ground.live.leave(&self.session));
-        }
-    }
-
-    /// Whether this process leaves a commit open, as far as can be told.
-    fn has_open_commit(&self, ground: &Ground) -> bool {
-        match ground.store.transact(&Command::Snapshot) {
-            Ok(Outcome::Snapshot(snapshot)) => {
-                let mut intents = snapshot.intents.iter();
-                intents.any(|intent| intent.owner.session == self.session)
+        match ended.result {
+            Ok(Reply::Ended { is_settled: true }) => {
+                forget(&ground, &self.session, ground.live.leave(&self.session));
             }
-            _ => true,
+            // A commit that is open, or may yet be begun, needs what is staged for it.
+            Ok(_) => tracing::warn!("what is left open is left to others to settle"),
+            // The store still knows the session, and only who finds it dead forgets it.
+            Err(refusal) => {
+                tracing::warn!(%refusal, "could not end in good order; others find out by themselves");
+            }
         }
     }
 
@@ -131,11 +123,19 @@ impl Node {
         }
     }
 
+    /// The sessions of which anything is left and whose process has gone. One may have
+    /// died at any step of its start, or of the removal of what it left; of one whose
+    /// store was put back from a copy, the store alone may know.
     fn dead_sessions(&self) -> BTreeSet<SessionId> {
         let ground = self.last_ground();
-        let known = ground.files.stage().sessions().unwrap_or_default();
-        known
-            .into_iter()
+        let left = [
+            ground.live.sessions(),
+            ground.bells.sessions(),
+            ground.files.stage().sessions(),
+        ];
+        // What cannot be looked at now is there the next time.
+        let left = left.into_iter().flatten().flatten();
+        left.chain(recorded_sessions(&ground.store))
             .filter(|session| self.is_dead(&ground, session))
             .collect()
     }
@@ -206,6 +206,18 @@ impl Node {
         };
         self.call(call, CancellationToken::new(), None).await
     }
+}
+
+/// The sessions that the store knows, and those that it says have a commit open: one
+/// that was left to nobody has a name of its own.
+fn recorded_sessions(store: &SqliteStore) -> BTreeSet<SessionId> {
+    let Ok(Outcome::Snapshot(snapshot)) = store.transact(&Command::Snapshot) else {
+        return BTreeSet::new();
+    };
+    let open = snapshot.intents.into_iter();
+    let open = open.map(|intent| intent.owner.session);
+    let known = snapshot.sessions.into_iter().map(|session| session.id);
+    known.chain(open).collect()
 }
 
 /// Removes the files of a session that has ended. Its liveness file goes last: as

@@ -19,6 +19,7 @@ use rustix::fs::{Mode, OFlags};
 use super::{Node, OpenError};
 use crate::bell::{Bell, Bells};
 use crate::database::Databases;
+use crate::fault::{Side, point};
 use crate::files::Files;
 use crate::latch::Latches;
 use crate::live::{LifeLock, Liveness};
@@ -62,6 +63,7 @@ impl Ground {
         let bells = Bells::new(folder(&state, "bell")?);
         bells.take_down(session).map_err(io("doorbell"))?;
         let bell = bells.hang(session).map_err(io("doorbell"))?;
+        point(Side::Before, "open_stage");
         let durable = config.durability == Durability::Power;
         let stage = Stage::new(
             state.path().join("stage"),

@@ -16,6 +16,7 @@ use rustix::fs::{
 use rustix::io::{Errno, retry_on_intr};
 use rustix::time::{ClockId, clock_gettime};
 
+pub use super::locker::locker_of;
 use super::time_namespace;
 use super::walk::{check_beneath, walk_beneath};
 use super::{Examined, FileMeta, ProcessState};

@@ -150,6 +150,12 @@ pub fn process_state(_pid: u32) -> Option<ProcessState> {
     None
 }
 
+/// Always `None`: macOS has no table of locks that can be read.
+#[must_use]
+pub fn locker_of(_file: BorrowedFd<'_>) -> Option<u32> {
+    None
+}
+
 /// All but the quarantine mark, which belongs to what was downloaded.
 pub(super) fn is_copied_xattr(name: &str) -> bool {
     name != "com.apple.quarantine"

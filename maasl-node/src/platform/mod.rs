@@ -1,7 +1,8 @@
 //! Everything that differs between operating systems.
 //!
 //! Owns: clocks, boot identity, opening beneath a directory, renaming, syncing,
-//! kernel locks, names of file systems, states of processes, file metadata.
+//! kernel locks and who has them, names of file systems, states of processes, file
+//! metadata.
 //! Promises: functions that act on files take a directory descriptor and a
 //! single name (or a path that is resolved beneath it), so nothing is checked
 //! under one path and used under another. Leaves to others: what to do where a
@@ -18,11 +19,14 @@
 //! | no-replace | some file systems | [`place`] says `Unsupported`; [`place_by_link`] leaves two names if the process dies half-way |
 //! | time namespaces | macOS, Linux before 5.6 | none there to tell apart |
 //! | process states | macOS | a refusal cannot say that the process in the way is stopped |
+//! | the table of locks | macOS, some sandboxes | a refusal names who last said that it has the lock |
 
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 use linux as system;
+#[cfg(target_os = "linux")]
+mod locker;
 #[cfg(target_os = "linux")]
 mod time_namespace;
 
@@ -46,7 +50,7 @@ pub use lock::{lock_exclusive, try_lock_exclusive, try_lock_shared, unlock};
 pub use metadata::{FileMeta, Uncopied, copy_metadata};
 pub use rename::{PlaceMode, SwapMode, place, place_by_link, replace, swap};
 pub use system::{
-    boot_identity, examine, fs_name, mount_of, network_fs_name, now_ns, open_beneath,
+    boot_identity, examine, fs_name, locker_of, mount_of, network_fs_name, now_ns, open_beneath,
     process_state, stamp_of_stat, sync_dir, sync_file,
 };
 pub use walk::walk_beneath;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-/// Who stands in the write gate.
+/// Who stands in the write gate, or has the floor locked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GateHolder {
     /// Its process.
@@ -39,7 +39,8 @@ impl fmt::Display for GateHolder {
 /// A store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The write gate did not come free in time; nothing was changed.
+    /// The write gate or the lock of the floor did not come free in time; nothing was
+    /// changed.
     #[error("waited {waited_ms} ms for the store{}", held_by(holder.as_ref()))]
     Busy {
         /// Who is in it, where that can be told.
@@ -159,5 +160,13 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 fn held_by(holder: Option<&GateHolder>) -> String {
-    holder.map_or_else(String::new, |holder| format!(", held by {holder}"))
+    let Some(holder) = holder else {
+        return String::new();
+    };
+    let pid = holder.pid;
+    if holder.stopped {
+        format!(", held by {holder}; continue it (kill -CONT {pid}) or end it (kill -KILL {pid})")
+    } else {
+        format!(", held by {holder}; try again, or end it if it hangs")
+    }
 }

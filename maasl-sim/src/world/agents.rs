@@ -380,6 +380,7 @@ impl Client {
             | Reply::Revoked(_)
             | Reply::Recovered(_)
             | Reply::Buried(_)
+            | Reply::Ended { .. }
             | Reply::Graph(_)
             | Reply::Imported(_)
             | Reply::Compacted(_)

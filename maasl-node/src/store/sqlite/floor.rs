@@ -2,8 +2,9 @@
 //!
 //! Owns: the file `floor`. Promises: it never goes down; a value that
 //! [`Floor::raise`] returned is on the disk; a write that is cut short leaves the
-//! value before it. Leaves to others: raising it before tokens above it are
-//! issued, and what to do when it is missing or damaged.
+//! value before it; nobody waits for its lock for ever, and who waits in vain is told
+//! who has it. Leaves to others: raising it before tokens above it are issued, and
+//! what to do when it is missing or damaged.
 //!
 //! The database may be deleted or put back from an old copy; without the floor,
 //! tokens would then be issued twice. The file holds two lines, each on a page
@@ -11,16 +12,31 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::RangeInclusive;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use maasl_core::id::{ContentHash, Token, hex};
 use maasl_core::lease::floor::Reading;
 
+use super::holder;
 use super::identity::refuse_foreign;
+use crate::fault::{Side, point};
+use crate::platform;
 use crate::store::StoreError;
 
 const NAME: &str = "floor";
+
+/// How long its lock is waited for. Whoever raises it has the lock for as long as a
+/// sync takes, and others for microseconds: who has it for longer is stopped, or its
+/// disk does not answer.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Waits between attempts, in microseconds.
+const PAUSE_US: RangeInclusive<u64> = 30..=2_000;
 
 /// Where the lines begin.
 const PLACES: [u64; 2] = [0, 4096];
@@ -31,12 +47,14 @@ const LINE_BYTES: usize = 6 + 20 + 1 + 16 + 1;
 /// The floor file of one store.
 pub(super) struct Floor {
     path: PathBuf,
+    wait: Duration,
 }
 
 impl Floor {
     pub(super) fn of(dir: &Path) -> Self {
         Self {
             path: Self::path_in(dir),
+            wait: WAIT,
         }
     }
 
@@ -51,7 +69,7 @@ impl Floor {
         refuse_foreign(&self.path)?;
         match File::open(&self.path) {
             Ok(file) => {
-                file.lock_shared().map_err(failed)?;
+                self.lock(&file, platform::try_lock_shared)?;
                 Ok(reading(lines(&file).map_err(failed)?))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Reading::Missing),
@@ -61,21 +79,45 @@ impl Floor {
 
     /// Makes it cover at least the tokens up to `through`, durably.
     pub(super) fn raise(&self, through: Token) -> Result<(), StoreError> {
+        let failed = |error| StoreError::io(&self.path, error);
         refuse_foreign(&self.path)?;
-        self.raise_file(through)
-            .map_err(|error| StoreError::io(&self.path, error))
-    }
-
-    fn raise_file(&self, through: Token) -> io::Result<()> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(&self.path)?;
-        file.lock()?;
-        let found = lines(&file)?;
+            .open(&self.path)
+            .map_err(failed)?;
+        self.lock(&file, platform::try_lock_exclusive)?;
+        point(Side::Before, "raise_floor");
+        self.raise_locked(&file, through).map_err(failed)
+    }
+
+    /// Takes the lock of the file, which goes with it.
+    fn lock(
+        &self,
+        file: &File,
+        attempt: fn(BorrowedFd<'_>) -> io::Result<bool>,
+    ) -> Result<(), StoreError> {
+        let since = Instant::now();
+        let mut pause_us = *PAUSE_US.start();
+        while !attempt(file.as_fd()).map_err(|error| StoreError::io(&self.path, error))? {
+            let waited = since.elapsed();
+            if waited >= self.wait {
+                return Err(StoreError::Busy {
+                    holder: holder::locker(file),
+                    waited_ms: u64::try_from(waited.as_millis()).unwrap_or(u64::MAX),
+                });
+            }
+            thread::sleep(Duration::from_micros(pause_us));
+            pause_us = (pause_us * 2).min(*PAUSE_US.end());
+        }
+        Ok(())
+    }
+
+    fn raise_locked(&self, file: &File, through: Token) -> io::Result<()> {
+        let found = lines(file)?;
         if let Reading::Through(token) = reading(found)
             && token >= through
         {
@@ -176,6 +218,34 @@ mod tests {
     fn damage(floor: &Floor, place: usize) {
         let file = OpenOptions::new().write(true).open(&floor.path).unwrap();
         file.write_all_at(b"9", PLACES[place] + 8).unwrap();
+    }
+
+    #[test]
+    fn who_has_it_locked_is_waited_for_no_longer_than_allowed_and_named() {
+        let (_dir, floor) = fresh();
+        floor.raise(token(5)).unwrap();
+        let impatient = Floor {
+            path: floor.path.clone(),
+            wait: Duration::from_millis(5),
+        };
+        let locked = File::open(&floor.path).unwrap();
+        let refused = |done: Result<(), StoreError>| match done {
+            Err(StoreError::Busy { holder, waited_ms }) => {
+                assert!(waited_ms >= 5);
+                assert_eq!(holder.unwrap().pid, std::process::id());
+            }
+            other => panic!("not refused: {other:?}"),
+        };
+        locked.lock_shared().unwrap();
+        assert_eq!(impatient.read().unwrap(), Reading::Through(token(5)));
+        refused(impatient.raise(token(9)));
+        locked.unlock().unwrap();
+        locked.lock().unwrap();
+        refused(impatient.raise(token(9)));
+        refused(impatient.read().map(drop));
+        locked.unlock().unwrap();
+        impatient.raise(token(9)).unwrap();
+        assert_eq!(floor.read().unwrap(), Reading::Through(token(9)));
     }
 
     #[test]

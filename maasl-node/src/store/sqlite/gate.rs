@@ -37,7 +37,6 @@ const SPIN: Duration = Duration::from_micros(120);
 pub(super) struct Gate {
     path: PathBuf,
     file: File,
-    inode: u64,
     helper: OnceLock<Helper<Queued>>,
     pid: u32,
     session: String,
@@ -49,11 +48,9 @@ impl Gate {
         let path = dir.join(NAME);
         refuse_foreign(&path)?;
         let file = open_file(&path)?;
-        let found = rustix::fs::fstat(&file).map_err(|error| StoreError::io(&path, error))?;
         Ok(Self {
             path,
             file,
-            inode: found.st_ino,
             helper: OnceLock::new(),
             pid: std::process::id(),
             session: session.into(),
@@ -119,7 +116,7 @@ impl Gate {
 
     /// Who stands in the gate now, as far as can be told.
     pub(super) fn holder(&self) -> Option<GateHolder> {
-        holder::look(&self.file, self.inode)
+        holder::look(&self.file)
     }
 
     fn helper(&self) -> Result<&Helper<Queued>, StoreError> {

@@ -1,24 +1,20 @@
-//! Who stands in the gate, for those it keeps waiting.
+//! Who stands in the gate or has the floor locked, for those it keeps waiting.
 //!
-//! Owns: the record in the gate file and what the system says about a process.
-//! Promises: what is told is a help, never a decision. Leaves to others: the
-//! gate itself.
+//! Owns: the record in the gate file, beside what the system says. Promises: what is
+//! told is a help, never a decision. Leaves to others: gate and floor themselves.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 
+use crate::platform;
 use crate::store::{GateHolder, clock};
 
 const RECORD_BYTES: usize = 128;
 
 /// Longest session name that is recorded whole.
 const SESSION_BYTES: usize = 80;
-
-/// How often the system's table is read for a lock that it does not show. It
-/// comes in pages, each a state of its own: a lock moves past the edge of a
-/// page when others before it go in between.
-const LOOKS: usize = 5;
 
 /// Writes who stands in the gate; the place is kept, the rest is blanked.
 pub(super) fn record(gate: &File, pid: u32, session: &str) -> io::Result<()> {
@@ -38,27 +34,30 @@ pub(super) fn record(gate: &File, pid: u32, session: &str) -> io::Result<()> {
 /// Who stands in the gate. The record may be that of the one before, if the
 /// holder was stopped at its first step; the system's own table of locks is
 /// believed over it.
-pub(super) fn look(gate: &File, inode: u64) -> Option<GateHolder> {
-    let recorded = read(gate);
-    let locker = locker_of(inode);
-    let mut holder = match (recorded, locker) {
+pub(super) fn look(gate: &File) -> Option<GateHolder> {
+    let holder = match (read(gate), platform::locker_of(gate.as_fd())) {
         (Some(recorded), Some(pid)) if recorded.pid != pid => nameless(pid),
         (Some(recorded), _) => recorded,
         (None, Some(pid)) => nameless(pid),
         (None, None) => return None,
     };
-    let process = format!("/proc/{}", holder.pid);
-    holder.stopped = fs::read_to_string(format!("{process}/stat"))
-        .is_ok_and(|stat| matches!(state_of(&stat), Some('T' | 't')));
-    holder.command = fs::read_to_string(format!("{process}/comm"))
-        .ok()
-        .map(|name| name.trim_end().to_owned());
-    Some(holder)
+    Some(described(holder))
 }
 
-/// The process that holds the `flock` on the file with this number.
-pub(super) fn locker_of(inode: u64) -> Option<u32> {
-    find_locker(|| fs::read_to_string("/proc/locks").ok(), inode)
+/// Who has a file locked that holds no record of it.
+pub(super) fn locker(file: &File) -> Option<GateHolder> {
+    let pid = platform::locker_of(file.as_fd())?;
+    Some(described(nameless(pid)))
+}
+
+/// With what the system says about the process.
+fn described(holder: GateHolder) -> GateHolder {
+    let state = platform::process_state(holder.pid);
+    GateHolder {
+        stopped: state.as_ref().is_some_and(|state| state.stopped),
+        command: state.map(|state| state.command),
+        ..holder
+    }
 }
 
 fn nameless(pid: u32) -> GateHolder {
@@ -84,63 +83,9 @@ fn read(gate: &File) -> Option<GateHolder> {
     })
 }
 
-/// The process that holds the `flock` on this inode, by a table that may miss
-/// it while it changes.
-fn find_locker(mut table: impl FnMut() -> Option<String>, inode: u64) -> Option<u32> {
-    (0..LOOKS).find_map(|_| locker(&table()?, inode))
-}
-
-/// The process that holds the `flock` on this inode, in the text of
-/// `/proc/locks`: `1: FLOCK  ADVISORY  WRITE 701 fe:00:1234 0 EOF`, where a
-/// waiter has `->` before `FLOCK`.
-fn locker(locks: &str, inode: u64) -> Option<u32> {
-    locks.lines().find_map(|line| {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [_, "FLOCK", _, _, pid, file, ..] = words[..] else {
-            return None;
-        };
-        let (_, number) = file.rsplit_once(':')?;
-        (number.parse() == Ok(inode)).then(|| pid.parse().ok())?
-    })
-}
-
-/// The state letter in the text of `/proc/<pid>/stat`; the program name before
-/// it is in parentheses and may hold anything.
-fn state_of(stat: &str) -> Option<char> {
-    stat.rsplit_once(") ")?.1.chars().next()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_holder_is_told_from_those_who_wait() {
-        let locks = "1: POSIX  ADVISORY  WRITE 5 fe:00:42 0 EOF\n\
-                     2: FLOCK  ADVISORY  WRITE 701 fe:00:42 0 EOF\n\
-                     2: -> FLOCK  ADVISORY  WRITE 702 fe:00:42 0 EOF\n";
-        assert_eq!(locker(locks, 42), Some(701));
-        assert_eq!(locker(locks, 43), None);
-    }
-
-    #[test]
-    fn a_lock_that_one_reading_missed_is_found_by_the_next() {
-        let mut readings = 0;
-        let table = || {
-            readings += 1;
-            let shown = "2: FLOCK  ADVISORY  WRITE 701 fe:00:42 0 EOF\n";
-            Some(if readings == 1 { "" } else { shown }.to_owned())
-        };
-        assert_eq!(find_locker(table, 42), Some(701));
-        assert_eq!(find_locker(|| Some(String::new()), 42), None);
-        assert_eq!(find_locker(|| None, 42), None);
-    }
-
-    #[test]
-    fn a_program_name_cannot_forge_a_state() {
-        assert_eq!(state_of("7 (a) T (b) S 1 7"), Some('S'));
-        assert_eq!(state_of("7 (a) T 1 7"), Some('T'));
-    }
 
     #[test]
     fn a_record_reads_back() {

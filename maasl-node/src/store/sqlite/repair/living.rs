@@ -7,13 +7,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
 use rustix::io::Errno;
 
-use super::super::holder;
 use super::super::store::DATABASE;
 use super::RepairError;
 use crate::platform;
@@ -42,7 +41,7 @@ fn living(dir: &Path) -> io::Result<(usize, Vec<u32>)> {
         };
         if !platform::try_lock_shared(file.as_fd())? {
             count += 1;
-            pids.extend(holder::locker_of(file.metadata()?.ino()));
+            pids.extend(platform::locker_of(file.as_fd()));
         }
     }
     Ok((count, pids))
