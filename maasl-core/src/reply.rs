@@ -218,6 +218,10 @@ pub struct FileChanged {
     /// What it was made from, if it is a document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<Made>,
+    /// How many of its entries were left as they are because the graph has nothing to
+    /// say of them, if it is the file of a graph.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried_over: Option<u64>,
 }
 
 /// A foreign change met at the swap itself.

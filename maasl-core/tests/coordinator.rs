@@ -21,6 +21,8 @@ mod coordinator {
     mod docgen_struck;
     mod fault;
     mod graph;
+    mod graph_file;
+    mod graph_numbers;
     mod lease;
     mod observe;
     mod outside;

@@ -80,12 +80,14 @@ contract! {
     graphs:
         a_patch_is_appended_once_and_read_in_order,
         an_answer_is_kept_with_its_patch,
+        an_answer_keeps_the_values_of_its_conflicts,
         a_patch_follows_the_one_it_was_made_after,
         a_lease_that_is_presented_must_stand,
         a_reader_in_another_journal_begins_anew,
         a_checkpoint_takes_the_place_of_patches,
         a_checkpoint_needs_the_lease,
         graphs_are_apart_and_bounded,
+        a_number_without_a_patch_makes_no_graph,
         a_long_journal_comes_in_parts;
     opening:
         tokens_strictly_increase,

@@ -16,7 +16,7 @@ use super::call::{Cx, mixed_up};
 use super::commit::{self, Commit, Committed, Open, Staged};
 use super::database::Guarded;
 use super::facts::{located, paths, planned};
-use super::graph::PatchPart;
+use super::graph::{MadePatch, PatchPart};
 use super::io::{Call, Effect, FileOp, GRAPH};
 use super::plan::Plan;
 use super::right::{self, Right};
@@ -89,6 +89,7 @@ pub(super) async fn under(cx: &Cx, asked: Changes<'_>, right: &Right) -> Result<
         asked,
         right,
         staged: Vec::new(),
+        patch: None,
     };
     match change.run().await {
         Ok(Committed::Receipt(receipt)) => Ok(receipt),
@@ -149,6 +150,20 @@ pub(super) async fn recall(
             replayed(cx).await?;
             Ok(Some(receipt))
         }
+        Outcome::KeyMismatch => Err(acquire::key_mismatch(Some(request))),
+        other => mixed_up(&other),
+    }
+}
+
+/// What a copy of the request was answered that was done while this one waited for
+/// the latches.
+async fn answered(cx: &Cx, request: Option<&RequestKey>) -> Result<Option<Receipt>, Refusal> {
+    let Some(request) = request else {
+        return Ok(None);
+    };
+    match cx.store(Command::Recall(request.clone())).await? {
+        Outcome::NotAnswered | Outcome::NeedRecovery(_) => Ok(None),
+        Outcome::Answered(receipt) => Ok(Some(receipt)),
         Outcome::KeyMismatch => Err(acquire::key_mismatch(Some(request))),
         other => mixed_up(&other),
     }
@@ -268,6 +283,7 @@ struct Change<'a> {
     asked: Changes<'a>,
     right: &'a Right,
     staged: Vec<String>,
+    patch: Option<MadePatch>,
 }
 
 impl Change<'_> {
@@ -377,12 +393,17 @@ impl Change<'_> {
     }
 
     async fn under_latch(
-        &self,
+        &mut self,
         plan: &Plan,
         files: Vec<Staged>,
         keys: &[ResourceKey],
         begun: &mut bool,
     ) -> Result<(Option<Committed>, Vec<Wake>), Refusal> {
+        if self.asked.patch.is_some()
+            && let Some(earlier) = answered(self.cx, self.asked.request).await?
+        {
+            return Ok((Some(Committed::Earlier(earlier)), Vec::new()));
+        }
         for file in &files {
             if self.cx.hash(&file.planned.path).await? != file.planned.old {
                 return Ok((None, Vec::new()));
@@ -394,12 +415,8 @@ impl Change<'_> {
             token: self.right.lease.token,
             waited_ms: self.right.waited_ms,
             beyond: Beyond {
-                database: None,
                 fresh: self.asked.fresh.to_vec(),
-                graph: match self.asked.patch {
-                    Some(patch) => Some(Box::new(patch.foreseen(self.cx).await?)),
-                    None => None,
-                },
+                ..Beyond::default()
             },
         };
         let mut database = None;
@@ -409,6 +426,11 @@ impl Change<'_> {
             }
             database = Some(open(guarded, &mut receipt).await?);
         }
+        let mut patch = None;
+        if let Some(part) = self.asked.patch {
+            let joined = part.join(self.cx, &mut self.patch, &mut receipt).await;
+            patch = Some(joined.map_err(|refusal| refusal.within("graph"))?);
+        }
         let commit = Commit {
             right: self.right,
             request: self.asked.request,
@@ -416,7 +438,7 @@ impl Change<'_> {
             latches: keys.to_vec(),
             receipt,
             database,
-            patch: self.asked.patch.map(|patch| Box::new(patch.row())),
+            patch,
         };
         let (committed, wake) = commit::commit(self.cx, commit, begun).await?;
         Ok((Some(committed), wake))

@@ -6,6 +6,11 @@
 //! graph as of the patches before it; whoever is told of a graph is told what is on
 //! the disk. Leaves to others: what patches amount to (`crate::graph`), files and
 //! checkpoints, which take the lease (`file`, `keep`).
+//!
+//! A number that is drawn and not used stays a gap in what everybody has seen from
+//! then on, and it cannot be given back: nobody knows whether a patch under it is
+//! still on its way. So it is drawn last, when only a death, a failure, or an end of
+//! the lease in the same instant can keep the patch from being appended.
 
 mod file;
 mod keep;
@@ -30,7 +35,7 @@ use crate::graph::patch::{Checked, Header, Patch};
 use crate::graph::query::{Answer, Question};
 use crate::graph::seen::{Dot, Seen};
 use crate::graph::state::Merged;
-use crate::id::ContentHash;
+use crate::id::{ActorId, ContentHash};
 use crate::lease::command::{AppendPatch, DrawDot, ReadGraph};
 use crate::lease::row::CommitPatch;
 use crate::lease::{Command, Counter, Outcome};
@@ -38,11 +43,11 @@ use crate::path::fold;
 use crate::policy::MERGE_META;
 use crate::refusal::Refusal;
 use crate::reply::{GraphChanged, Receipt};
-use crate::resource::ResourceKey;
+use crate::resource::{ResourceKey, Want};
 
 pub(super) use self::file::{export, import};
 pub(super) use self::keep::compact;
-pub(super) use self::part::Part as PatchPart;
+pub(super) use self::part::{Made as MadePatch, Part as PatchPart};
 
 /// The graph that is meant where none is named.
 pub const MAIN: &str = "main";
@@ -53,6 +58,8 @@ const CONFLICTS_TOLD_MAX: usize = 100;
 /// How often an answer is made anew because others appended meanwhile. After that
 /// it tells what the patch does to the graph as it was a moment before.
 const ATTEMPTS_MAX: u32 = 16;
+/// A name as long as those of stores, in the place of one that is still to be drawn.
+const SOME_STORE: &str = "some-store-x";
 
 /// A patch, as it is asked for.
 #[derive(Clone, Debug)]
@@ -115,6 +122,15 @@ pub struct GraphImported {
     pub skipped: u64,
 }
 
+/// What came of making checkpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GraphsCompacted {
+    /// So many graphs have a new one.
+    pub kept: u64,
+    /// The graphs of which none could be made, and why.
+    pub failed: Vec<(String, Refusal)>,
+}
+
 /// Changes a graph.
 pub(super) async fn patch(cx: &Cx, call: &Call, asked: GraphPatch) -> Result<Receipt, Refusal> {
     if let Some(earlier) = change::recall(cx, call.request.as_ref()).await? {
@@ -142,7 +158,7 @@ async fn checked_patch(cx: &Cx, call: &Call, asked: GraphPatch) -> Result<Receip
 pub(super) async fn query(cx: &Cx, asked: GraphQuery) -> Result<Reply, Refusal> {
     check_name(&asked.graph)?;
     catch_up(cx, &asked.graph, true).await?;
-    forget_former(cx, &asked.graph).await?;
+    forget_former(cx, &asked.graph, true).await?;
     let mut shared = cx.seed.shared.borrow_mut();
     let view = shared.graphs.view(&asked.graph, |graph| GraphView {
         answer: graph.ask(&asked.question),
@@ -178,7 +194,7 @@ async fn seen_by(cx: &Cx, graph: &str, said: Option<Seen>) -> Result<Seen, Refus
             hint: Some("look at it again with graph_query and pass the `seen` from there".into()),
         }),
         None => {
-            forget_former(cx, graph).await?;
+            forget_former(cx, graph, false).await?;
             let shared = cx.seed.shared.borrow();
             let seen = shared.graphs.seen(&cx.seed.agent, graph);
             Ok(seen.unwrap_or_default())
@@ -195,14 +211,15 @@ fn is_here(cx: &Cx, graph: &str, seen: &Seen) -> bool {
 
 /// Forgets what the agent has seen of a graph where that is no longer there: it is of
 /// a state directory that was deleted or replaced, and nothing could be added to it.
-async fn forget_former(cx: &Cx, graph: &str) -> Result<(), Refusal> {
+/// The graph is read on for this, `durable` as in [`catch_up`].
+async fn forget_former(cx: &Cx, graph: &str, durable: bool) -> Result<(), Refusal> {
     let agent = &cx.seed.agent;
     let seen = |cx: &Cx| cx.seed.shared.borrow().graphs.seen(agent, graph);
     if seen(cx).is_none_or(|seen| is_here(cx, graph, &seen)) {
         return Ok(());
     }
     // Another call of the agent may have appended since this one has read.
-    catch_up(cx, graph, false).await?;
+    catch_up(cx, graph, durable).await?;
     if seen(cx).is_some_and(|seen| !is_here(cx, graph, &seen)) {
         cx.seed.shared.borrow_mut().graphs.unsee(agent, graph);
     }
@@ -218,6 +235,11 @@ async fn append(
     seen: Seen,
 ) -> Result<Receipt, Refusal> {
     cx.still_wanted()?;
+    check_whole(&checked, &seen)?;
+    if let Some(lease) = &call.lease {
+        let want = Want::exclusive(graph_key(cx, graph), MERGE_META);
+        right::present(cx, lease, &[want]).await?;
+    }
     let patch = seal(cx, graph, checked, seen).await?;
     let part = CommitPatch::of(graph, &patch);
     for attempt in 1.. {
@@ -256,12 +278,26 @@ async fn append(
     unreachable!("the last attempt follows any patch")
 }
 
+/// Refuses changes that make no patch with what their author has seen, whatever number
+/// is drawn for it.
+fn check_whole(checked: &Checked, seen: &Seen) -> Result<(), Refusal> {
+    let dot = Dot {
+        actor: ActorId::new(SOME_STORE),
+        counter: u64::MAX,
+    };
+    let header = header(dot, seen.clone(), 0)?;
+    checked.fit(&header).map_err(refused)
+}
+
 /// Makes the patch, under a number of its own.
 async fn seal(cx: &Cx, graph: &str, checked: Checked, seen: Seen) -> Result<Patch, Refusal> {
     let (dot, wall_ms) = draw(cx, graph).await?;
+    Patch::of(header(dot, seen, wall_ms)?, checked).map_err(refused)
+}
+
+fn header(dot: Dot, seen: Seen, wall_ms: u64) -> Result<Header, Refusal> {
     let header = Header::new(dot, seen, wall_ms);
-    let header = header.ok_or_else(|| Refusal::internal("the stamps of this graph are used up"))?;
-    Patch::of(header, checked).map_err(refused)
+    header.ok_or_else(|| Refusal::internal("the stamps of this graph are used up"))
 }
 
 async fn draw(cx: &Cx, graph: &str) -> Result<(Dot, u64), Refusal> {
@@ -365,6 +401,9 @@ async fn catch_up(cx: &Cx, graph: &str, durable: bool) -> Result<(), Refusal> {
             .map_err(|what| damaged(graph, what))?;
         if part.reaches(after) == part.end {
             return Ok(());
+        }
+        if !part.is_news() {
+            return Err(damaged(graph, "its last patches are missing"));
         }
     }
 }

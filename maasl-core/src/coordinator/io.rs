@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::coordinator::database::DatabaseWrite;
 use crate::coordinator::enrich::Span;
-use crate::coordinator::graph::{GraphFile, GraphImported, GraphPatch, GraphQuery, GraphView};
+use crate::coordinator::graph::{
+    GraphFile, GraphImported, GraphPatch, GraphQuery, GraphView, GraphsCompacted,
+};
 use crate::coordinator::transaction::TransactionWanted;
 use crate::docgen::{DocgenStatus, Made};
 use crate::graph::patch::PatchId;
@@ -273,6 +275,8 @@ pub enum FileOp {
         content: Vec<u8>,
         /// What the file holds; nothing where there must be none.
         base: Option<ContentHash>,
+        /// How many entries of the file are left as they are.
+        carried_over: u64,
     },
 }
 
@@ -343,8 +347,8 @@ pub enum Reply {
     Graph(Box<GraphView>),
     /// What a file brought into a graph.
     Imported(GraphImported),
-    /// So many graphs have a new checkpoint.
-    Compacted(u64),
+    /// Checkpoints of graphs were made, where that could be.
+    Compacted(GraphsCompacted),
     /// The caller has to write the document.
     NeedsContent(NeedsContent),
 }

@@ -195,7 +195,14 @@ impl Planner<'_> {
                 path,
                 content,
                 base,
-            } => self.gated(path, content, *base, "graph"),
+                carried_over,
+            } => {
+                let changed = self.gated(path, content, *base, "graph")?;
+                Ok(FileChanged {
+                    carried_over: Some(*carried_over),
+                    ..changed
+                })
+            }
         }
     }
 

@@ -74,7 +74,8 @@ pub(super) fn not_covered(key: &ResourceKey) -> Refusal {
     }
 }
 
-async fn present(cx: &Cx, id: &LeaseId, wants: &[Want]) -> Result<Right, Refusal> {
+/// The lease with this id, if it stands and covers all of these.
+pub(super) async fn present(cx: &Cx, id: &LeaseId, wants: &[Want]) -> Result<Right, Refusal> {
     let mut keys = wants.iter().map(|want| &want.extent.key);
     match cx.store(Command::Verify(id.clone())).await? {
         Outcome::Held { lease, .. } => match keys.find(|key| !lease.allows_change_of(key)) {

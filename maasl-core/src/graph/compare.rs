@@ -1,9 +1,11 @@
 //! Comparing changes with a graph.
 //!
-//! Owns: which changes say what shows already, and which are about things that
-//! nobody ever named. Promises: leaving out what [`Graph::lacking`] leaves out
+//! Owns: which changes say what shows already, which wait, and which are about things
+//! that no patch was about. Promises: leaving out what [`Graph::lacking`] leaves out
 //! changes nothing that shows; what was removed is known. Leaves to others: files
 //! (`llmc`) and what is done about the difference.
+
+use alloc::string::String;
 
 use super::changes::{Changes, Edge, Node};
 use super::register::{ABSENT, About, Subject};
@@ -33,27 +35,54 @@ impl Graph {
         }
     }
 
-    /// How many of the nodes and edges that are to be added were never named by
-    /// any patch.
+    /// How many of the nodes and edges that are to be added, and of the properties of
+    /// nodes that show, no patch ever said anything of.
     #[must_use]
     pub fn unheard_of(&self, changes: &Changes) -> u64 {
-        let is_new = |node: &&Node| self.node_number(&node.id).is_none();
-        let nodes = changes.nodes_to_add.iter().filter(is_new).count();
+        let nodes = changes.nodes_to_add.iter();
+        let nodes: usize = nodes.map(|node| self.unheard_of_node(node)).sum();
         let is_new = |edge: &&Edge| self.edge_register(edge).is_none();
         let edges = changes.edges_to_add.iter().filter(is_new).count();
         u64::try_from(nodes + edges).unwrap_or(u64::MAX)
     }
 
-    /// Whether an edge shows, or will once there are nodes at both its ends: to add it
-    /// again would only be one more that waits.
-    fn has_edge(&self, edge: &Edge) -> bool {
-        let waits = |register| {
+    /// Whether an edge will show once there are nodes at both its ends.
+    #[must_use]
+    pub fn waits(&self, edge: &Edge) -> bool {
+        self.edge_register(edge).is_some_and(|register| {
             let mut losses = self.losses(register).into_iter();
             losses.any(|loss| loss.why == Why::NoNode)
+        })
+    }
+
+    /// A node that nobody added or removed is one, whatever it has: to be the end of
+    /// an edge does not make it known. Of one that was removed all is to go.
+    fn unheard_of_node(&self, node: &Node) -> usize {
+        let known = self.node_number(&node.id);
+        let Some(number) = known.filter(|number| self.was_there(*number)) else {
+            return 1;
         };
+        if !self.nodes.is_visible(number) {
+            return 0;
+        }
+        let is_new = |key: &&String| {
+            let register = self.register_of(About::Property, number, key, None);
+            register.is_none()
+        };
+        node.properties.keys().filter(is_new).count()
+    }
+
+    fn was_there(&self, node: u32) -> bool {
+        let mut claims = self.registers.claims(self.nodes.register(node));
+        claims.next().is_some() || self.nodes.has_removals(node)
+    }
+
+    /// Whether an edge shows or waits: to add it again would only be one more that
+    /// does.
+    fn has_edge(&self, edge: &Edge) -> bool {
         let register = self.edge_register(edge);
-        register
-            .is_some_and(|register| self.registers.get(register).shown != ABSENT || waits(register))
+        register.is_some_and(|register| self.registers.get(register).shown != ABSENT)
+            || self.waits(edge)
     }
 
     fn node_number(&self, id: &str) -> Option<u32> {
@@ -63,15 +92,18 @@ impl Graph {
     fn edge_register(&self, edge: &Edge) -> Option<u32> {
         let node = self.node_number(&edge.source)?;
         let other = self.node_number(&edge.target)?;
-        let name = self.texts.find(&edge.relation)?;
+        self.register_of(About::Edge, node, &edge.relation, Some(other))
+    }
+
+    fn register_of(&self, about: About, node: u32, name: &str, other: Option<u32>) -> Option<u32> {
+        let name = self.texts.find(name)?;
         let id = |node| self.texts.key(self.nodes.id(node));
-        let parts = [id(node), self.texts.key(name), id(other)];
-        let about = About::Edge;
+        let parts = [id(node), self.texts.key(name), other.map_or(0, id)];
         let subject = Subject {
             about,
             node,
             name,
-            other,
+            other: other.unwrap_or(0),
         };
         self.registers.find(key_of(about, parts), subject)
     }
@@ -130,6 +162,35 @@ mod tests {
         let edges: Vec<Edge> = vec![edge("b", "a")];
         assert_eq!(lacking.edges_to_add, edges, "one waits for its end already");
         assert_eq!(graph.unheard_of(&other), 2);
+        assert!(graph.waits(&edge("a", "c")) && !graph.waits(&edge("a", "b")));
+        assert!(!graph.waits(&edge("b", "a")), "nobody added it");
+    }
+
+    #[test]
+    fn a_node_is_not_known_by_an_edge_nor_its_properties_by_the_node() {
+        let mut graph = Graph::new();
+        let all = Changes {
+            nodes_to_add: vec![node("a", "fn")],
+            edges_to_add: vec![edge("a", "c")],
+            ..Changes::default()
+        };
+        merge(&mut graph, 1, &all);
+        let of = |node| Changes {
+            nodes_to_add: vec![node],
+            ..Changes::default()
+        };
+        assert_eq!(graph.unheard_of(&of(node("c", "fn"))), 1);
+        let mut more = node("a", "class");
+        assert_eq!(graph.unheard_of(&of(more.clone())), 0, "another value");
+        more.properties.insert("span".into(), Value::Null);
+        more.properties.insert("line".into(), Value::Null);
+        assert_eq!(graph.unheard_of(&of(more.clone())), 2);
+        let gone = Changes {
+            nodes_to_remove: vec!["a".into()],
+            ..Changes::default()
+        };
+        merge(&mut graph, 2, &gone);
+        assert_eq!(graph.unheard_of(&of(more)), 0, "all of it is to go");
     }
 
     #[test]

@@ -18,10 +18,11 @@ use super::register::{ABSENT, About, PRESENT};
 use super::resolve::{Loss, Why};
 use super::seen::Dot;
 use super::state::Graph;
-use super::value::Value;
+use super::value::{NotAValue, Value};
 
 /// An operation that does not show, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Kept", try_from = "Kept")]
 pub struct Conflict {
     /// What it was about.
     pub about: Contested,
@@ -36,6 +37,26 @@ pub struct Conflict {
     pub winner: Option<Origin>,
     /// The value that shows; none if there is none.
     pub won: Option<Value>,
+}
+
+/// A conflict as it is kept in an answer that may be given again. Values are kept as
+/// their texts: serde would make nothing of a `null`, and round numbers.
+#[derive(Clone, Serialize, Deserialize)]
+struct Kept {
+    about: Contested,
+    reason: Reason,
+    loser: Origin,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lost_text: Option<String>,
+    winner: Option<Origin>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    won_text: Option<String>,
+    /// The value itself, as earlier versions kept it.
+    #[serde(default, skip_serializing)]
+    lost: Option<Value>,
+    /// The same.
+    #[serde(default, skip_serializing)]
+    won: Option<Value>,
 }
 
 /// What a conflict is about. The log is in this order.
@@ -79,6 +100,41 @@ pub enum Reason {
     SharedDot,
 }
 
+impl From<Conflict> for Kept {
+    fn from(conflict: Conflict) -> Self {
+        let text = |value: Option<Value>| value.map(|value| value.to_string());
+        Self {
+            about: conflict.about,
+            reason: conflict.reason,
+            loser: conflict.loser,
+            lost_text: text(conflict.lost),
+            winner: conflict.winner,
+            won_text: text(conflict.won),
+            lost: None,
+            won: None,
+        }
+    }
+}
+
+impl TryFrom<Kept> for Conflict {
+    type Error = NotAValue;
+
+    fn try_from(kept: Kept) -> Result<Self, NotAValue> {
+        let value = |text: Option<String>, earlier: Option<Value>| match text {
+            Some(text) => Value::parse(&text).map(Some),
+            None => Ok(earlier),
+        };
+        Ok(Self {
+            about: kept.about,
+            reason: kept.reason,
+            loser: kept.loser,
+            lost: value(kept.lost_text, kept.lost)?,
+            winner: kept.winner,
+            won: value(kept.won_text, kept.won)?,
+        })
+    }
+}
+
 impl Graph {
     /// How many conflicts there are.
     #[must_use]
@@ -89,6 +145,10 @@ impl Graph {
     /// The first conflicts of the log, at most `max`.
     #[must_use]
     pub fn log(&self, max: usize) -> Vec<Conflict> {
+        if max == 0 {
+            // There may be many to put in order.
+            return Vec::new();
+        }
         let mut registers: Vec<u32> = self.contested.clone();
         registers.retain(|n| self.registers.get(*n).conflicts > 0);
         registers.sort_unstable_by(|a, b| self.name_of(*a).cmp(&self.name_of(*b)));

@@ -97,6 +97,12 @@ impl Journal {
         }
     }
 
+    /// Whether anything was ever appended to it.
+    #[must_use]
+    pub const fn has_patches(&self) -> bool {
+        self.end.place > 0
+    }
+
     /// How many patches come after the checkpoint.
     #[must_use]
     pub const fn entries(&self) -> u64 {

@@ -3,7 +3,9 @@
 //! Owns: the shapes such files are seen in, and what they have in common.
 //! Promises: what a file says about nodes and edges becomes properties and edges;
 //! what this version has no word for is kept and written back: other keys of the
-//! document and of edges, the shape, and the names that a file has for things.
+//! document and of edges, entries that are no nodes or edges, edges as often as they
+//! are there, the shape, and the names that a file has for things. Whatever a patch
+//! may hold can be written and read again.
 //! Leaves to others: reading and writing the file, and when to do so.
 //!
 //! The shapes are `{"nodes": …, "edges": …}` (also `vertices`, `links`) and
@@ -15,7 +17,9 @@
 //! the other stays as it is.
 //!
 //! A file is written in order of ids, not in the order it was read: two stores
-//! with one graph write one file.
+//! with one graph write one file. What has no id comes last, as it is. An edge that
+//! waits for a node does not show, so it is not written; but a file that has it
+//! keeps it, with all that the file says of it.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -23,7 +27,7 @@ use alloc::vec::Vec;
 
 use super::changes::{Changes, Edge, Node};
 use super::query::Answer;
-use super::value::Value;
+use super::value::{DEPTH_MAX, NotAValue, Value};
 
 /// Where LLMC has its graph, relative to the root.
 pub const PATH: &str = ".llmc/rag_graph.json";
@@ -35,6 +39,10 @@ const IDS: [&str; 3] = ["id", "nid", "name"];
 const SOURCES: [&str; 3] = ["source", "src", "from"];
 const TARGETS: [&str; 3] = ["target", "dst", "to"];
 const RELATIONS: [&str; 4] = ["type", "edge", "relation", "label"];
+
+/// How deep the value of a property may lie in a file: below the document, the
+/// schema graph, a list and a node.
+const DEPTH_AROUND: usize = 4;
 
 type Map = BTreeMap<String, Value>;
 /// A list, and where it was.
@@ -49,8 +57,13 @@ pub struct Frame {
     edges: Option<ListAt>,
     /// The key of the id of nodes that have it as something else than `id`.
     ids: BTreeMap<String, &'static str>,
-    /// What each edge has beside its three parts, and how it names them.
-    extras: BTreeMap<Edge, Extra>,
+    /// What each edge has beside its three parts, and how it names them, as often as
+    /// the file has it.
+    extras: BTreeMap<Edge, Vec<Extra>>,
+    /// Entries that are no nodes.
+    other_nodes: Vec<Value>,
+    /// Entries that are no edges.
+    other_edges: Vec<Value>,
 }
 
 /// Where a list is.
@@ -73,8 +86,18 @@ pub struct Imported {
     pub changes: Changes,
     /// Everything else.
     pub frame: Frame,
-    /// How many entries have no id or no ends. They are left out.
+    /// How many entries have no id or no ends. They are no part of the changes; the
+    /// frame has them.
     pub skipped: u64,
+}
+
+/// A document made of a graph and a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// The document.
+    pub document: Value,
+    /// How many entries of the frame are in it though the graph shows none of them.
+    pub carried_over: u64,
 }
 
 /// Why a document is not a graph file.
@@ -86,6 +109,11 @@ pub enum NotAGraph {
     /// What should be nodes or edges is no list.
     #[error("{0} is not a list")]
     NotAList(&'static str),
+}
+
+/// Reads the text of a file. Its nodes may have whatever values patches may set.
+pub fn parse(text: &str) -> Result<Value, NotAValue> {
+    Value::parse_within(text, DEPTH_MAX + DEPTH_AROUND)
 }
 
 /// Takes a document apart.
@@ -114,23 +142,35 @@ pub fn import(document: Value) -> Result<Imported, NotAGraph> {
     Ok(imported)
 }
 
-/// Puts a document together from a graph and what the file had beside it.
+/// Puts a document together from a graph and what the file had beside it. `waits`
+/// says of an edge that the graph does not show whether only a node is missing.
 #[must_use]
-pub fn export(graph: Answer, frame: &Frame) -> Value {
+pub fn export(graph: Answer, frame: &Frame, waits: impl Fn(&Edge) -> bool) -> Exported {
+    let mut edges = graph.edges;
+    let mut carried_over = frame.other_nodes.len() + frame.other_edges.len();
+    for (edge, extras) in &frame.extras {
+        if waits(edge) {
+            edges.push(edge.clone());
+            carried_over += extras.len();
+        }
+    }
+    edges.sort();
     let nodes = graph.nodes.into_iter().map(|node| frame.node(node));
-    let nodes = Value::List(nodes.collect());
-    let edges = graph.edges.into_iter().map(|edge| frame.edge(edge));
-    let edges = Value::List(edges.collect());
+    let nodes = nodes.chain(frame.other_nodes.iter().cloned());
+    let edges = edges.iter().flat_map(|edge| frame.edge(edge));
+    let edges = edges.chain(frame.other_edges.iter().cloned());
+    let [nodes_at, edges_at] = ListAt::FLAT;
+    let (nodes_at, edges_at) = (
+        frame.nodes.unwrap_or(nodes_at),
+        frame.edges.unwrap_or(edges_at),
+    );
     let mut document = frame.document.clone();
-    frame
-        .nodes
-        .unwrap_or(ListAt::FLAT[0])
-        .put(nodes, &mut document);
-    frame
-        .edges
-        .unwrap_or(ListAt::FLAT[1])
-        .put(edges, &mut document);
-    Value::Map(document)
+    nodes_at.put(Value::List(nodes.collect()), &mut document);
+    edges_at.put(Value::List(edges.collect()), &mut document);
+    Exported {
+        document: Value::Map(document),
+        carried_over: u64::try_from(carried_over).unwrap_or(u64::MAX),
+    }
 }
 
 impl ListAt {
@@ -164,73 +204,110 @@ impl ListAt {
 }
 
 impl Imported {
-    fn node(&mut self, node: Value) {
-        let Value::Map(mut properties) = node else {
-            self.skipped += 1;
-            return;
-        };
-        let found = taken_text(&mut properties, &IDS);
-        // No property can be called `id`.
-        let found = found.filter(|_| !properties.contains_key(IDS[0]));
-        let Some((name, id)) = found else {
-            self.skipped += 1;
-            return;
-        };
-        if name != IDS[0] {
-            self.frame.ids.insert(id.clone(), name);
+    fn node(&mut self, entry: Value) {
+        match node_of(entry) {
+            Ok((name, node)) => {
+                if name != IDS[0] {
+                    self.frame.ids.insert(node.id.clone(), name);
+                }
+                self.changes.nodes_to_add.push(node);
+            }
+            Err(other) => {
+                self.skipped += 1;
+                self.frame.other_nodes.push(other);
+            }
         }
-        self.changes.nodes_to_add.push(Node { id, properties });
     }
 
-    fn edge(&mut self, edge: Value) {
-        let Some((edge, extra)) = parts_of_edge(edge) else {
-            self.skipped += 1;
-            return;
-        };
-        self.changes.edges_to_add.push(edge.clone());
-        self.frame.extras.insert(edge, extra);
+    fn edge(&mut self, entry: Value) {
+        match edge_of(entry) {
+            Ok((edge, extra)) => {
+                self.changes.edges_to_add.push(edge.clone());
+                self.frame.extras.entry(edge).or_default().push(extra);
+            }
+            Err(other) => {
+                self.skipped += 1;
+                self.frame.other_edges.push(other);
+            }
+        }
     }
 }
 
 impl Frame {
+    /// A node has its id under the name that the file has for it, unless a property
+    /// that came since has that name or would be read as the id.
     fn node(&self, node: Node) -> Value {
         let mut properties = node.properties;
         let name = self.ids.get(&node.id).copied().unwrap_or(IDS[0]);
+        let mut before = IDS.iter().take_while(|id| **id != name);
+        let is_taken = properties.contains_key(name) || before.any(|id| has_text(&properties, id));
+        let name = if is_taken { IDS[0] } else { name };
         properties.insert(name.into(), Value::Text(node.id));
         Value::Map(properties)
     }
 
-    /// A new edge is written as most files have it, or as relations are.
-    fn edge(&self, edge: Edge) -> Value {
+    /// An edge, as often as the file has it. A new one is written as most files have
+    /// it, or as relations are.
+    fn edge(&self, edge: &Edge) -> Vec<Value> {
+        if let Some(extras) = self.extras.get(edge) {
+            return extras.iter().map(|extra| extra.edge(edge)).collect();
+        }
         let is_relation = self.edges.is_some_and(|edges| edges.name == EDGE_LISTS[2]);
-        let extra = self.extras.get(&edge);
-        let names = match extra {
-            Some(extra) => extra.names,
-            None if is_relation => ["src", "edge", "dst"],
-            None => ["source", "type", "target"],
+        let names = if is_relation {
+            ["src", "edge", "dst"]
+        } else {
+            ["source", "type", "target"]
         };
-        let mut map = extra.map(|extra| extra.rest.clone()).unwrap_or_default();
-        let parts = [edge.source, edge.relation, edge.target];
-        let parts = names.into_iter().zip(parts);
-        map.extend(parts.map(|(name, part)| (String::from(name), Value::Text(part))));
+        let rest = Map::new();
+        Vec::from([Extra { names, rest }.edge(edge)])
+    }
+}
+
+impl Extra {
+    fn edge(&self, edge: &Edge) -> Value {
+        let mut map = self.rest.clone();
+        let parts = [&edge.source, &edge.relation, &edge.target];
+        for (name, part) in self.names.into_iter().zip(parts) {
+            map.insert(name.into(), Value::Text(part.clone()));
+        }
         Value::Map(map)
     }
 }
 
-fn parts_of_edge(edge: Value) -> Option<(Edge, Extra)> {
-    let Value::Map(mut rest) = edge else {
-        return None;
+/// A node and the name of its id; the entry itself if it is none.
+fn node_of(entry: Value) -> Result<(&'static str, Node), Value> {
+    let Value::Map(mut properties) = entry else {
+        return Err(entry);
     };
-    let (source_name, source) = taken_text(&mut rest, &SOURCES)?;
-    let (target_name, target) = taken_text(&mut rest, &TARGETS)?;
-    let (relation_name, relation) = taken_text(&mut rest, &RELATIONS)?;
+    let name = text_name(&properties, &IDS);
+    // No property can be called `id`.
+    let is_node = name.is_some_and(|name| name == IDS[0] || !properties.contains_key(IDS[0]));
+    if !is_node {
+        return Err(Value::Map(properties));
+    }
+    let (name, id) = taken_text(&mut properties, &IDS);
+    Ok((name, Node { id, properties }))
+}
+
+/// An edge and what it has beside its parts; the entry itself if it is none.
+fn edge_of(entry: Value) -> Result<(Edge, Extra), Value> {
+    let Value::Map(mut rest) = entry else {
+        return Err(entry);
+    };
+    let parts = [&SOURCES[..], &RELATIONS[..], &TARGETS[..]];
+    if parts.iter().any(|names| text_name(&rest, names).is_none()) {
+        return Err(Value::Map(rest));
+    }
+    let (source_name, source) = taken_text(&mut rest, &SOURCES);
+    let (relation_name, relation) = taken_text(&mut rest, &RELATIONS);
+    let (target_name, target) = taken_text(&mut rest, &TARGETS);
     let edge = Edge {
         source,
         relation,
         target,
     };
     let names = [source_name, relation_name, target_name];
-    Some((edge, Extra { names, rest }))
+    Ok((edge, Extra { names, rest }))
 }
 
 /// Takes out the first list there is under one of these names, with its place.
@@ -260,17 +337,21 @@ fn taken_from(
     }
 }
 
-/// Takes out the first text there is under one of these names that is not empty,
-/// with its name.
-fn taken_text(map: &mut Map, names: &[&'static str]) -> Option<(&'static str, String)> {
-    let is_text = |name: &&&str| {
-        let value = map.get(**name);
-        matches!(value, Some(Value::Text(text)) if !text.is_empty())
-    };
-    let name = *names.iter().find(is_text)?;
+/// The first of these names under which there is a text that is not empty.
+fn text_name(map: &Map, names: &[&'static str]) -> Option<&'static str> {
+    names.iter().copied().find(|name| has_text(map, name))
+}
+
+fn has_text(map: &Map, name: &str) -> bool {
+    matches!(map.get(name), Some(Value::Text(text)) if !text.is_empty())
+}
+
+/// Takes out the text under the first of these names that has one, with the name.
+fn taken_text(map: &mut Map, names: &[&'static str]) -> (&'static str, String) {
+    let name = text_name(map, names).expect("it was looked for before it is taken");
     match map.remove(name) {
-        Some(Value::Text(text)) => Some((name, text)),
-        _ => None,
+        Some(Value::Text(text)) => (name, text),
+        _ => unreachable!("a text was found under {name}"),
     }
 }
 
@@ -282,7 +363,7 @@ mod tests {
 
     /// Imports a document and exports it again, by way of its changes alone.
     fn round_trip(text: &str) -> String {
-        let imported = import(Value::parse(text).unwrap()).unwrap();
+        let imported = import(parse(text).unwrap()).unwrap();
         let mut graph = Answer {
             nodes: imported.changes.nodes_to_add,
             edges: imported.changes.edges_to_add,
@@ -290,7 +371,10 @@ mod tests {
         };
         graph.nodes.sort();
         graph.edges.sort();
-        export(graph, &imported.frame).to_string()
+        graph.edges.dedup();
+        let exported = export(graph, &imported.frame, |_| false);
+        assert_eq!(exported.carried_over, imported.skipped);
+        exported.document.to_string()
     }
 
     #[test]
@@ -319,7 +403,7 @@ mod tests {
     #[test]
     fn new_edges_are_written_as_the_file_has_them() {
         let nested = r#"{"schema_graph":{"entities":[],"relations":[]}}"#;
-        let frame = import(Value::parse(nested).unwrap()).unwrap().frame;
+        let frame = import(parse(nested).unwrap()).unwrap().frame;
         let edge = Edge {
             source: "a".into(),
             relation: "calls".into(),
@@ -330,20 +414,82 @@ mod tests {
             ..Answer::default()
         };
         let expected = r#"{"schema_graph":{"entities":[],"relations":[{"dst":"b","edge":"calls","src":"a"}]}}"#;
-        assert_eq!(export(graph.clone(), &frame).to_string(), expected);
+        let exported = |frame: &Frame| export(graph.clone(), frame, |_| false).document.to_string();
+        assert_eq!(exported(&frame), expected);
         let expected = r#"{"edges":[{"source":"a","target":"b","type":"calls"}],"nodes":[]}"#;
-        assert_eq!(export(graph, &Frame::default()).to_string(), expected);
+        assert_eq!(exported(&Frame::default()), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_a_node_or_an_edge_stays_as_it_is() {
+        let text = r#"{"edges":[{"source":"a","target":"b","type":"t"},{"source":1,"target":2,"type":"t"},[]],"nodes":[{"id":"a"},{"id":7,"kind":"x"},null,{"id":null,"nid":"b"}]}"#;
+        assert_eq!(round_trip(text), text);
+    }
+
+    #[test]
+    fn an_edge_stays_as_often_as_it_is_there() {
+        let text = r#"{"edges":[{"line":1,"source":"a","target":"b","type":"t"},{"dst":"b","edge":"t","line":2,"src":"a"}],"nodes":[]}"#;
+        assert_eq!(round_trip(text), text);
+    }
+
+    #[test]
+    fn an_edge_that_waits_stays_and_one_that_was_removed_does_not() {
+        let text = r#"{"edges":[{"line":1,"source":"a","target":"far","type":"t"},{"source":"a","target":"gone","type":"t"}],"nodes":[]}"#;
+        let frame = import(parse(text).unwrap()).unwrap().frame;
+        let exported = export(Answer::default(), &frame, |edge| edge.target == "far");
+        let expected =
+            r#"{"edges":[{"line":1,"source":"a","target":"far","type":"t"}],"nodes":[]}"#;
+        assert_eq!(exported.document.to_string(), expected);
+        assert_eq!(exported.carried_over, 1);
+    }
+
+    #[test]
+    fn a_property_with_the_name_of_an_id_is_not_taken_for_it() {
+        let text = r#"{"edges":[],"nodes":[{"name":"a"},{"nid":7,"name":"b"}]}"#;
+        let imported = import(parse(text).unwrap()).unwrap();
+        let mut nodes = imported.changes.nodes_to_add;
+        for (node, key) in nodes.iter_mut().zip(["name", "nid"]) {
+            node.properties.insert(key.into(), Value::text("set"));
+        }
+        let graph = Answer {
+            nodes: nodes.clone(),
+            ..Answer::default()
+        };
+        let exported = export(graph, &imported.frame, |_| false).document;
+        assert_eq!(import(exported).unwrap().changes.nodes_to_add, nodes);
+    }
+
+    #[test]
+    fn whatever_a_patch_may_hold_can_be_read_again() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        for around in ["", r#""schema_graph":"#] {
+            let [open, close] = if around.is_empty() {
+                ["", ""]
+            } else {
+                ["{", "}"]
+            };
+            let file = |depth| {
+                let value = nested(depth);
+                alloc::format!(
+                    r#"{{{around}{open}"edges":[],"nodes":[{{"id":"a","x":{value}}}]{close}}}"#
+                )
+            };
+            let deepest = file(DEPTH_MAX);
+            assert_eq!(round_trip(&deepest), deepest);
+            // What is too deep for a patch is for its check to refuse, by name.
+            assert!(parse(&file(DEPTH_MAX + DEPTH_AROUND)).is_err());
+        }
     }
 
     #[test]
     fn what_cannot_be_a_node_or_an_edge_is_counted() {
         let text = r#"{"nodes":[1,{"kind":"x"},{"id":""},{"id":1,"nid":"a"}],"edges":[{"source":"a","type":"t"}]}"#;
-        let imported = import(Value::parse(text).unwrap()).unwrap();
+        let imported = import(parse(text).unwrap()).unwrap();
         assert_eq!(
             (imported.skipped, imported.changes),
             (5, Changes::default())
         );
-        let refused = |text| import(Value::parse(text).unwrap()).unwrap_err();
+        let refused = |text| import(parse(text).unwrap()).unwrap_err();
         assert_eq!(refused("[]"), NotAGraph::NotAMap);
         assert_eq!(refused(r#"{"nodes":{}}"#), NotAGraph::NotAList("nodes"));
     }

@@ -136,6 +136,12 @@ impl Checked {
         let (texts, operations) = seal::pack(changes)?;
         Ok(Self { texts, operations })
     }
+
+    /// Refuses a header with which they would make no patch, without making it.
+    pub fn fit(&self, header: &Header) -> Result<(), Invalid> {
+        header.check()?;
+        form::check_size(form::size(header, &self.texts, &self.operations))
+    }
 }
 
 impl Patch {
@@ -293,6 +299,30 @@ mod tests {
                 assert_ne!(other_patch.id(), patch.id());
             }
         }
+    }
+
+    #[test]
+    fn whether_a_header_fits_is_known_before_there_is_a_patch() {
+        let changes = Changes {
+            nodes_to_add: vec![node("n", &[("a", "[1,{\"b\":null}]")])],
+            edges_to_add: vec![edge("n", "calls", "m")],
+            nodes_to_remove: vec!["old".into()],
+            ..Changes::default()
+        };
+        let checked = Checked::of(&changes).unwrap();
+        let mut header = header();
+        assert_eq!(checked.fit(&header), Ok(()));
+        let size = form::size(&header, &checked.texts, &checked.operations);
+        let patch = Patch::of(header.clone(), checked.clone()).unwrap();
+        assert_eq!(size, patch.to_bytes().len());
+        for gap in 1..=RUNS_MAX as u64 + 1 {
+            let actor = ActorId::new("b");
+            let counter = 2 * gap;
+            header.seen.insert(&Dot { actor, counter }, Stamp::ZERO);
+        }
+        let refused = checked.fit(&header).unwrap_err();
+        assert_eq!(Patch::of(header, checked).unwrap_err(), refused);
+        assert_eq!(refused.field, Field::Seen);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::parse::NotAValue;
 
-/// How deep lists and maps may be nested.
+/// How deep lists and maps may be nested in the value of a property.
 pub const DEPTH_MAX: usize = 64;
 
 /// A JSON value. The order is by kind as listed here, then by content.
@@ -60,9 +60,14 @@ impl Decimal {
 }
 
 impl Value {
-    /// Reads one JSON value.
+    /// Reads one JSON value, nested at most [`DEPTH_MAX`] deep.
     pub fn parse(text: &str) -> Result<Self, NotAValue> {
-        parse::parse(text)
+        parse::parse(text, DEPTH_MAX)
+    }
+
+    /// Reads one JSON value, nested at most so deep: what others lie in.
+    pub(super) fn parse_within(text: &str, depth_max: usize) -> Result<Self, NotAValue> {
+        parse::parse(text, depth_max)
     }
 
     /// A text value.

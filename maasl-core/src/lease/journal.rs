@@ -65,18 +65,19 @@ pub(super) fn read(rows: &RowSet, asked: &ReadGraph, clock: StoreClock) -> Resul
 /// Decides [`super::Command::DrawDot`].
 pub(super) fn draw(rows: &RowSet, asked: &DrawDot, clock: StoreClock) -> Result<Decision, Need> {
     let actor = actor_of(rows.meta()?);
-    let mut journal = if let Some(journal) = rows.journal(&asked.graph)? {
-        journal.clone()
-    } else {
-        let graphs = rows.journals(Query::AllJournals)?.len();
+    let found = rows.journal(&asked.graph)?;
+    // A number whose author died before there was a patch makes no graph.
+    if found.is_none_or(|journal| !journal.has_patches()) {
+        let all = rows.journals(Query::AllJournals)?.iter();
+        let graphs = all.filter(|journal| journal.has_patches()).count();
         if u64::try_from(graphs).unwrap_or(u64::MAX) >= asked.max_graphs {
             return Ok(Decision::unchanged(Outcome::LimitReached {
                 limit: "max_graphs".into(),
                 value: asked.max_graphs,
             }));
         }
-        Journal::new(&asked.graph)
-    };
+    }
+    let mut journal = found.map_or_else(|| Journal::new(&asked.graph), Clone::clone);
     let counter = journal.next_counter.max(journal.have.last(&actor) + 1);
     journal.next_counter = counter + 1;
     Ok(Decision {

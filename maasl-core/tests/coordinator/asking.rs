@@ -1,6 +1,7 @@
 //! Whole calls in one line, and views of what they left behind.
 
 use maasl_core::coordinator::io::{CallId, FileOp, FileRead, Reply, Request, Response};
+use maasl_core::graph::journal::Journal;
 use maasl_core::id::{AgentId, LeaseId};
 use maasl_core::lease::{CommitIntent, Counter, Lease, Query, Rows, Ticket, Version};
 use maasl_core::refusal::Refusal;
@@ -67,6 +68,14 @@ impl World {
         match self.rows.load(&Query::AllIntents) {
             Rows::Intents(intents) => intents,
             other => panic!("not intents: {other:?}"),
+        }
+    }
+
+    /// What the store knows of each graph, beside its patches.
+    pub(crate) fn journals(&self) -> Vec<Journal> {
+        match self.rows.load(&Query::AllJournals) {
+            Rows::Journals(journals) => journals,
+            other => panic!("not journals: {other:?}"),
         }
     }
 

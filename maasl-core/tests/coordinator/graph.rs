@@ -2,13 +2,19 @@
 
 use maasl_core::coordinator::graph::{GraphFile, GraphPatch, GraphQuery, GraphView, MAIN};
 use maasl_core::coordinator::io::{Call, Reply, Request};
-use maasl_core::graph::changes::Changes;
+use maasl_core::graph::changes::{Changes, Node};
+use maasl_core::graph::patch::PatchId;
 use maasl_core::graph::query::Question;
-use maasl_core::graph::seen::Seen;
+use maasl_core::graph::seen::{Dot, Seen};
+use maasl_core::graph::stamp::Stamp;
 use maasl_core::graph::value::Value;
-use maasl_core::id::AgentId;
+use maasl_core::id::{ActorId, AgentId};
+use maasl_core::lease::command::AppendPatch;
+use maasl_core::lease::row::CommitPatch;
+use maasl_core::lease::{Change, Command, Outcome};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::Receipt;
+use maasl_core::resource::ResourceKey;
 
 use super::asking::receipt;
 use super::ops::{code, key, lease, reserve};
@@ -20,14 +26,21 @@ fn world() -> (World, Pid, Pid) {
 
 /// Sets a property of the one node, which is added with it.
 fn patch(value: &str, seen: Option<Seen>) -> Request {
-    let node = maasl_core::graph::changes::Node {
-        id: "n".into(),
+    adding(vec![node("n", value)], seen)
+}
+
+fn node(id: &str, value: &str) -> Node {
+    Node {
+        id: id.into(),
         properties: [("by".into(), Value::text(value))].into(),
-    };
+    }
+}
+
+fn adding(nodes_to_add: Vec<Node>, seen: Option<Seen>) -> Request {
     Request::Patch(GraphPatch {
         graph: MAIN.into(),
         changes: Changes {
-            nodes_to_add: vec![node],
+            nodes_to_add,
             ..Changes::default()
         },
         seen,
@@ -47,6 +60,13 @@ fn keyed(world: &mut World, pid: Pid, value: &str) -> Call {
 }
 
 fn look(world: &mut World, pid: Pid) -> GraphView {
+    match try_to_look(world, pid) {
+        Ok(Reply::Graph(view)) => *view,
+        other => panic!("no view: {other:?}"),
+    }
+}
+
+fn try_to_look(world: &mut World, pid: Pid) -> Result<Reply, Refusal> {
     let query = Request::Query(GraphQuery {
         graph: MAIN.into(),
         question: Question {
@@ -58,10 +78,7 @@ fn look(world: &mut World, pid: Pid) -> GraphView {
         conflicts_max: 99,
     });
     let call = world.call(pid, query);
-    match world.ask(pid, call).result {
-        Ok(Reply::Graph(view)) => *view,
-        other => panic!("no view: {other:?}"),
-    }
+    world.ask(pid, call).result
 }
 
 fn shown(view: &GraphView) -> String {
@@ -245,6 +262,73 @@ fn a_checkpoint_that_dies_at_any_step_changes_nothing_that_shows() {
         true
     });
     assert!(points > 8, "{points}");
+}
+
+/// Appends a MiB that is no patch.
+fn damage(world: &mut World, graph: &str, receipt: Receipt) {
+    let dot = Dot {
+        actor: ActorId::new("a"),
+        counter: 1,
+    };
+    let part = CommitPatch {
+        graph: graph.into(),
+        patch: PatchId::from_bytes(&[7; 32]).unwrap(),
+        dot,
+        stamp: Stamp::ZERO,
+        bytes: vec![0_u8; 1024 * 1024].into(),
+    };
+    let append = AppendPatch {
+        part,
+        after: None,
+        lease: None,
+        key: ResourceKey::new("graph", graph),
+        request: None,
+        receipt,
+        counts: Vec::new(),
+    };
+    let command = Command::AppendPatch(Box::new(append));
+    let clock = world.store_clock();
+    let outcome = world.rows.transact(&command, clock);
+    assert!(matches!(outcome, Outcome::Appended { .. }), "{outcome:?}");
+}
+
+#[test]
+fn a_damaged_graph_keeps_no_other_from_its_checkpoint() {
+    let (mut world, ann, _) = world();
+    let long = "x".repeat(250_000);
+    let nodes = (0..5).map(|n| node(&n.to_string(), &long)).collect();
+    let call = world.call(ann, adding(nodes, None));
+    let done = receipt(world.ask(ann, call)).unwrap();
+    damage(&mut world, "before-main", done);
+    let call = world.call(ann, Request::CompactGraphs(None));
+    let Ok(Reply::Compacted(compacted)) = world.ask(ann, call).result else {
+        panic!("one is damaged, and the other was to be looked at");
+    };
+    let failed = compacted.failed.iter();
+    let failed = failed.map(|(graph, refusal)| (graph.as_str(), refusal.code()));
+    assert_eq!(failed.collect::<Vec<_>>(), [("before-main", "internal")]);
+    assert_eq!(compacted.kept, 1);
+    let kept = world.journals().into_iter().map(|one| one.kept.place);
+    assert_eq!(kept.collect::<Vec<_>>(), [0, 1]);
+    world.assert_idle("compacted");
+}
+
+/// A reader would else go on for ever, or show a graph without what is gone.
+#[test]
+fn a_journal_without_some_of_its_patches_is_refused() {
+    for through in [1, 2] {
+        let (mut world, ann, _) = world();
+        put(&mut world, ann, "one").unwrap();
+        put(&mut world, ann, "two").unwrap();
+        world.rows.apply(Change::PutCheckpoint {
+            graph: MAIN.into(),
+            through,
+            bytes: Vec::<u8>::new().into(),
+        });
+        let new = world.spawn("new");
+        let refused = try_to_look(&mut world, new);
+        assert_eq!(code(&refused), "internal", "{refused:?}");
+    }
 }
 
 #[test]

@@ -86,11 +86,14 @@ fn show(reply: Reply, is_json: bool) -> Result<(), Failure> {
             let file = files.first();
             let path = file.map_or("", |file| file.path.as_str());
             let bytes = file.map_or(0, |file| file.bytes_written);
-            let text = format!("{path}: {bytes} bytes");
-            (
-                text,
-                json!({"path": path, "bytes_written": bytes, "fencing_token": token.number()}),
-            )
+            let left = file.and_then(|file| file.carried_over).unwrap_or(0);
+            let text =
+                format!("{path}: {bytes} bytes; {left} entries of the file left as they are");
+            let json = json!({
+                "path": path, "bytes_written": bytes, "carried_over": left,
+                "fencing_token": token.number(),
+            });
+            (text, json)
         }
         Reply::Imported(imported) => {
             let effect = imported.effect;
@@ -108,7 +111,8 @@ fn show(reply: Reply, is_json: bool) -> Result<(), Failure> {
             });
             (text, json)
         }
-        Reply::Compacted(count) => {
+        Reply::Compacted(compacted) => {
+            let count = compacted.kept;
             let text = if count == 0 {
                 "nothing to do"
             } else {

@@ -114,6 +114,23 @@ fn who_has_seen_overwrites_and_who_has_not_is_told_of_a_conflict() {
 }
 
 #[test]
+fn a_null_that_lost_is_told_alike_whenever_it_is_told() {
+    let dir = repository("");
+    let mut a = Server::start(dir.path(), "a");
+    let mut b = Server::start(dir.path(), "b");
+    let add = |owner: Value| json!({ "nodes_to_add": [{ "id": "n", "owner": owner }] });
+    a.ok("graph_patch", add(Value::Null));
+    let mut blind = add(json!("b"));
+    blind["idempotency_key"] = json!("once");
+    let told = b.ok("graph_patch", blind.clone());
+    let lost = |told: &Value| told["conflicts"][0].get("lost_value").cloned();
+    assert_eq!(lost(&told), Some(Value::Null), "{told}");
+    let mut c = Server::start(dir.path(), "b");
+    assert_eq!(c.ok("graph_patch", blind), told);
+    assert_eq!(lost(&whole(&mut a)), Some(Value::Null));
+}
+
+#[test]
 fn an_edge_may_come_before_its_nodes_and_what_cannot_be_is_refused() {
     let dir = repository("[maasl.limits]\nmax_graph_operations = 3\nmax_graphs = 1\n");
     let mut a = Server::start(dir.path(), "a");
@@ -466,6 +483,39 @@ fn files_of_both_shapes_are_brought_in_and_keep_what_is_unknown() {
         let written: Value = serde_json::from_str(&written).unwrap();
         assert_eq!(written, expected);
         assert_eq!(history(&mut a, FILE).len(), 2, "what it displaced is kept");
+    }
+}
+
+#[test]
+fn what_a_file_has_beyond_the_graph_stays_and_is_counted() {
+    let text = r#"{"nodes":[{"id":"a"},{"id":7,"kind":"x"}],"edges":[{"source":"a","target":"far","type":"calls","line":3},{"source":"a","target":"far","type":"calls","line":9}]}"#;
+    let dir = repository("");
+    std::fs::create_dir(dir.path().join(".llmc")).unwrap();
+    std::fs::write(dir.path().join(FILE), text).unwrap();
+    let imported = shown_json(dir.path(), &["graph", "import"]);
+    assert_eq!(imported["skipped"], 1, "{imported}");
+    let exported = shown_json(dir.path(), &["graph", "export"]);
+    assert_eq!(exported["carried_over"], 3, "{exported}");
+    let written = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
+    let written: Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(written, serde_json::from_str::<Value>(text).unwrap());
+}
+
+#[test]
+fn a_graph_that_lacks_a_patch_is_refused() {
+    let dir = repository("");
+    let mut a = Server::start(dir.path(), "a");
+    for id in ["n", "m"] {
+        a.ok("graph_patch", node(id));
+    }
+    a.close();
+    let db = rusqlite::Connection::open(dir.path().join(".maasl/maasl.db")).unwrap();
+    for place in [2, 1] {
+        let sql = "DELETE FROM graph_patch WHERE place = ?1";
+        assert_eq!(db.execute(sql, [place]).unwrap(), 1);
+        let mut late = Server::start(dir.path(), "late");
+        late.refused("graph_query", json!({}), "internal");
+        late.close();
     }
 }
 

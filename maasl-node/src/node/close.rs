@@ -117,8 +117,15 @@ impl Node {
     async fn compact_graphs(self: &Arc<Self>) {
         let compacted = self.own_call(Request::CompactGraphs(None)).await;
         match compacted.result {
-            Ok(Reply::Compacted(0)) => {}
-            Ok(other) => tracing::info!(?other, "graphs compacted"),
+            Ok(Reply::Compacted(compacted)) => {
+                for (graph, refusal) in &compacted.failed {
+                    tracing::warn!(%refusal, %graph, "could not make a checkpoint of a graph");
+                }
+                if compacted.kept > 0 {
+                    tracing::info!(graphs = compacted.kept, "graphs compacted");
+                }
+            }
+            Ok(other) => tracing::warn!(?other, "an answer of the wrong kind"),
             Err(refusal) => tracing::warn!(%refusal, "could not compact graphs"),
         }
     }

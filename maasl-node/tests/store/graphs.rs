@@ -1,11 +1,14 @@
 //! Contract: the journals of graphs.
 
 use maasl_core::graph::changes::{Changes, Node};
+use maasl_core::graph::conflict::{Conflict, Contested, Reason};
 use maasl_core::graph::journal::{Bytes, Cursor, PART_ENTRIES_MAX, Part};
 use maasl_core::graph::patch::{Header, Patch};
+use maasl_core::graph::patches::Origin;
 use maasl_core::graph::seen::{Dot, Seen};
 use maasl_core::graph::state::Merged;
-use maasl_core::id::{AgentId, LeaseId};
+use maasl_core::graph::value::Value;
+use maasl_core::id::{ActorId, AgentId, LeaseId};
 use maasl_core::lease::command::{AppendPatch, DrawDot, KeepCheckpoint, ReadGraph};
 use maasl_core::lease::row::CommitPatch;
 use maasl_core::lease::{Command, Count, Counter, Lease, Outcome};
@@ -33,6 +36,10 @@ fn draw(bench: &Bench, graph: &str) -> (Dot, u64) {
 /// A patch that adds a node, under a number of its own.
 fn patch(bench: &Bench, graph: &str, node: &str) -> Patch {
     let (dot, wall_ms) = draw(bench, graph);
+    sealed(dot, wall_ms, node)
+}
+
+fn sealed(dot: Dot, wall_ms: u64, node: &str) -> Patch {
     let header = Header::new(dot, Seen::nothing(), wall_ms).unwrap();
     let node = Node {
         id: node.into(),
@@ -161,6 +168,66 @@ pub(crate) fn an_answer_is_kept_with_its_patch(bench: &Bench) {
     assert_eq!(places(&read(bench, "g", Cursor::default())), [1]);
 }
 
+/// A conflict that a patch lost with this value.
+fn conflict(patch: &Patch, lost: &str) -> Conflict {
+    let header = patch.header();
+    Conflict {
+        about: Contested::Property {
+            node: "a".into(),
+            key: "k".into(),
+        },
+        reason: Reason::OtherValue,
+        loser: Origin {
+            patch: patch.id(),
+            index: 0,
+            actor: header.dot.actor.clone(),
+            stamp: header.stamp,
+        },
+        lost: Some(Value::parse(lost).unwrap()),
+        winner: None,
+        won: None,
+    }
+}
+
+/// A `null` is a value, and numbers are kept digit for digit.
+pub(crate) fn an_answer_keeps_the_values_of_its_conflicts(bench: &Bench) {
+    let patch = patch(bench, "g", "a");
+    let lost = ["null", "1.50", "1e400", "18446744073709551616", "[null]"];
+    let conflicts = lost.map(|lost| conflict(&patch, lost));
+    let first = AppendPatch {
+        request: Some(request("key-1")),
+        receipt: Receipt::Patched(Box::new(GraphChanged {
+            graph: "g".into(),
+            patch: patch.id(),
+            effect: Merged::default(),
+            conflicts: conflicts.into(),
+            conflicts_total: 5,
+            seen: Seen::nothing(),
+        })),
+        ..append("g", &patch)
+    };
+    put(bench, first.clone());
+    assert_eq!(put(bench, first.clone()), Outcome::Answered(first.receipt));
+}
+
+#[test]
+fn a_conflict_that_an_earlier_version_kept_is_read() {
+    let dot = Dot {
+        actor: ActorId::new("a"),
+        counter: 1,
+    };
+    let conflict = conflict(&sealed(dot, 1_000, "a"), "7");
+    let mut kept = serde_json::to_value(&conflict).unwrap();
+    let text = kept.as_object_mut().unwrap().remove("lost_text");
+    assert_eq!(text, Some("7".into()));
+    kept["lost"] = 7.into();
+    let read: Conflict = serde_json::from_value(kept.clone()).unwrap();
+    assert_eq!(read, conflict);
+    kept["lost"] = serde_json::Value::Null;
+    let read: Conflict = serde_json::from_value(kept).unwrap();
+    assert_eq!(read.lost, None);
+}
+
 pub(crate) fn a_patch_follows_the_one_it_was_made_after(bench: &Bench) {
     let end = add(bench, "g", "a");
     let next = patch(bench, "g", "b");
@@ -260,6 +327,26 @@ pub(crate) fn graphs_are_apart_and_bounded(bench: &Bench) {
         matches!(refused, Outcome::LimitReached { value: 3, .. }),
         "{refused:?}"
     );
+}
+
+pub(crate) fn a_number_without_a_patch_makes_no_graph(bench: &Bench) {
+    for graph in ["a", "b", "c"] {
+        draw(bench, graph);
+    }
+    for graph in ["d", "e", "a"] {
+        add(bench, graph, graph);
+    }
+    for graph in ["b", "f"] {
+        let draw = Command::DrawDot(DrawDot {
+            graph: graph.into(),
+            max_graphs: 3,
+        });
+        let refused = bench.run(draw);
+        assert!(
+            matches!(refused, Outcome::LimitReached { value: 3, .. }),
+            "{graph}: {refused:?}"
+        );
+    }
 }
 
 pub(crate) fn a_long_journal_comes_in_parts(bench: &Bench) {

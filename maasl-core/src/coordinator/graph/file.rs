@@ -3,9 +3,10 @@
 //! Owns: writing a graph to the file that other tools read, and bringing in what
 //! such a file says. Promises: a graph is written under the lease on it and on the
 //! file, by a fenced commit like any other change; what the file has that this
-//! version has no word for stays; a file that names what the graph never heard of
-//! is not overwritten. Leaves to others: the shapes of such files (`graph::llmc`),
-//! the commit (`change`).
+//! version has no word for stays, and is counted; a file that names what the graph
+//! never heard of is not overwritten; a file that cannot be brought in whole changes
+//! nothing. Leaves to others: the shapes of such files (`graph::llmc`), the commit
+//! (`change`).
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -16,13 +17,15 @@ use super::super::call::Cx;
 use super::super::change;
 use super::super::io::{Call, FileOp, Reply};
 use super::super::right::{self, Right};
-use super::{GraphFile, GraphImported, MAIN, append, catch_up, check, check_name, graph_key};
+use super::{
+    GraphFile, GraphImported, MAIN, append, catch_up, check, check_name, check_whole, graph_key,
+};
 use crate::graph::changes::{Changes, Node};
-use crate::graph::llmc::{self, Frame, Imported};
+use crate::graph::llmc::{self, Imported};
+use crate::graph::patch::Checked;
 use crate::graph::query::Question;
 use crate::graph::seen::Seen;
-use crate::graph::state::Merged;
-use crate::graph::value::Value;
+use crate::graph::state::{Graph, Merged};
 use crate::id::ContentHash;
 use crate::policy::{CRIT_CODE, MERGE_META};
 use crate::refusal::Refusal;
@@ -70,7 +73,7 @@ pub(crate) async fn import(cx: &Cx, call: &Call, asked: GraphFile) -> Result<Rep
     } = read(&path, &content)?;
     catch_up(cx, &asked.graph, false).await?;
     let shared = &cx.seed.shared;
-    let lacking = |graph: &crate::graph::state::Graph| graph.lacking(changes);
+    let lacking = |graph: &Graph| graph.lacking(changes);
     let changes = shared.borrow().graphs.view(&asked.graph, lacking);
     let mut imported = GraphImported {
         path,
@@ -78,9 +81,7 @@ pub(crate) async fn import(cx: &Cx, call: &Call, asked: GraphFile) -> Result<Rep
         effect: Merged::default(),
         skipped,
     };
-    let max = cx.config().limits.max_graph_operations;
-    for part in parts(changes, usize::try_from(max).unwrap_or(usize::MAX)) {
-        let checked = check(cx, &part)?;
+    for checked in checked_parts(cx, changes)? {
         let own = Call {
             request: None,
             ..call.clone()
@@ -117,39 +118,40 @@ async fn located(cx: &Cx, asked: &GraphFile) -> Result<String, Refusal> {
 /// the lease, so whoever writes it next has read at least as much.
 async fn written(cx: &Cx, graph: &str, path: &str) -> Result<FileOp, Refusal> {
     cx.still_wanted()?;
-    catch_up(cx, graph, true).await?;
     let old = cx.read(path).await?;
-    let (frame, changes) = match &old {
-        Some(content) => {
-            let imported = read(path, content)?;
-            (imported.frame, imported.changes)
-        }
-        None => (Frame::default(), Changes::default()),
+    let Imported { changes, frame, .. } = match &old {
+        Some(content) => read(path, content)?,
+        None => Imported::default(),
     };
+    // Last: while a call waits, others of its process may put the graph out of memory.
+    catch_up(cx, graph, true).await?;
     let whole = Question {
         node: None,
         depth: 0,
         nodes_max: usize::MAX,
         edges_max: usize::MAX,
     };
-    let shared = cx.seed.shared.borrow();
-    let look = |graph: &crate::graph::state::Graph| (graph.unheard_of(&changes), graph.ask(&whole));
-    let (strange, answer) = shared.graphs.view(graph, look);
-    if strange > 0 {
-        return Err(Refusal::InvalidRequest {
-            field: "path".into(),
-            message: format!(
-                "{path} names {strange} nodes and edges that graph {graph:?} never had"
-            ),
-            hint: Some("import the file first, or export to another one".into()),
-        });
-    }
-    let mut content = llmc::export(answer, &frame).to_string();
+    let look = |graph: &Graph| match graph.unheard_of(&changes) {
+        0 => Ok(llmc::export(graph.ask(&whole), &frame, |edge| {
+            graph.waits(edge)
+        })),
+        strange => Err(strange),
+    };
+    let exported = cx.seed.shared.borrow().graphs.view(graph, look);
+    let exported = exported.map_err(|strange| Refusal::InvalidRequest {
+        field: "path".into(),
+        message: format!(
+            "{path} names {strange} nodes, edges and properties that graph {graph:?} never had"
+        ),
+        hint: Some("import the file first, or export to another one".into()),
+    })?;
+    let mut content = exported.document.to_string();
     content.push('\n');
     Ok(FileOp::Graph {
         path: path.into(),
         content: content.into_bytes(),
         base: old.as_deref().map(ContentHash::of),
+        carried_over: exported.carried_over,
     })
 }
 
@@ -160,8 +162,20 @@ fn read(path: &str, content: &Arc<[u8]>) -> Result<Imported, Refusal> {
     };
     let text = core::str::from_utf8(content).map_err(|fault| refuse(fault.to_string()))?;
     let text = text.trim_start_matches('\u{feff}');
-    let document = Value::parse(text).map_err(|fault| refuse(fault.to_string()))?;
+    let document = llmc::parse(text).map_err(|fault| refuse(fault.to_string()))?;
     llmc::import(document).map_err(|fault| refuse(fault.to_string()))
+}
+
+/// What patches are to be made of, all of it checked before the first is appended.
+fn checked_parts(cx: &Cx, changes: Changes) -> Result<Vec<Checked>, Refusal> {
+    let max = cx.config().limits.max_graph_operations;
+    let parts = parts(changes, usize::try_from(max).unwrap_or(usize::MAX));
+    let checked = parts.iter().map(|part| {
+        let checked = check(cx, part)?;
+        check_whole(&checked, &Seen::nothing())?;
+        Ok(checked)
+    });
+    checked.collect()
 }
 
 /// Cuts additions into patches of at most `max` operations. Nodes come first.

@@ -2,14 +2,15 @@
 //!
 //! Owns: when patches give way to a checkpoint. Promises: it is made under the lease
 //! on the graph, which the store looks at once more when it takes it; graph, log and
-//! digest are the same afterwards for whoever reads it; nobody waits for it. Leaves
+//! digest are the same afterwards for whoever reads it; nobody waits for it; a graph
+//! of which none can be made is named, and keeps no other from getting one. Leaves
 //! to others: what a checkpoint holds (`graph::compact`).
 
 use super::super::acquire;
 use super::super::call::{Cx, mixed_up};
 use super::super::io::{Call, Reply};
 use super::super::right;
-use super::{catch_up, check_name, graph_key};
+use super::{GraphsCompacted, catch_up, check_name, graph_key};
 use crate::graph::journal::{Bytes, Cursor, Journal};
 use crate::lease::command::KeepCheckpoint;
 use crate::lease::{Command, Outcome};
@@ -29,31 +30,29 @@ const BYTES_GROWN: u64 = 1024 * 1024;
 /// Puts checkpoints in the place of patches: of one graph, or of all that have
 /// grown and that nobody holds.
 pub(crate) async fn compact(cx: &Cx, call: &Call, graph: Option<String>) -> Result<Reply, Refusal> {
+    let mut compacted = GraphsCompacted::default();
     if let Some(graph) = graph {
         check_name(&graph)?;
-        return keep(cx, call, &graph).await.map(count);
+        compacted.kept = keep(cx, call, &graph).await?.into();
+        return Ok(Reply::Compacted(compacted));
     }
     let journals = match cx.store(Command::ListGraphs).await? {
         Outcome::Graphs(journals) => journals,
         other => return mixed_up(&other),
     };
-    let mut kept = 0;
     let hasty = Call {
         max_wait_ms: Some(0),
         ..call.clone()
     };
     for journal in journals.iter().filter(|journal| has_grown(journal)) {
         match keep(cx, &hasty, &journal.graph).await {
-            Ok(is_new) => kept += u64::from(is_new),
+            Ok(is_new) => compacted.kept += u64::from(is_new),
             Err(Refusal::ResourceBusy(_)) => {}
-            Err(refusal) => return Err(refusal),
+            Err(Refusal::Cancelled) => return Err(Refusal::Cancelled),
+            Err(refusal) => compacted.failed.push((journal.graph.clone(), refusal)),
         }
     }
-    Ok(Reply::Compacted(kept))
-}
-
-fn count(is_new: bool) -> Reply {
-    Reply::Compacted(is_new.into())
+    Ok(Reply::Compacted(compacted))
 }
 
 fn has_grown(journal: &Journal) -> bool {

@@ -2,8 +2,9 @@
 //!
 //! Owns: the graphs in memory with the place in the journal each has come to, and
 //! what each agent has seen of them. Promises: both are bounded; a graph that was
-//! forgotten is read again; what an agent saw and is forgotten only makes its next
-//! patch concurrent with it. Leaves to others: reading the journal (`catch_up`).
+//! forgotten is read again; none is shown without a patch that comes before others;
+//! what an agent saw and is forgotten only makes its next patch concurrent with it.
+//! Leaves to others: reading the journal (`catch_up`).
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -57,13 +58,15 @@ impl Graphs {
         if part.anew {
             self.known.remove(graph);
         }
+        self.looks += 1;
         if !part.is_news() {
+            if let Some(known) = self.known.get_mut(graph) {
+                known.looked_at = self.looks;
+            }
             return Ok(());
         }
-        self.looks += 1;
-        let looks = self.looks;
         let known = self.known.entry(graph.into()).or_default();
-        known.looked_at = looks;
+        known.looked_at = self.looks;
         let taken = known.take(part);
         if taken.is_err() {
             self.known.remove(graph);
@@ -79,7 +82,9 @@ impl Graphs {
         if !is_next || self.cursor(graph) != after {
             return;
         }
+        self.looks += 1;
         let known = self.known.entry(graph.into()).or_default();
+        known.looked_at = self.looks;
         known.graph.merge(core::slice::from_ref(patch));
         known.cursor = end;
         self.forget_oldest();
@@ -125,13 +130,19 @@ impl Graphs {
 
 impl Known {
     fn take(&mut self, part: &Part) -> Result<(), &'static str> {
-        if let Some((_, bytes)) = &part.checkpoint {
+        let mut place = self.cursor.place;
+        if let Some((through, bytes)) = &part.checkpoint {
             let checkpoint = Checkpoint::from_bytes(bytes.as_slice());
             let checkpoint = checkpoint.map_err(|_| "its checkpoint cannot be read")?;
             self.graph.absorb(&checkpoint);
+            place = through.place;
         }
         let mut patches = alloc::vec::Vec::with_capacity(part.entries.len());
         for entry in &part.entries {
+            if entry.place != place + 1 {
+                return Err("a patch is missing");
+            }
+            place = entry.place;
             let patch = Patch::from_bytes(entry.bytes.as_slice());
             let patch = patch.map_err(|_| "a patch cannot be read")?;
             if patch.id() != entry.patch {

@@ -38,6 +38,19 @@ pub(super) fn write(header: &Header, texts: &Texts, operations: &[Packed]) -> Ve
     writer.finish()
 }
 
+/// How many bytes `write` makes of these.
+pub(super) fn size(header: &Header, texts: &Texts, operations: &[Packed]) -> usize {
+    let mut before = Writer::default();
+    before.bytes(MAGIC);
+    write_header(&mut before, header);
+    let word = size_of::<u32>();
+    let texts = texts.iter().map(|text| word + text.len());
+    let operations = operations.iter();
+    let operations = operations.map(|operation| 1 + word * operation.kind.parts());
+    let lists = word + texts.sum::<usize>() + word + operations.sum::<usize>();
+    before.as_slice().len() + lists
+}
+
 pub(super) fn read(bytes: &[u8]) -> Result<Patch, Invalid> {
     let refuse = |reason| Invalid {
         field: Field::Patch,

@@ -2,14 +2,14 @@
 //!
 //! Owns: the grammar of JSON, without extensions. Promises: anything that is not
 //! one whole JSON value is refused with the place; a key that occurs twice is
-//! refused rather than resolved; the stack is bounded by [`DEPTH_MAX`]. Leaves to
-//! others: what values mean.
+//! refused rather than resolved; the stack is bounded by the depth that is asked for.
+//! Leaves to others: what values mean.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{DEPTH_MAX, Decimal, Value};
+use super::{Decimal, Value};
 
 /// Why a text is not a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,8 +21,12 @@ pub struct NotAValue {
     pub what: &'static str,
 }
 
-pub(super) fn parse(text: &str) -> Result<Value, NotAValue> {
-    let mut reader = Reader { text, at: 0 };
+pub(super) fn parse(text: &str, depth_max: usize) -> Result<Value, NotAValue> {
+    let mut reader = Reader {
+        text,
+        at: 0,
+        depth_max,
+    };
     let value = reader.value(0)?;
     reader.spaces();
     if reader.at < text.len() {
@@ -34,6 +38,7 @@ pub(super) fn parse(text: &str) -> Result<Value, NotAValue> {
 struct Reader<'t> {
     text: &'t str,
     at: usize,
+    depth_max: usize,
 }
 
 impl Reader<'_> {
@@ -44,7 +49,7 @@ impl Reader<'_> {
             Some(b't') => self.word("true", Value::Bool(true)),
             Some(b'f') => self.word("false", Value::Bool(false)),
             Some(b'"') => self.string().map(Value::Text),
-            Some(b'[' | b'{') if depth == DEPTH_MAX => Err(self.fault("less nesting")),
+            Some(b'[' | b'{') if depth == self.depth_max => Err(self.fault("less nesting")),
             Some(b'[') => self.list(depth),
             Some(b'{') => self.map(depth),
             Some(b'-' | b'0'..=b'9') => self.number(),
@@ -230,7 +235,12 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::DEPTH_MAX;
     use super::*;
+
+    fn parse(text: &str) -> Result<Value, NotAValue> {
+        super::parse(text, DEPTH_MAX)
+    }
 
     #[test]
     fn what_is_not_json_is_refused() {
