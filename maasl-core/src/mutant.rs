@@ -50,6 +50,8 @@ mutants! {
     ForeignReleaseWithoutLatch = "foreign-release-without-latch",
     /// Open commits are not settled before their lease ends.
     OpenIntentsNotSettled = "open-intents-not-settled",
+    /// A recovery settles what it had seen before it had the latches.
+    RecoveryActsOnOldLook = "recovery-acts-on-old-look",
     /// The files are swapped before the intent is recorded.
     IntentAfterSwap = "intent-after-swap",
     /// A lease is over only after its last instant, `>` for `>=`.
@@ -129,6 +131,10 @@ mutants! {
     SwapConflictNotTakenBack = "swap-conflict-not-taken-back",
     /// A merge takes the writer's side alone.
     MergeTakesOneSide = "merge-takes-one-side",
+    /// A move takes whatever is there, also what changed since its author read it.
+    MoveNotCompared = "move-not-compared",
+    /// What was moved counts as seen, though its author never read it.
+    MoveCountsAsSeen = "move-counts-as-seen",
 
     /// Recovery undoes a commit that had passed its commit point.
     RecoveryRollsBack = "recovery-rolls-back",
@@ -138,6 +144,8 @@ mutants! {
     NamesNotSynced = "names-not-synced",
     /// A set that meets a foreign change keeps the files swapped before it.
     SetNotTakenBack = "set-not-taken-back",
+    /// A commit that meets a file which may not be changed is left open.
+    ForbiddenLeftOpen = "forbidden-left-open",
 
     /// A transaction commits its database before its intent is recorded.
     DatabaseBeforeIntent = "database-before-intent",
@@ -147,6 +155,8 @@ mutants! {
     PartNotRecorded = "part-not-recorded",
     /// A transaction whose database could not be committed keeps its files.
     FailedDatabaseIgnored = "failed-database-ignored",
+    /// A part in a database is said to be absent without a write that keeps it so.
+    AbsentUnwritten = "absent-unwritten",
 
     /// A patch is appended with the intent of its transaction, not with its end.
     PatchWithIntent = "patch-with-intent",
@@ -168,6 +178,8 @@ mutants! {
     NewestWaiterFirst = "newest-waiter-first",
     /// A dead holder or waiter is taken for a live one.
     WaiterLostOnCrash = "waiter-lost-on-crash",
+    /// Who may not wait does not look whether those in the way are dead.
+    DeadUnnoticedAtOnce = "dead-unnoticed-at-once",
     /// A release wakes nobody, and a waiter looks again only in an hour.
     LostWakeUp = "lost-wake-up",
     /// Nobody looks whether a wait closes a circle.

@@ -19,9 +19,11 @@ mod i3_exclusion;
 mod i3_terms;
 mod i4_seen;
 mod i5_durable;
+mod i5_forbidden;
 mod i5_together;
 mod i6_once;
 mod i7_circle;
+mod i7_dead;
 mod i7_order;
 mod i7_served;
 mod i8_belief;
@@ -137,16 +139,18 @@ fn judges_of(promise: Promise, plan: &Plan) -> Vec<Box<dyn Judge>> {
             Box::<i3_exclusion::Exclusion>::default(),
             Box::<i3_terms::Terms>::default(),
         ],
-        Promise::I4 => vec![Box::<i4_seen::Seen>::default()],
+        Promise::I4 => vec![Box::new(i4_seen::Seen::of(plan))],
         Promise::I5 => vec![
             Box::<i5_durable::Durable>::default(),
             Box::<i5_together::Together>::default(),
+            Box::new(i5_forbidden::Forbidden::of(plan)),
         ],
         Promise::I6 => vec![Box::<i6_once::Once>::default()],
         Promise::I7 => vec![
             Box::<i7_circle::Circle>::default(),
             Box::<i7_order::Order>::default(),
             Box::new(i7_served::Served::of(plan)),
+            Box::new(i7_dead::Dead::of(plan)),
         ],
         Promise::I8 => vec![Box::new(i8_belief::Belief::of(plan))],
         Promise::I9 => vec![Box::<i9_graph::Graphs>::default()],

@@ -101,6 +101,17 @@ pub enum Observation<'a> {
         /// What the file holds now.
         now: Option<ContentHash>,
     },
+    /// A swap was tried on a file that the system lets nobody change.
+    Barred {
+        /// By which process.
+        process: ProcessNo,
+        /// In which call.
+        call: CallId,
+        /// What was to change.
+        item: &'a CommitItem,
+        /// Whether it was a change to be taken back.
+        back: bool,
+    },
     /// A guarded transaction began while another was open.
     DatabaseMet {
         /// In which database.
@@ -123,6 +134,16 @@ pub enum Observation<'a> {
         process: ProcessNo,
         /// In which call.
         call: CallId,
+        /// Which database.
+        db: &'a str,
+        /// What was committed with the work.
+        seal: &'a Seal,
+        /// The rows that were added.
+        rows: &'a [String],
+    },
+    /// A commit that nobody had seen came out of a database's log, after everybody
+    /// had died.
+    DatabaseCameBack {
         /// Which database.
         db: &'a str,
         /// What was committed with the work.

@@ -83,6 +83,11 @@ points! {
     GraphCheckpointKept "graph checkpoint kept" "A checkpoint took the place of patches.",
     GraphCheckpointRead "graph read from a checkpoint" "A graph was read from a checkpoint.",
     DeadForgotten "the dead forgotten by who ran on" "A process forgot one that had died while it ran.",
+    MovedBack "file moved back" "A file got back a name that it had given up.",
+    FoundSettled "recovery found it settled" "A process looked again at a commit of a dead one that somebody else had settled meanwhile.",
+    ForbiddenMet "forbidden change met" "A swap was tried on a file that may not be changed.",
+    DatabaseCameBack "database commit came back" "A commit that nobody had seen came out of a database's log.",
+    DeadReplacedAtOnce "dead holder replaced without a wait" "A request that may not wait got what a dead process had held.",
     PowerCutSettled "commit settled after a power cut" "A commit that a power cut interrupted was settled.",
 }
 
@@ -103,6 +108,12 @@ pub struct Points {
     power_was_cut: bool,
     /// Commits, which may be transactions.
     transactions: BTreeMap<OpId, Transaction>,
+    /// Moves that took effect, from where and to where.
+    moved: BTreeSet<(String, String)>,
+    /// What each process saw the dead leave open when it looked last.
+    left_open: BTreeMap<ProcessNo, BTreeSet<OpId>>,
+    /// Who ended each commit.
+    ended_by: BTreeMap<OpId, ProcessNo>,
     /// Transactions whose work is done and which are open still.
     worked: BTreeSet<(ProcessNo, CallId)>,
 }
@@ -153,6 +164,7 @@ impl Points {
             }
             Observation::Died { process, session } => {
                 self.paused.remove(process);
+                self.left_open.remove(process);
                 self.dead.insert((*session).clone(), ground.now_ns);
                 let before = self.worked.len();
                 self.worked.retain(|(at, _)| at != process);
@@ -175,8 +187,26 @@ impl Points {
                 ..
             } => self.note_sweep(*process, &sweep.dead),
             Observation::Transacted {
-                command, outcome, ..
-            } => self.note_command(command, outcome, ground),
+                process,
+                command: Command::Snapshot,
+                outcome: Outcome::Snapshot(found),
+                ..
+            } => self.note_look(*process, &found.intents),
+            Observation::Transacted {
+                process,
+                command,
+                outcome,
+                ..
+            } => {
+                if let (Command::FinishCommit(finish), Outcome::Finished { .. }) =
+                    (command, outcome)
+                {
+                    self.ended_by.insert(finish.op.clone(), *process);
+                }
+                self.note_command(command, outcome, ground);
+            }
+            Observation::Barred { .. } => self.reach(PointName::ForbiddenMet),
+            Observation::DatabaseCameBack { .. } => self.reach(PointName::DatabaseCameBack),
             Observation::Swapped {
                 item,
                 back: false,
@@ -219,9 +249,12 @@ impl Points {
                 self.note_grant(asked, outcome, ground);
             }
             (Command::BeginCommit(_), Outcome::Lost { .. }) => self.reach(P::StaleWriteRejected),
-            (Command::FinishCommit(finish), Outcome::Finished { .. }) => {
+            (Command::FinishCommit(finish), Outcome::Finished { receipt, .. }) => {
                 self.note_transaction(finish);
                 self.note_finish(finish);
+                if finish.exceptions.is_empty() {
+                    self.note_moves(receipt);
+                }
             }
             (Command::BeginCommit(intent), Outcome::Begun) => {
                 let parts = Part::ALL.into_iter().filter(|part| part.is_in(intent));
@@ -275,7 +308,9 @@ impl Points {
             return;
         }
         self.newest = lease.token;
-        let waited_for = self.queued.remove(&lease.id).unwrap_or_default();
+        let waited_for = self.queued.remove(&lease.id);
+        let at_once = waited_for.is_none() && asked.wait_ms == 0;
+        let waited_for = waited_for.unwrap_or_default();
         if waited_for.iter().any(|one| self.dead.contains_key(one)) {
             self.reach(P::ServedAfterDeath);
         }
@@ -283,6 +318,9 @@ impl Points {
             let process = self.sessions.get(&owner.session);
             if self.dead.contains_key(&owner.session) {
                 self.reach(P::DeadHolderReplaced);
+                if at_once {
+                    self.reach(P::DeadReplacedAtOnce);
+                }
             } else if process.is_some_and(|process| self.paused.contains(process)) {
                 self.reach(P::PausedHolderReplaced);
             }
@@ -307,6 +345,33 @@ impl Points {
             }
         }
         self.note_floor(ground);
+    }
+
+    /// Whether a commit is settled that this process has seen open, and not by itself.
+    fn note_look(&mut self, process: ProcessNo, open: &[CommitIntent]) {
+        let left = open
+            .iter()
+            .filter(|intent| self.dead.contains_key(&intent.owner.session));
+        let left = left.map(|intent| intent.op.clone()).collect();
+        let before = self.left_open.insert(process, left).unwrap_or_default();
+        let by_another = |op: &OpId| self.ended_by.get(op).is_some_and(|by| *by != process);
+        if before.iter().any(by_another) {
+            self.reach(PointName::FoundSettled);
+        }
+    }
+
+    fn note_moves(&mut self, receipt: &Receipt) {
+        let Receipt::Changed { files, .. } = receipt else {
+            return;
+        };
+        for file in files {
+            let Some(source) = &file.source else { continue };
+            let back = (file.path.clone(), source.clone());
+            if self.moved.contains(&back) {
+                self.reach(PointName::MovedBack);
+            }
+            self.moved.insert((source.clone(), file.path.clone()));
+        }
     }
 
     fn note_sweep(&mut self, process: ProcessNo, dead: &BTreeSet<SessionId>) {

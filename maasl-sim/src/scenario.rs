@@ -169,6 +169,8 @@ pub struct Workload {
     pub cancel_after_ms: Range<u64>,
     /// The longest wait that agents accept; the class decides where not given.
     pub max_wait_ms: Option<Range<u64>>,
+    /// How many calls may not wait at all.
+    pub at_once_permille: Permille,
     /// After how long without an answer agents ask again.
     pub patience_ms: Range<u64>,
     /// How often agents try in all.
@@ -177,6 +179,11 @@ pub struct Workload {
     pub merge_permille: Permille,
     /// How many whole-file writes go by what the agent saw last.
     pub from_memory_permille: Permille,
+    /// How many moves give what stands under a free name the name of a file.
+    pub move_back_permille: Permille,
+    /// How many moves are made without reading first, and without a word of what
+    /// their agent has seen.
+    pub move_blind_permille: Permille,
     /// Files that one refactoring changes.
     pub refactor_files: Range<u32>,
     /// Rows that one write adds to a database.
@@ -209,10 +216,13 @@ impl Default for Workload {
             cancelled_permille: Permille(0),
             cancel_after_ms: Range::new(1, 500),
             max_wait_ms: None,
+            at_once_permille: Permille(0),
             patience_ms: Range::fixed(60_000),
             attempts: Range::fixed(3),
             merge_permille: Permille(0),
             from_memory_permille: Permille(0),
+            move_back_permille: Permille(0),
+            move_blind_permille: Permille(0),
             refactor_files: Range::new(2, 3),
             db_rows: Range::new(1, 3),
             transact_documents: Range::fixed(0),

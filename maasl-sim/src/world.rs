@@ -24,7 +24,7 @@ mod store;
 mod strike;
 mod weight;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use maasl_core::config::Config;
@@ -94,6 +94,9 @@ pub struct World<'p> {
     slower_ns: u64,
     store_full: bool,
     disk_full: bool,
+    /// Files and folders that may not be changed, each with until when, in
+    /// nanoseconds.
+    forbidden: BTreeMap<String, u64>,
     latches: Latches,
     disk: Disk,
     databases: Databases,
@@ -154,6 +157,7 @@ impl<'p> World<'p> {
             slower_ns: 0,
             store_full: false,
             disk_full: false,
+            forbidden: BTreeMap::new(),
             latches: Latches::default(),
             disk: Disk::new(can_lose),
             databases: Databases::default(),

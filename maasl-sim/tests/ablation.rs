@@ -50,7 +50,7 @@ remote_store = {remote}
 }
 
 /// Each kind of fault, and where messages are meant each route.
-const FAULTS: [&str; 32] = [
+const FAULTS: [&str; 33] = [
     r#"kind = "kill", process = "p0", restart_after_ms = 300"#,
     r#"kind = "power_cut", commits_kept = 1, names_kept = 5, bytes_kept = 3, restart_after_ms = 90"#,
     r#"kind = "pause", process = "p0", for_ms = 2_000"#,
@@ -75,6 +75,7 @@ const FAULTS: [&str; 32] = [
     r#"kind = "effect_fails", process = "p0", step = "sync_names", nth = 1, executed = false"#,
     r#"kind = "effect_fails", process = "p0", step = "stage", nth = 1, executed = true"#,
     r#"kind = "disk_full", for_ms = 800"#,
+    r#"kind = "forbidden", path = "d0", for_ms = 800"#,
     r#"kind = "short_write", process = "p0", nth = 1, bytes = 3"#,
     r#"kind = "bit_flip", path = "d0/f0.txt", bit = 9"#,
     r#"kind = "outside_write", path = "d0/f0.txt", content = "by hand""#,
@@ -87,7 +88,7 @@ const FAULTS: [&str; 32] = [
 ];
 
 /// Faults from here on strike messages to and from a store of its own.
-const REMOTE_FROM: usize = 29;
+const REMOTE_FROM: usize = 30;
 
 fn read(text: &str) -> Scenario {
     scenario::parse("ablation", text).unwrap_or_else(|error| panic!("{error}"))

@@ -60,6 +60,7 @@ bit-flip: bit_flip
 boot-change: power_cut
 break-glass: pause inside of a call
 clock-jumps-under-holder: clock_step
+commit-comes-back: kill inside of a call, power_cut, power_cut inside of a call
 db-five-agents: drop, pause, power_cut
 db-writer-killed: kill inside of a call
 db-writer-paused: pause inside of a call
@@ -73,6 +74,7 @@ drift-just-inside: clock_drift, pause inside of a call
 drift-just-outside: clock_drift, pause inside of a call
 duplicate-storm: duplicate
 five-agents: drop, pause
+forbidden-folder: forbidden
 frozen-clock: clock_freeze
 grantor-clock-jumps: store_clock_step
 graph-five-agents: drop, pause, power_cut
@@ -81,6 +83,7 @@ held-messages: hold
 housekeeping: kill inside of a call, pause inside of a call, store_fails
 lock-delay: kill inside of a call
 lost-reply: drop
+moved-back: kill inside of a call, pause inside of a call
 old-store-and-floor-put-back: store_restored
 old-store-put-back: store_restored
 one-way-partition: partition

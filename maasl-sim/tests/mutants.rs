@@ -12,7 +12,7 @@ use maasl_sim::promise::Promise;
 
 const HUNT: Hunt = Hunt {
     starts: 2,
-    seeds_max: 600,
+    seeds_max: 900,
 };
 
 #[test]

@@ -142,7 +142,8 @@ impl Attempt<'_> {
                     self.command.ticket = None;
                     self.cx.ring(wake).await;
                     // Who may not wait finds the dead all the same.
-                    if !self.finds_dead(&blockers).await? {
+                    if is_active(Mutant::DeadUnnoticedAtOnce) || !self.finds_dead(&blockers).await?
+                    {
                         return Err(Refusal::ResourceBusy(Box::new(self.busy(blockers, place))));
                     }
                 }

@@ -489,7 +489,10 @@ impl Change<'_> {
                 // holds lines the author has not seen: a later whole write from memory
                 // would destroy them.
                 let blind = match &file.source {
-                    Some(source) => shared.seen(agent, source) != file.sha256,
+                    Some(source) => {
+                        shared.seen(agent, source) != file.sha256
+                            && !is_active(Mutant::MoveCountsAsSeen)
+                    }
                     None => {
                         file.op == "edit" && shared.seen(agent, &file.path) != file.previous_sha256
                     }

@@ -268,7 +268,9 @@ struct Foreign {
 async fn swap_all(cx: &Cx, intent: &CommitIntent) -> Result<Option<Obstacle>, Refusal> {
     for (index, item) in intent.items.iter().enumerate() {
         let swapped = match cx.swap(Effect::Swap(item.clone())).await {
-            Err(refusal @ Refusal::Path(_)) => return Ok(Some(Obstacle::Barred(index, refusal))),
+            Err(refusal @ Refusal::Path(_)) if !is_active(Mutant::ForbiddenLeftOpen) => {
+                return Ok(Some(Obstacle::Barred(index, refusal)));
+            }
             swapped => swapped?,
         };
         let (found, swapped) = match swapped {

@@ -347,7 +347,8 @@ impl Planner<'_> {
         let Some(content) = self.now(source).cloned() else {
             return Err(self.gone(source, base).into());
         };
-        let expected = base.or_else(|| self.seen(source));
+        let seen = self.seen(source);
+        let expected = base.or(seen.filter(|_| !is_active(Mutant::MoveNotCompared)));
         if let Some(expected) = expected.filter(|expected| *expected != content.hash)
             && !self.files.contains_key(source)
         {

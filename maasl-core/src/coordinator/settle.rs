@@ -91,7 +91,11 @@ async fn settle_latched(cx: &Cx, intent: &CommitIntent) -> Result<(), Refusal> {
     if let Err(process) = cx.latch(latches.clone()).await? {
         return Err(acquire::latch_busy(cx, latches, process, started, 0));
     }
-    let result = settle_if_open(cx, &intent.op).await;
+    let result = if is_active(Mutant::RecoveryActsOnOldLook) {
+        settle(cx, intent).await
+    } else {
+        settle_if_open(cx, &intent.op).await
+    };
     cx.unlatch().await?;
     result
 }

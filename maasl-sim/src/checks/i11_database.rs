@@ -88,6 +88,13 @@ impl Judge for Databases {
                 self.judge_commit((*process, *call), db, seal.token)?;
                 return self.note_rows(rows);
             }
+            // Whoever was granted the database since has written nothing, or this
+            // would be gone: it stands in the order of tokens.
+            Observation::DatabaseCameBack { db, seal, rows } => {
+                let newest = self.newest.entry((*db).to_owned()).or_default();
+                *newest = seal.token.max(*newest);
+                return self.note_rows(rows);
+            }
             Observation::Asked(asked) => self.note_request(asked, ground),
             Observation::Answered {
                 request, response, ..

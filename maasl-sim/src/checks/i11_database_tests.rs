@@ -164,3 +164,28 @@ fn a_row_that_was_acknowledged_must_be_there() {
     commit(&scene, &mut judge, 1, &[row_of("ann", RequestNo(1), 0)]).unwrap();
     scene.answer(&mut judge, 1, &written).unwrap();
 }
+
+#[test]
+fn what_comes_out_of_a_log_needs_no_latch_and_counts_as_written() {
+    let (mut scene, mut judge) = scene();
+    scene.grant(&mut judge, 0, &lease_of(1)).unwrap();
+    scene.grant(&mut judge, 0, &lease_of(2)).unwrap();
+    ask(&scene, &mut judge, Some("k"));
+    let rows = [row_of("ann", RequestNo(1), 0)];
+    let seal = Seal {
+        token: token_of(1),
+        answered: None,
+        part_of: None,
+        wall_ms: 0,
+        forget_before_wall_ms: 0,
+    };
+    let came_back = Observation::DatabaseCameBack {
+        db: DB,
+        seal: &seal,
+        rows: &rows,
+    };
+    scene.show(&mut judge, &came_back).unwrap();
+    latched(&scene, &mut judge);
+    let again = commit(&scene, &mut judge, 2, &rows);
+    assert_eq!(site(again), "written-twice");
+}

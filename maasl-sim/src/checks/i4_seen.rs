@@ -6,6 +6,9 @@
 //! acknowledged, by what its author named as seen. Leaves to others: whether it
 //! survives (I5).
 //!
+//! A move without a base takes what is there, unless its server has told the author
+//! of something else; what its author had not seen before is not seen after it.
+//!
 //! Not judged: what an agent replaces whole without saying what it had seen
 //! (`Create`, a write from memory) against the lines of others; contents that
 //! are no text; an edit's base, because an edit replaces no more than the text it
@@ -23,8 +26,8 @@ use maasl_core::reply::{FileChanged, Receipt};
 
 use super::contents::{Contents, count_of, others};
 use super::{Breach, Judge};
-use crate::observe::{AgentNo, Asked, Ground, Observation, RequestNo};
-use crate::plan::Action;
+use crate::observe::{AgentNo, Asked, Ground, Observation, ProcessNo, RequestNo};
+use crate::plan::{Action, FaultKind, Manner, Plan};
 use crate::promise::Promise;
 
 /// The judge.
@@ -34,8 +37,15 @@ pub(super) struct Seen {
     asked: BTreeMap<RequestNo, BTreeMap<String, ContentHash>>,
     /// Contents that each agent was told of, by file.
     told: BTreeMap<(AgentNo, String), BTreeSet<ContentHash>>,
+    /// What each agent was told of last, by file, as its server remembers it too.
+    last: BTreeMap<(AgentNo, String), ContentHash>,
+    /// The process that serves each agent, as long as it lives.
+    served: BTreeMap<AgentNo, ProcessNo>,
     /// Agents whose server may have told them more than reached them.
     doubtful: BTreeSet<AgentNo>,
+    /// Whether requests may be carried out twice, which a server remembers before
+    /// its second answer comes.
+    copies: bool,
     /// Files that an agent replaces without saying what it had seen.
     whole: BTreeSet<(String, String)>,
     open: BTreeMap<OpId, Open>,
@@ -86,6 +96,7 @@ impl Judge for Seen {
             Observation::GaveUp { agent, .. } => {
                 self.doubtful.insert(*agent);
             }
+            Observation::Died { process, .. } => self.forget_served_by(*process),
             Observation::Transacted {
                 command: Command::BeginCommit(intent),
                 outcome: Outcome::Begun,
@@ -144,10 +155,25 @@ impl Judge for Seen {
 }
 
 impl Seen {
+    /// The judge of a plan.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let repeats = plan
+            .agents
+            .iter()
+            .any(|agent| agent.manner == Manner::Repeating);
+        let mut faults = plan.faults.iter();
+        let twice = faults.any(|fault| matches!(fault.what, FaultKind::Duplicate { .. }));
+        Self {
+            copies: repeats || twice,
+            ..Self::default()
+        }
+    }
+
     fn note_asked(&mut self, asked: &Asked<'_>, ground: &Ground<'_>) {
         if asked.attempt > 1 {
             self.doubtful.insert(asked.agent);
         }
+        self.served.insert(asked.agent, asked.process);
         let bases = asked.bases.iter().cloned().collect();
         if let Action::Create { path } | Action::Write { path, .. } = asked.action
             && asked.bases.is_empty()
@@ -305,8 +331,10 @@ impl Seen {
     ) -> Result<(), Breach> {
         match &response.result {
             Ok(Reply::Read(read)) => {
-                let told = self.told.entry((agent, read.path.clone())).or_default();
+                let of = (agent, read.path.clone());
+                let told = self.told.entry(of.clone()).or_default();
                 told.insert(read.sha256);
+                self.know(of, read.sha256);
             }
             Ok(Reply::Receipt(Receipt::Changed { files, .. })) => {
                 for file in files {
@@ -317,10 +345,15 @@ impl Seen {
                     self.acknowledge(agent, name, file);
                 }
             }
-            Err(Refusal::Internal { .. }) => {
-                self.doubtful.insert(agent);
+            Ok(Reply::NeedsContent(_)) => self.forget(agent),
+            Err(refusal) => {
+                // Of a file that is gone its reader has seen nothing any more.
+                self.forget(agent);
+                if let Refusal::Internal { .. } = refusal {
+                    self.doubtful.insert(agent);
+                }
             }
-            _ => {}
+            Ok(_) => {}
         }
         Ok(())
     }
@@ -346,9 +379,10 @@ impl Seen {
         let right = match (bases.get(named), met) {
             (Some(base), met) => met == Some(*base),
             (None, None) => true,
-            // A move takes whatever is there, and loses none of it; so does a
-            // write of what is there already.
-            (None, Some(_)) if file.source.is_some() || file.sha256 == met => true,
+            // A move loses none of what it takes, and neither does a write of what
+            // is there already.
+            (None, Some(met)) if file.source.is_some() => self.may_move(agent, named, met),
+            (None, Some(_)) if file.sha256 == met => true,
             (None, Some(met)) => {
                 self.doubtful.contains(&agent)
                     || self
@@ -360,22 +394,66 @@ impl Seen {
         if right {
             return Ok(());
         }
+        let last = self.last.get(&(agent, named.clone()));
         let message = format!(
             "request {} of {} replaced {}, but its author had seen {}",
             request.0,
             file.path,
             short(met),
-            short(bases.get(named).copied())
+            short(bases.get(named).or(last).copied())
         );
         Err(breach("stale-base", message))
     }
 
+    /// Whether a move that says nothing of what its author had seen may take this.
+    fn may_move(&self, agent: AgentNo, source: &str, met: ContentHash) -> bool {
+        let last = self.last.get(&(agent, source.to_owned()));
+        self.copies || self.doubtful.contains(&agent) || last.is_none_or(|last| *last == met)
+    }
+
+    fn know(&mut self, of: (AgentNo, String), content: ContentHash) {
+        // What a process told before it died, its successor does not know.
+        if self.served.contains_key(&of.0) {
+            self.last.insert(of, content);
+        }
+    }
+
+    fn forget(&mut self, agent: AgentNo) {
+        self.last.retain(|(of, _), _| *of != agent);
+    }
+
+    fn forget_served_by(&mut self, process: ProcessNo) {
+        self.served.retain(|_, by| *by != process);
+        let served = &self.served;
+        self.last.retain(|(agent, _), _| served.contains_key(agent));
+    }
+
+    /// What an agent has seen of a file that it has changed: what it wrote itself, and
+    /// what it moved if it had seen that before.
+    fn remember(&mut self, agent: AgentNo, file: &FileChanged) {
+        let of = (agent, file.path.clone());
+        self.last.remove(&of);
+        let mut unread = false;
+        if let Some(source) = &file.source {
+            let from = (agent, source.clone());
+            let told = self.told.get(&from);
+            unread = !told.is_some_and(|told| file.sha256.is_some_and(|new| told.contains(&new)));
+            self.last.remove(&from);
+        }
+        let Some(new) = file.sha256.filter(|_| !unread) else {
+            return;
+        };
+        self.told.entry(of.clone()).or_default().insert(new);
+        if file.op == "write" && !file.merged {
+            self.know(of, new);
+        }
+    }
+
     fn acknowledge(&mut self, agent: AgentNo, name: &str, file: &FileChanged) {
+        self.remember(agent, file);
         let Some(new) = file.sha256 else {
             return;
         };
-        let told = self.told.entry((agent, file.path.clone())).or_default();
-        told.insert(new);
         let Some(lines) = self.files.get_mut(&file.path) else {
             return;
         };

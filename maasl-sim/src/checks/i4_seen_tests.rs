@@ -1,5 +1,7 @@
 //! Tests of the judge of I4.
 
+use maasl_core::coordinator::io::FileRead;
+
 use super::*;
 use crate::checks::scene::{Scene, finish, hash, intent, item, receipt, site};
 
@@ -156,4 +158,97 @@ fn an_acknowledged_line_does_not_fall_unless_somebody_outside_took_it() {
     };
     assert_eq!(fall(false), Some("line-fell"));
     assert_eq!(fall(true), None);
+}
+
+/// An answer to a request about one file.
+fn answered(
+    scene: &Scene,
+    judge: &mut Seen,
+    request: u64,
+    file: FileChanged,
+) -> Option<&'static str> {
+    let mut receipt = receipt(&[], 1);
+    let Receipt::Changed { files, .. } = &mut receipt else {
+        unreachable!("a change was answered");
+    };
+    files.push(file);
+    site(scene.answer(judge, request, &receipt))
+}
+
+fn read(scene: &Scene, judge: &mut Seen, content: &str) {
+    let action = Action::Read { path: "a".into() };
+    scene.ask(judge, 1, &action, None, &[]).unwrap();
+    let read = FileRead {
+        path: "a".into(),
+        content: content.as_bytes().into(),
+        sha256: hash(content),
+        version: None,
+        held_by: None,
+    };
+    scene.answered(judge, 1, Ok(Reply::Read(read))).unwrap();
+}
+
+/// `ann` moves `a` to `b` without a word of what it holds, which is `content`.
+fn moved(scene: &Scene, judge: &mut Seen, content: &str) -> Option<&'static str> {
+    let blind = Action::Move {
+        path: "a".into(),
+        to: "b".into(),
+        blind: true,
+    };
+    scene.ask(judge, 2, &blind, None, &[]).unwrap();
+    let file = FileChanged {
+        path: "b".into(),
+        op: "move".into(),
+        source: Some("a".into()),
+        sha256: Some(hash(content)),
+        ..FileChanged::default()
+    };
+    answered(scene, judge, 2, file)
+}
+
+#[test]
+fn a_move_without_a_base_takes_what_was_read_last_or_never() {
+    let (scene, mut judge) = begun();
+    assert_eq!(moved(&scene, &mut judge, OLD), None);
+    let (scene, mut judge) = begun();
+    read(&scene, &mut judge, OLD);
+    assert_eq!(moved(&scene, &mut judge, OLD), None);
+    let (scene, mut judge) = begun();
+    read(&scene, &mut judge, OLD);
+    assert_eq!(moved(&scene, &mut judge, NEW), Some("stale-base"));
+}
+
+#[test]
+fn a_server_that_has_died_remembers_nothing_of_what_was_read() {
+    let (scene, mut judge) = begun();
+    read(&scene, &mut judge, OLD);
+    scene.died(&mut judge, "p-1").unwrap();
+    assert_eq!(moved(&scene, &mut judge, NEW), None);
+}
+
+#[test]
+fn what_was_moved_counts_as_seen_only_if_it_was_read() {
+    let replaced = |unread: bool| {
+        let (scene, mut judge) = begun();
+        if !unread {
+            read(&scene, &mut judge, OLD);
+        }
+        assert_eq!(moved(&scene, &mut judge, OLD), None);
+        let write = Action::Write {
+            path: "b".into(),
+            merge: false,
+            from_memory: true,
+        };
+        scene.ask(&mut judge, 3, &write, None, &[]).unwrap();
+        let file = FileChanged {
+            path: "b".into(),
+            op: "write".into(),
+            sha256: Some(hash(NEW)),
+            previous_sha256: Some(hash(OLD)),
+            ..FileChanged::default()
+        };
+        answered(&scene, &mut judge, 3, file)
+    };
+    assert_eq!(replaced(true), Some("stale-base"));
+    assert_eq!(replaced(false), None);
 }

@@ -2,11 +2,11 @@
 //! together does all of it or nothing.
 //!
 //! Owns: the commits that go beyond files, and which of their parts stand.
-//! Promises: rows are committed only inside their commit, and a patch is appended
-//! with its end; when a commit ends, all of its parts stand as its answer says, or
-//! none does, also where a power cut took the end. Leaves to others: the files of
-//! a commit that has nothing else (`i5_durable`), who may write a database (I11),
-//! what patches amount to (I9).
+//! Promises: rows are committed only inside their commit, those that come out of a
+//! log too, and a patch is appended with its end; when a commit ends, all of its
+//! parts stand as its answer says, or none does, also where a power cut took the
+//! end. Leaves to others: the files of a commit that has nothing else
+//! (`i5_durable`), who may write a database (I11), what patches amount to (I9).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,6 +59,9 @@ impl Judge for Together {
             } => return self.note_command(command, outcome, ground),
             Observation::DatabaseCommitted { seal, rows, .. } => {
                 return self.judge_rows(seal, rows);
+            }
+            Observation::DatabaseCameBack { seal, rows, .. } => {
+                return self.judge_returned(seal, rows);
             }
             Observation::Outside { path, .. } | Observation::Rotted { path, .. } => {
                 for commit in self.commits.values_mut().filter(|commit| commit.open) {
@@ -144,6 +147,17 @@ impl Together {
                 format!("rows of token {} came outside their commit", seal.token),
             )),
         }
+    }
+
+    /// Rows come out of a log only while recovery can still go by them.
+    fn judge_returned(&mut self, seal: &Seal, rows: &[String]) -> Result<(), Breach> {
+        self.judge_rows(seal, rows).map_err(|_| {
+            let message = format!(
+                "rows of token {} came back after they had been said not to be there",
+                seal.token
+            );
+            breach("came-back", message)
+        })
     }
 
     fn judge_end(&mut self, finish: &FinishCommit, ground: &Ground<'_>) -> Result<(), Breach> {

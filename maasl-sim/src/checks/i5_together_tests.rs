@@ -226,3 +226,32 @@ fn a_file_that_met_somebody_outside_is_no_part_of_it() {
     append(&mut scene);
     end(&scene, &mut judge, Some(met)).unwrap();
 }
+
+#[test]
+fn rows_that_come_out_of_a_log_belong_to_an_open_commit() {
+    let came_back = |scene: &Scene, judge: &mut Together| {
+        let seal = Seal {
+            token: with_part().token,
+            answered: None,
+            part_of: None,
+            wall_ms: 0,
+            forget_before_wall_ms: 0,
+        };
+        let rows = [row_of("ann", RequestNo(1), 0)];
+        let seen = Observation::DatabaseCameBack {
+            db: DB,
+            seal: &seal,
+            rows: &rows,
+        };
+        site(scene.show(judge, &seen))
+    };
+    let (scene, mut judge) = asked();
+    begin(&scene, &mut judge);
+    assert_eq!(came_back(&scene, &mut judge), None);
+    end(&scene, &mut judge, None).unwrap();
+    let (scene, mut judge) = asked();
+    begin(&scene, &mut judge);
+    turn_back(&scene, &mut judge);
+    end(&scene, &mut judge, Some(ItemEnd::Undone)).unwrap();
+    assert_eq!(came_back(&scene, &mut judge), Some("came-back"));
+}

@@ -111,15 +111,19 @@ fn call(work: &Workload, action: Action, how: &mut Stream) -> Call {
     let batch = work.batch_permille.draw(how);
     let cancelled = work.cancelled_permille.draw(how);
     let cancel_after_ms = work.cancel_after_ms.draw(how);
+    let patience_ms = work.patience_ms.draw(how);
+    let attempts = work.attempts.draw(how);
+    let max_wait_ms = work.max_wait_ms.map(|range| range.draw(how));
+    let at_once = work.at_once_permille.draw(how);
     Call {
         think_us,
         keyed,
         under_lease,
         batch,
         cancel_after_ms: cancelled.then_some(cancel_after_ms),
-        patience_ms: work.patience_ms.draw(how),
-        attempts: work.attempts.draw(how),
-        max_wait_ms: work.max_wait_ms.map(|range| range.draw(how)),
+        patience_ms,
+        attempts,
+        max_wait_ms: if at_once { Some(0) } else { max_wait_ms },
         ..Call::new(action)
     }
 }
@@ -138,10 +142,7 @@ fn action(work: &Workload, names: &Names, what: &mut Stream) -> Action {
         About::Create => Action::Create {
             path: free(names, what),
         },
-        About::Move => Action::Move {
-            path,
-            to: free(names, what),
-        },
+        About::Move => move_of(path, work, names, what),
         About::Delete => Action::Delete { path },
         About::Refactor => Action::Refactor {
             paths: several(&names.files, work.refactor_files.draw(what), what),
@@ -162,6 +163,18 @@ fn action(work: &Workload, names: &Names, what: &mut Stream) -> Action {
         About::GraphQuery => Action::GraphQuery,
         About::GraphCompact => Action::GraphCompact,
     }
+}
+
+/// A move of a file to a free name, or back from there.
+fn move_of(file: String, work: &Workload, names: &Names, what: &mut Stream) -> Action {
+    let free = free(names, what);
+    let blind = work.move_blind_permille.draw(what);
+    let (path, to) = if work.move_back_permille.draw(what) {
+        (free, file)
+    } else {
+        (file, free)
+    };
+    Action::Move { path, to, blind }
 }
 
 fn together(work: &Workload, names: &Names, what: &mut Stream) -> Together {
@@ -243,4 +256,67 @@ fn weighted<T: Copy>(choices: &[(u32, T)], stream: &mut Stream) -> T {
         }
     }
     unreachable!("the draw lies below the sum of the weights")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draw::plan;
+    use crate::scenario::{Permille, parse};
+
+    fn calls(change: impl Fn(&mut Workload)) -> Vec<Call> {
+        let text = "schema_version = 1\nname = \"draw\"\nstory = \"Moves.\"\n\
+            [workload]\ncalls_per_agent = 40\nmix = { move = 1, edit = 1 }\n\
+            max_wait_ms = { from = 1, to = 900 }\n";
+        let mut scenario = parse("draw", text).unwrap();
+        change(&mut scenario.workload);
+        let agents = plan(&scenario, 7).agents.into_iter();
+        agents.flat_map(|agent| agent.calls).collect()
+    }
+
+    /// The same but for what `alike` makes the same again.
+    fn differ_only_in(
+        change: impl Fn(&mut Workload),
+        alike: impl Fn(&mut Call, &Call),
+        changed: impl Fn(&Call) -> bool,
+    ) {
+        let (before, mut after) = (calls(|_| {}), calls(change));
+        assert!(after.iter().any(changed));
+        for (after, before) in after.iter_mut().zip(&before) {
+            alike(after, before);
+        }
+        assert_eq!(after, before);
+    }
+
+    #[test]
+    fn moves_back_are_the_same_moves_the_other_way() {
+        let turned = |call: &mut Call, _: &Call| {
+            if let Action::Move { path, to, .. } = &mut call.action {
+                std::mem::swap(path, to);
+            }
+        };
+        differ_only_in(
+            |work| work.move_back_permille = Permille::always(),
+            turned,
+            |call| matches!(&call.action, Action::Move { path, .. } if path.contains("new")),
+        );
+    }
+
+    #[test]
+    fn other_shares_of_moves_and_waits_leave_all_else_as_it_was() {
+        differ_only_in(
+            |work| work.move_blind_permille = Permille(500),
+            |call, _| {
+                if let Action::Move { blind, .. } = &mut call.action {
+                    *blind = false;
+                }
+            },
+            |call| matches!(call.action, Action::Move { blind: true, .. }),
+        );
+        differ_only_in(
+            |work| work.at_once_permille = Permille(500),
+            |call, before| call.max_wait_ms = before.max_wait_ms,
+            |call| call.max_wait_ms == Some(0),
+        );
+    }
 }

@@ -272,7 +272,7 @@ fn named(asked: &Asked<'_>) -> Vec<Named> {
         | Action::Edit { path }
         | Action::Delete { path }
         | Action::Restore { path } => vec![path.clone()],
-        Action::Move { path, to } => vec![path.clone(), to.clone()],
+        Action::Move { path, to, .. } => vec![path.clone(), to.clone()],
         Action::Refactor { paths } => paths.clone(),
         Action::Transact(parts) => {
             let documents = parts.documents.iter().flat_map(|path| places(path));

@@ -73,6 +73,12 @@ trials! {
     "a-transaction-of-everything-cannot-commit",
     "a-power-cut-after-a-transaction",
     "an-editor-saves-beside-committed-rows",
+    "a-move-is-moved-back",
+    "a-move-of-what-changed",
+    "a-moved-file-is-replaced",
+    "a-forbidden-file",
+    "a-commit-comes-back",
+    "a-holder-dies-and-nobody-waits",
 }
 
 static PLANS: LazyLock<Vec<(&'static str, Plan)>> = LazyLock::new(|| {

@@ -137,6 +137,9 @@ pub enum Action {
         path: String,
         /// The new name.
         to: String,
+        /// Whether as somebody who has not read it and says nothing of what it held.
+        #[serde(default, skip_serializing_if = "is_false")]
+        blind: bool,
     },
     /// Removes a file.
     Delete {

@@ -65,7 +65,8 @@ fn is_first(value: &u32) -> bool {
 pub enum Side {
     /// The step has not happened.
     Before,
-    /// It is under way: a command is inside the store's gate.
+    /// It is under way: a command is inside the store's gate, the commit of a
+    /// database is in its log and nobody has seen it. Other effects have no inside.
     Inside,
     /// It has happened; its answer has not arrived.
     After,
@@ -248,6 +249,13 @@ pub enum FaultKind {
     },
     /// The disk is full: nothing can be staged.
     DiskFull {
+        /// For how long.
+        for_ms: u64,
+    },
+    /// The system lets nobody change a file, or what is in a folder.
+    Forbidden {
+        /// Which.
+        path: String,
         /// For how long.
         for_ms: u64,
     },

@@ -228,6 +228,7 @@ impl FaultKind {
             | Self::StoreSlow { .. }
             | Self::StoreFull { .. }
             | Self::DiskFull { .. }
+            | Self::Forbidden { .. }
             | Self::BitFlip { .. }
             | Self::OutsideWrite { .. }
             | Self::OutsideDelete { .. }

@@ -20,7 +20,10 @@ impl fmt::Display for Action {
             }
             Self::Edit { path } => write!(f, "edit {path}"),
             Self::Create { path } => write!(f, "create {path}"),
-            Self::Move { path, to } => write!(f, "move {path} to {to}"),
+            Self::Move { path, to, blind } => {
+                let how = if *blind { " unread" } else { "" };
+                write!(f, "move {path} to {to}{how}")
+            }
             Self::Delete { path } => write!(f, "delete {path}"),
             Self::Refactor { paths } => write!(f, "refactor {}", paths.join(", ")),
             Self::Restore { path } => write!(f, "restore {path}"),
@@ -194,6 +197,9 @@ fn tell_store_and_disk(fault: &FaultKind, f: &mut fmt::Formatter<'_>) -> fmt::Re
         }
         FaultKind::StoreFull { for_ms } => write!(f, "fill the store for {for_ms} ms"),
         FaultKind::DiskFull { for_ms } => write!(f, "fill the disk for {for_ms} ms"),
+        FaultKind::Forbidden { path, for_ms } => {
+            write!(f, "forbid to change {path} for {for_ms} ms")
+        }
         FaultKind::StoreFails {
             process,
             step,

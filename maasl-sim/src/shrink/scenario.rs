@@ -67,6 +67,9 @@ impl Telling {
         for (no, file) in plan.files.iter().enumerate() {
             let name = format!("d0/f{no}.txt");
             telling.paths.insert(file.path.clone(), name);
+            if let Some((folder, _)) = file.path.rsplit_once('/') {
+                telling.paths.insert(folder.to_owned(), "d0".to_owned());
+            }
         }
         telling
     }

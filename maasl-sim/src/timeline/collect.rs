@@ -275,7 +275,7 @@ fn paths(action: &Action) -> Vec<&str> {
         | Action::Restore { path }
         | Action::Docgen { path }
         | Action::Revoke { path } => vec![path],
-        Action::Move { path, to } => vec![path, to],
+        Action::Move { path, to, .. } => vec![path, to],
         Action::Refactor { paths }
         | Action::Transact(Together { paths, .. })
         | Action::Reserve { paths, .. } => paths.iter().map(String::as_str).collect(),

@@ -132,11 +132,12 @@ impl Client {
         let unseen = |path: &&String| !self.seen.contains_key(*path);
         match action {
             Action::Write {
-                path, from_memory, ..
-            } => (!from_memory).then_some(path).filter(unseen).cloned(),
-            Action::Edit { path } | Action::Move { path, .. } | Action::Delete { path } => {
-                Some(path).filter(unseen).cloned()
+                path,
+                from_memory: blind,
+                ..
             }
+            | Action::Move { path, blind, .. } => (!blind).then_some(path).filter(unseen).cloned(),
+            Action::Edit { path } | Action::Delete { path } => Some(path).filter(unseen).cloned(),
             Action::Refactor { paths } => paths.iter().find(unseen).cloned(),
             Action::Transact(parts) => {
                 let mut named = parts.paths.iter().chain(&parts.documents);
@@ -168,10 +169,10 @@ impl Client {
                 self.count += 1;
                 Request::Change(paths.iter().map(|path| self.edit(path)).collect())
             }
-            Action::Move { path, to } => Request::Change(vec![FileOp::Move {
+            Action::Move { path, to, blind } => Request::Change(vec![FileOp::Move {
                 source: path.clone(),
                 destination: to.clone(),
-                base: self.base(path),
+                base: self.base(path).filter(|_| !blind),
             }]),
             Action::Delete { path } => Request::Change(vec![FileOp::Delete {
                 path: path.clone(),
@@ -228,7 +229,9 @@ impl Client {
         match action {
             Action::Write { path, .. }
             | Action::Edit { path }
-            | Action::Move { path, .. }
+            | Action::Move {
+                path, blind: false, ..
+            }
             | Action::Delete { path }
             | Action::Restore { path } => of(path).into_iter().collect(),
             Action::Refactor { paths } | Action::Transact(Together { paths, .. }) => {

@@ -12,6 +12,7 @@ use maasl_core::coordinator::io::{Done, Effect, Input, StepId};
 use maasl_core::docgen::layout::may_be_named;
 use maasl_core::id::SessionId;
 use maasl_core::lease::{CommitItem, Wake};
+use maasl_core::path::{PathReason, PathRefusal};
 use maasl_core::resource::ResourceKey;
 
 use super::database::Seen;
@@ -55,6 +56,10 @@ impl World<'_> {
             self.hand_back(process, name, Input::Done(step, failed));
             return;
         }
+        if self.is_struck_inside(process, step, &effect) {
+            self.defer(process, Own::Effect(step, Box::new(effect)));
+            return;
+        }
         let Some(done) = self.carry_out(process, step, effect, doom) else {
             return;
         };
@@ -70,6 +75,22 @@ impl World<'_> {
             _ => done,
         };
         self.hand_back(process, name, Input::Done(step, done));
+    }
+
+    /// Lets a fault fall inside of an effect that has an inside: the commit of a
+    /// database is in its log, where its process may die before anybody sees it.
+    fn is_struck_inside(&mut self, process: ProcessNo, step: StepId, effect: &Effect) -> bool {
+        let Effect::DbCommit(seal) = effect else {
+            return false;
+        };
+        if self.disk_full {
+            return false;
+        }
+        self.databases.write_log((process, step.call), seal);
+        matches!(
+            self.point(process, effect.name(), Side::Inside),
+            Struck::Yes
+        )
     }
 
     /// Nothing where the answer comes later.
@@ -219,6 +240,17 @@ impl World<'_> {
     }
 
     fn swap(&mut self, process: ProcessNo, step: StepId, item: &CommitItem, back: bool) -> Done {
+        if self.is_forbidden(&item.path) {
+            self.observe(&Observation::Barred {
+                process,
+                call: step.call,
+                item,
+                back,
+            });
+            let errno = "Permission denied".into();
+            let reason = PathReason::Unwritable { errno };
+            return Done::Refused(PathRefusal::new(&item.path, reason));
+        }
         let swapped = if back {
             self.disk.swap_back(item)
         } else {
@@ -234,6 +266,17 @@ impl World<'_> {
             now,
         });
         Done::Swapped(swapped)
+    }
+
+    /// Whether the system lets nobody change this file now, or what is in a folder
+    /// of it.
+    fn is_forbidden(&self, path: &str) -> bool {
+        let mut until = self.forbidden.iter();
+        until.any(|(forbidden, until_ns)| {
+            let below = path.strip_prefix(forbidden.as_str());
+            let reached = below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            reached && self.now_ns < *until_ns
+        })
     }
 
     fn latch(&mut self, process: ProcessNo, step: StepId, keys: Vec<ResourceKey>) -> Option<Done> {

@@ -69,11 +69,26 @@ impl World<'_> {
         self.latches.drop_all_of(process);
         self.databases.forget(process);
         self.docgen_lock.take_if(|(holder, _)| *holder == process);
+        if self.servers.iter().all(|server| !server.is_live()) {
+            self.find_in_logs();
+        }
         for (agent, request) in served {
             self.disconnect(agent, request);
         }
         self.admit();
         self.serve_latches();
+    }
+
+    /// Nobody has a database open any more: what nobody had seen comes out of its log
+    /// once somebody opens it.
+    fn find_in_logs(&mut self) {
+        for returned in self.databases.come_back() {
+            self.observe(&Observation::DatabaseCameBack {
+                db: &returned.db,
+                seal: &returned.seal,
+                rows: &returned.rows,
+            });
+        }
     }
 
     /// Makes a process stand still.

@@ -70,7 +70,8 @@ impl Sequence {
                 path: (*path).into(),
                 content: ground.disk.read(path),
             }),
-            Observation::DatabaseCommitted { db, rows, .. } => {
+            Observation::DatabaseCommitted { db, rows, .. }
+            | Observation::DatabaseCameBack { db, rows, .. } => {
                 let of_db = self.rows.entry((*db).into()).or_default();
                 of_db.extend_from_slice(rows);
             }

@@ -112,6 +112,10 @@ impl World<'_> {
                 self.disk_full = true;
                 self.relieve_in(*for_ms, Relief::DiskRoom);
             }
+            FaultKind::Forbidden { path, for_ms } => {
+                let until_ns = self.forbidden.entry(path.clone()).or_default();
+                *until_ns = (now_ns + for_ms * NS_PER_MS).max(*until_ns);
+            }
             FaultKind::BitFlip { path, bit } => self.rot(path, *bit),
             FaultKind::OutsideWrite { path, content } => self.outside(path, Some(content)),
             FaultKind::OutsideDelete { path } => self.outside(path, None),
@@ -222,6 +226,7 @@ impl World<'_> {
         self.slower_ns = 0;
         self.store_full = false;
         self.disk_full = false;
+        self.forbidden.clear();
         let now_ns = self.now_ns;
         for process in self.all_processes() {
             let server = self.server(process);
