@@ -23,7 +23,7 @@ use crate::promise::Promise;
 pub(super) struct Dead {
     has_delay: bool,
     /// Processes that died, each with how many had died before.
-    dead: BTreeMap<SessionId, usize>,
+    died: BTreeMap<SessionId, usize>,
     /// How many had died when a request was sent first.
     asked: BTreeMap<RequestNo, usize>,
 }
@@ -35,7 +35,7 @@ impl Dead {
         let mut policies = config.policies.iter();
         Self {
             has_delay: policies.any(|policy| policy.lock_delay_ms > 0),
-            dead: BTreeMap::new(),
+            died: BTreeMap::new(),
             asked: BTreeMap::new(),
         }
     }
@@ -50,7 +50,7 @@ impl Dead {
             return Ok(());
         };
         let was_dead = |session: &SessionId| {
-            let before = self.dead.get(session);
+            let before = self.died.get(session);
             before.is_some_and(|before| before < deaths)
         };
         let mut owners = busy.blockers.iter().map(|blocker| &blocker.owner);
@@ -70,11 +70,11 @@ impl Judge for Dead {
         match seen {
             _ if self.has_delay => {}
             Observation::Died { session, .. } => {
-                let before = self.dead.len();
-                self.dead.entry((*session).clone()).or_insert(before);
+                let before = self.died.len();
+                self.died.entry((*session).clone()).or_insert(before);
             }
             Observation::Asked(asked) => {
-                self.asked.entry(asked.request).or_insert(self.dead.len());
+                self.asked.entry(asked.request).or_insert(self.died.len());
             }
             Observation::Answered {
                 request, response, ..
