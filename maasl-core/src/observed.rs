@@ -6,6 +6,7 @@
 
 use alloc::boxed::Box;
 
+use crate::lease::Blocker;
 use crate::refusal::{Busy, Refusal};
 
 /// Something that enforce mode would have done to a call.
@@ -19,6 +20,26 @@ pub enum Observed {
 }
 
 impl Observed {
+    /// Whether this tells of the same thing as `earlier`, which the call met before.
+    /// The same holder has held for longer by then. What keeps latches is named by
+    /// its process alone, and whoever meets that was blocked by it already, as far as
+    /// anybody can tell.
+    #[must_use]
+    pub fn is_again(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (Self::WouldBlock(now), Self::WouldBlock(before)) => {
+                let was_met = |blocker: &Blocker| {
+                    let mut earlier = before.blockers.iter();
+                    earlier.any(|known| known.key == blocker.key && known.owner == blocker.owner)
+                };
+                now.process.is_some()
+                    || now.resource == before.resource
+                    || now.blockers.iter().any(was_met)
+            }
+            (now, before) => now == before,
+        }
+    }
+
     /// Its name in results and logs.
     #[must_use]
     pub fn name(&self) -> &'static str {

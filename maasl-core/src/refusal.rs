@@ -21,6 +21,9 @@ use crate::text::edit::EditRefusal;
 use crate::text::hunk::{Excerpt, Hunk};
 use crate::text::merge::ConflictHunk;
 
+/// The limit of what one read returns, by its name in the configuration.
+pub(crate) const MAX_READ_BYTES: &str = "max_read_bytes";
+
 /// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
@@ -129,6 +132,9 @@ impl Refusal {
             Self::LeaseLost(_) => "acquire a new lease and read again before writing".into(),
             Self::Deadlock { .. } => {
                 "release what you hold, then acquire everything in one lease_acquire".into()
+            }
+            Self::LimitReached { limit, .. } if limit == MAX_READ_BYTES => {
+                "read the file in parts, by start_line and end_line".into()
             }
             Self::LimitReached { .. } => "ask for less at once, or raise the limit".into(),
             Self::InvalidRequest { hint, .. } => hint.clone().unwrap_or_default(),

@@ -52,7 +52,7 @@ pub(super) enum Got {
 
 /// Gets a lease, waiting as long as the caller allows.
 pub(super) async fn acquire(cx: &Cx, wanted: Wanted) -> Result<Got, Refusal> {
-    let id = LeaseId::new(cx.seed.entropy.derive("lease", 0));
+    let id = lease_id(cx);
     let mut attempt = Attempt {
         cx,
         started: cx.now(),
@@ -63,8 +63,16 @@ pub(super) async fn acquire(cx: &Cx, wanted: Wanted) -> Result<Got, Refusal> {
     };
     let got = attempt.run().await;
     let tidied = attempt.tidy().await;
+    if matches!(got, Err(Refusal::Internal { .. })) {
+        attempt.disown().await;
+    }
     // Why there is no grant matters more than what could not be cleaned up.
     got.and_then(|got| tidied.map(|()| got))
+}
+
+/// The id of the lease that a call asks for.
+pub(super) fn lease_id(cx: &Cx) -> LeaseId {
+    LeaseId::new(cx.seed.entropy.derive("lease", 0))
 }
 
 fn command(cx: &Cx, wanted: &Wanted, lease: LeaseId) -> Acquire {
@@ -122,7 +130,10 @@ impl Attempt<'_> {
                     return Ok(got);
                 }
                 Outcome::Watched { lease, blockers } => {
-                    self.cx.would_block(Box::new(self.busy(blockers, 0)));
+                    // Nobody where only the latches could not be had.
+                    if !blockers.is_empty() {
+                        self.cx.would_block(Box::new(self.busy(blockers, 0)));
+                    }
                     return Ok(self.granted(lease, 0));
                 }
                 Outcome::Queued {
@@ -144,7 +155,9 @@ impl Attempt<'_> {
                     // Who may not wait finds the dead all the same.
                     if is_active(Mutant::DeadUnnoticedAtOnce) || !self.finds_dead(&blockers).await?
                     {
-                        return Err(Refusal::ResourceBusy(Box::new(self.busy(blockers, place))));
+                        let busy = self.busy(blockers, place);
+                        self.count_in_vain().await;
+                        return Err(Refusal::ResourceBusy(Box::new(busy)));
                     }
                 }
                 Outcome::Deadlock { circle, wake } => {
@@ -286,13 +299,13 @@ impl Attempt<'_> {
                 self.command.latched = keys.into_iter().collect();
                 Ok(())
             }
-            Err(process) => Err(latch_busy(
-                self.cx,
-                &keys,
-                process,
-                self.started,
-                self.wanted.max_wait_ms,
-            )),
+            Err(process) => {
+                let (started, allowed_ms) = (self.started, self.wanted.max_wait_ms);
+                let busy = latch_busy(self.cx, &keys, process, started, allowed_ms);
+                self.cx.unless_observed(busy)?;
+                self.command.beside = true;
+                Ok(())
+            }
         }
     }
 
@@ -312,11 +325,30 @@ impl Attempt<'_> {
             return Ok(());
         };
         leave_queue(self.cx, ticket).await;
+        self.count_in_vain().await;
+        Ok(())
+    }
+
+    /// Counts a wait that ended without a grant. The table cannot: a holder that it
+    /// names may be found dead, and then the request goes on.
+    async fn count_in_vain(&self) {
         let class = self.wanted.wants.first().map_or("", |want| &want.class);
         let count = Command::Tally(Vec::from([self.cx.count(Counter::TimedOut, class)]));
         // A count that cannot be kept is no reason to fail.
         let _ = self.cx.store(count).await;
-        Ok(())
+    }
+
+    /// Lets a lease run out that may have been granted by a store which then failed:
+    /// nobody would return it. Under an idempotency key it may still be asked for.
+    async fn disown(&self) {
+        if self.wanted.request.is_some() {
+            return;
+        }
+        let expire = Command::Expire(self.command.lease.clone());
+        // Where the store still fails, the lease ends by itself.
+        if let Ok(Outcome::Done { wake }) = self.cx.store(expire).await {
+            self.cx.ring(wake).await;
+        }
     }
 }
 

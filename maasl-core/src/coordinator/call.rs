@@ -187,7 +187,7 @@ impl Cx {
     /// Adds to what was observed; whether it is new.
     pub(super) fn add_observed(&self, what: &Observed) -> bool {
         let mut port = self.port.borrow_mut();
-        let is_new = !port.observed.contains(what);
+        let is_new = !port.observed.iter().any(|known| what.is_again(known));
         if is_new {
             port.observed.push(what.clone());
         }

@@ -20,6 +20,7 @@ use super::graph::{MadePatch, PatchPart};
 use super::io::{Call, Effect, FileOp, GRAPH};
 use super::plan::Plan;
 use super::right::{self, Right};
+use super::seen;
 use super::settle;
 use super::transaction::DATABASE;
 use crate::docgen::DocgenStale;
@@ -481,35 +482,10 @@ impl Change<'_> {
 
     /// Remembers what the agent has now seen: what it wrote itself.
     fn seen(&self, receipt: Receipt) -> Receipt {
-        let mut shared = self.cx.seed.shared.borrow_mut();
-        let agent = &self.cx.seed.agent;
         if let Receipt::Changed { files, .. } = &receipt {
-            for file in files {
-                // A merge, and an edit or a move of content its author had not read,
-                // holds lines the author has not seen: a later whole write from memory
-                // would destroy them.
-                let blind = match &file.source {
-                    Some(source) => {
-                        shared.seen(agent, source) != file.sha256
-                            && !is_active(Mutant::MoveCountsAsSeen)
-                    }
-                    None => {
-                        file.op == "edit" && shared.seen(agent, &file.path) != file.previous_sha256
-                    }
-                };
-                if let Some(source) = &file.source {
-                    shared.unsee(agent, source);
-                }
-                match file.sha256 {
-                    // A header was added to it, or it was not the agent who wrote it.
-                    _ if file.document.is_some() || file.op == GRAPH => {}
-                    Some(_) if file.merged || file.rebased || blind => {}
-                    Some(hash) => shared.see(agent, &file.path, hash),
-                    None => shared.unsee(agent, &file.path),
-                }
-            }
+            let mut shared = self.cx.seed.shared.borrow_mut();
+            seen::follow(&mut shared, &self.cx.seed.agent, files);
         }
-        drop(shared);
         if self.right.own {
             self.cx.let_go(&self.right.lease.id);
         }

@@ -302,7 +302,7 @@ async fn take_effect(cx: &Cx, intent: &CommitIntent) -> Result<(Committed, Vec<W
         recovered_by: None,
         counts: counts_of(&intent.receipt, &intent.owner.agent),
     };
-    let (receipt, wake) = finished(cx, finish).await?;
+    let (receipt, wake) = finish_own(cx, finish).await?;
     Ok((Committed::Receipt(receipt), wake))
 }
 
@@ -341,17 +341,25 @@ async fn insist(cx: &Cx, command: Command) -> Result<Outcome, Refusal> {
     cx.store(command).await
 }
 
+/// Ends a commit; nothing where the store knows of none like it.
 pub(super) async fn finished(
     cx: &Cx,
     finish: FinishCommit,
-) -> Result<(Receipt, Vec<Wake>), Refusal> {
+) -> Result<Option<(Receipt, Vec<Wake>)>, Refusal> {
     match insist(cx, Command::FinishCommit(finish)).await? {
-        Outcome::Finished { receipt, wake } => Ok((receipt, wake)),
-        Outcome::UnknownOp(_) => Err(Refusal::internal(
-            "the store was replaced during the commit; read the file to see what it holds",
-        )),
+        Outcome::Finished { receipt, wake } => Ok(Some((receipt, wake))),
+        Outcome::UnknownOp(_) => Ok(None),
         other => mixed_up(&other),
     }
+}
+
+/// Ends a commit of this call, which nobody else has ended: its latches are held.
+async fn finish_own(cx: &Cx, finish: FinishCommit) -> Result<(Receipt, Vec<Wake>), Refusal> {
+    finished(cx, finish).await?.ok_or_else(|| {
+        Refusal::internal(
+            "the store was replaced during the commit; read the file to see what it holds",
+        )
+    })
 }
 
 /// Takes back every swap, newest first, and keeps this call's content beside the
@@ -386,7 +394,7 @@ async fn undo(
         recovered_by: None,
         counts: obstacle.counts(intent),
     };
-    let (receipt, wake) = finished(cx, finish).await?;
+    let (receipt, wake) = finish_own(cx, finish).await?;
     let refusal = match obstacle {
         Obstacle::Foreign(foreign) => {
             met_outside(&intent.items[foreign.index], &foreign, kept, &receipt)

@@ -31,7 +31,7 @@ use crate::lease::{Command, Counter, Outcome};
 use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
 use crate::policy::{CRIT_CODE, IDEMP_DOCS};
-use crate::refusal::Refusal;
+use crate::refusal::{MAX_READ_BYTES, Refusal};
 use crate::reply::Receipt;
 use crate::resource::{ResourceKey, Want};
 use crate::time::Timestamp;
@@ -291,7 +291,7 @@ impl<'a> Work<'a> {
     fn ask_for_content(&self, found: Found) -> Result<NeedsContent, Refusal> {
         let max = self.cx.config().limits.max_read_bytes;
         if found.source.len() as u64 > max {
-            let limit = "max_read_bytes".to_string();
+            let limit = MAX_READ_BYTES.to_string();
             return Err(Refusal::LimitReached { limit, value: max });
         }
         let mut shared = self.cx.seed.shared.borrow_mut();

@@ -35,7 +35,7 @@ use crate::graph::patch::{Checked, Header, Patch};
 use crate::graph::query::{Answer, Question};
 use crate::graph::seen::{Dot, Seen};
 use crate::graph::state::Merged;
-use crate::id::{ActorId, ContentHash};
+use crate::id::{ActorId, ContentHash, LeaseId};
 use crate::lease::command::{AppendPatch, DrawDot, ReadGraph};
 use crate::lease::row::CommitPatch;
 use crate::lease::{Command, Counter, Outcome};
@@ -236,10 +236,7 @@ async fn append(
 ) -> Result<Receipt, Refusal> {
     cx.still_wanted()?;
     check_whole(&checked, &seen)?;
-    if let Some(lease) = &call.lease {
-        let want = Want::exclusive(graph_key(cx, graph), MERGE_META);
-        right::present(cx, lease, &[want]).await?;
-    }
+    let mut lease = presented(cx, call, graph).await?;
     let patch = seal(cx, graph, checked, seen).await?;
     let part = CommitPatch::of(graph, &patch);
     for attempt in 1.. {
@@ -248,6 +245,7 @@ async fn append(
         let receipt = Receipt::Patched(Box::new(changed.clone()));
         let command = AppendPatch {
             after: (attempt < ATTEMPTS_MAX).then_some(after),
+            lease: lease.clone(),
             ..command(cx, call, &part, receipt.clone())
         };
         match cx.store(Command::AppendPatch(Box::new(command))).await? {
@@ -270,12 +268,25 @@ async fn append(
             Outcome::NotCovered { key } => return Err(right::not_covered(&key)),
             Outcome::Lost { ended, expired } => {
                 let names = [graph_key(cx, graph).to_string()];
-                return Err(acquire::lost(&names, ended, expired.as_ref()));
+                cx.unless_observed(acquire::lost(&names, ended, expired.as_ref()))?;
+                lease = None;
             }
             other => return mixed_up(&other),
         }
     }
     unreachable!("the last attempt follows any patch")
+}
+
+/// The lease that the call presents, if it may be relied on.
+async fn presented(cx: &Cx, call: &Call, graph: &str) -> Result<Option<LeaseId>, Refusal> {
+    let Some(lease) = &call.lease else {
+        return Ok(None);
+    };
+    let want = Want::exclusive(graph_key(cx, graph), MERGE_META);
+    match right::present(cx, lease, &[want]).await {
+        Ok(_) => Ok(Some(lease.clone())),
+        Err(refusal) => cx.unless_observed(refusal).map(|()| None),
+    }
 }
 
 /// Refuses changes that make no patch with what their author has seen, whatever number
@@ -402,7 +413,7 @@ async fn catch_up(cx: &Cx, graph: &str, durable: bool) -> Result<(), Refusal> {
         if part.reaches(after) == part.end {
             return Ok(());
         }
-        if !part.is_news() {
+        if !part.is_news() && !part.anew {
             return Err(damaged(graph, "its last patches are missing"));
         }
     }

@@ -19,6 +19,7 @@ use crate::coordinator::enrich::Span;
 use crate::coordinator::graph::{
     GraphFile, GraphImported, GraphPatch, GraphQuery, GraphView, GraphsCompacted,
 };
+use crate::coordinator::read::ReadWanted;
 use crate::coordinator::transaction::TransactionWanted;
 use crate::docgen::{DocgenStatus, Made};
 use crate::graph::patch::PatchId;
@@ -112,7 +113,7 @@ pub struct Call {
 #[derive(Clone, Debug)]
 pub enum Request {
     /// Read one file.
-    Read(String),
+    Read(ReadWanted),
     /// Change files, all or nothing.
     Change(Vec<FileOp>),
     /// Write a database, all or nothing.

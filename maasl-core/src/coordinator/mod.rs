@@ -28,8 +28,10 @@ mod housekeeping;
 pub mod io;
 mod observe;
 mod plan;
+pub mod read;
 mod reservation;
 mod right;
+mod seen;
 mod settle;
 mod shared;
 mod telemetry;
@@ -313,7 +315,7 @@ fn use_lease(cx: &Cx, lease: Option<&crate::id::LeaseId>, by: i32) {
 async fn dispatch(cx: &Cx, mut call: Call) -> Result<Reply, Refusal> {
     let request = core::mem::replace(&mut call.request_body, Request::Recover);
     match request {
-        Request::Read(path) => reservation::read(cx, path).await.map(Reply::Read),
+        Request::Read(wanted) => read::read(cx, wanted).await.map(Reply::Read),
         Request::Change(ops) => change::change(cx, &call, ops).await.map(Reply::Receipt),
         Request::Database(asked) => database::write(cx, &call, asked).await.map(Reply::Receipt),
         Request::Transact(asked) => {

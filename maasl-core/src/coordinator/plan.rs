@@ -134,6 +134,9 @@ struct Draft {
     now: Option<Content>,
     op: &'static str,
     like: Option<String>,
+    /// Whether the caller knows what it holds now: it was made from what the caller
+    /// had seen, or is the caller's own.
+    known: bool,
 }
 
 impl Draft {
@@ -172,7 +175,7 @@ impl Planner<'_> {
                     return Err(self.gone(path, *base).into());
                 }
                 self.expect(path, *base)?;
-                Ok(self.put(path, None, "delete"))
+                Ok(self.put(path, None, "delete", true))
             }
             FileOp::Restore {
                 path,
@@ -218,10 +221,10 @@ impl Planner<'_> {
         // too late all the same: two that count from one to two make one step.
         let is_blind = base.or_else(|| self.seen(path)).is_none();
         if is_blind && self.now(path).is_some_and(|now| now.hash == wanted.hash) {
-            return Ok(self.put(path, Some(wanted), "write"));
+            return Ok(self.put(path, Some(wanted), "write", true));
         }
         let Err(stale) = self.expect(path, base) else {
-            return Ok(self.put(path, Some(wanted), "write"));
+            return Ok(self.put(path, Some(wanted), "write", true));
         };
         let Refusal::StaleVersion(stale) = stale else {
             return Err(stale.into());
@@ -230,7 +233,8 @@ impl Planner<'_> {
             return Err(self.explained(*stale, &wanted).into());
         }
         let merged = self.merge(path, &stale, &wanted)?;
-        let changed = self.put(path, Some(Content::of(merged.into())), "write");
+        let merged = Content::of(merged.into());
+        let changed = self.put(path, Some(merged), "write", false);
         Ok(FileChanged {
             merged: true,
             ..changed
@@ -294,7 +298,8 @@ impl Planner<'_> {
             Ok(edited) => {
                 let after = Content::of(edited.bytes.into());
                 let diff = diff::unified(&now.bytes, &after.bytes, path, DIFF_BYTES_MAX);
-                let changed = self.put(path, Some(after), "edit");
+                let known = self.knows(path, base);
+                let changed = self.put(path, Some(after), "edit", known);
                 Ok(FileChanged {
                     rebased,
                     replacements: edited.replacements,
@@ -363,8 +368,9 @@ impl Planner<'_> {
             .into());
         }
         let like = self.files.get(source).and_then(|file| file.like.clone());
-        self.put(source, None, "move");
-        let changed = self.put(destination, Some(content), "move");
+        let known = self.knows(source, base);
+        self.put(source, None, "move", true);
+        let changed = self.put(destination, Some(content), "move", known);
         let draft = self.files.get_mut(destination).expect("put just now");
         draft.like = Some(like.unwrap_or_else(|| source.into()));
         Ok(FileChanged {
@@ -391,7 +397,8 @@ impl Planner<'_> {
             .into());
         };
         self.expect(path, base)?;
-        Ok(self.put(path, Some(Content::of(content.clone())), "restore"))
+        let content = Content::of(content.clone());
+        Ok(self.put(path, Some(content), "restore", true))
     }
 
     /// What was made from what the file held; what the agent has seen of it is of
@@ -405,7 +412,7 @@ impl Planner<'_> {
     ) -> Result<FileChanged, NoPlan> {
         let current = self.now(path).map(|now| now.hash);
         if current == base {
-            return Ok(self.put(path, Some(Content::of(content.into())), op));
+            return Ok(self.put(path, Some(Content::of(content.into())), op, true));
         }
         Err(Refusal::StaleVersion(Box::new(Stale {
             path: path.into(),
@@ -418,12 +425,15 @@ impl Planner<'_> {
     }
 
     /// Refuses unless the file holds what the caller had seen; a caller that has
-    /// seen nothing may create a file, not replace one.
+    /// seen nothing may create a file, not replace one. What an earlier operation has
+    /// made of it is known to whoever knew what it was made from.
     fn expect(&self, path: &str, base: Option<ContentHash>) -> Result<(), Refusal> {
-        if self.files.contains_key(path) {
-            return Ok(());
-        }
         let expected = base.or_else(|| self.seen(path));
+        match self.files.get(path) {
+            Some(file) if file.known => return Ok(()),
+            Some(_) => return Err(self.changed(path, expected)),
+            None => {}
+        }
         match (expected, self.now(path)) {
             (None, None) => Ok(()),
             (Some(expected), Some(now))
@@ -433,6 +443,14 @@ impl Planner<'_> {
             }
             (Some(_), None) => Err(self.gone(path, base)),
             (_, Some(_)) => Err(self.changed(path, expected)),
+        }
+    }
+
+    /// Whether the caller knows what the file holds now.
+    fn knows(&self, path: &str, base: Option<ContentHash>) -> bool {
+        match self.files.get(path) {
+            Some(file) => file.known,
+            None => base.or_else(|| self.seen(path)) == self.now(path).map(|now| now.hash),
         }
     }
 
@@ -490,7 +508,13 @@ impl Planner<'_> {
             .as_ref()
     }
 
-    fn put(&mut self, path: &str, content: Option<Content>, op: &'static str) -> FileChanged {
+    fn put(
+        &mut self,
+        path: &str,
+        content: Option<Content>,
+        op: &'static str,
+        known: bool,
+    ) -> FileChanged {
         let original = self.original(path).map(|content| content.hash);
         let changed = FileChanged {
             path: path.into(),
@@ -508,6 +532,7 @@ impl Planner<'_> {
             now: content,
             op,
             like,
+            known,
         };
         self.files.insert(path.into(), draft);
         changed

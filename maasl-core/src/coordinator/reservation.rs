@@ -1,8 +1,7 @@
-//! Leases held across calls, and reading.
+//! Leases held across calls.
 //!
-//! Owns: `lease_acquire`, `lease_renew`, `lease_release`, revoke, read. Promises:
-//! a reservation is granted whole or not at all; reading never waits for a lease,
-//! but finishes or undoes what a dead process left open on the file first.
+//! Owns: `lease_acquire`, `lease_renew`, `lease_release`, revoke. Promises: a
+//! reservation is granted whole or not at all; one process has at most so many.
 //! Leaves to others: the rules (the lease table).
 
 use alloc::collections::BTreeSet;
@@ -11,53 +10,19 @@ use alloc::vec::Vec;
 
 use super::acquire::{self, Got, Wanted};
 use super::call::{Cx, mixed_up};
-use super::change::{inspect, recall};
-use super::io::{Call, Event, FileRead, Reply, Reservation, ResourceWanted};
+use super::change::recall;
+use super::io::{Call, Event, Reply, Reservation, ResourceWanted};
 use super::settle;
-use crate::id::{AgentId, ContentHash, LeaseId};
+use crate::id::{AgentId, LeaseId};
 use crate::lease::command::{Remember, Revoke};
 use crate::lease::row::Target;
-use crate::lease::{Command, Counter, Lease, LeaseKind, Outcome, RequestKey};
+use crate::lease::{Command, Counter, EndedLease, Lease, LeaseEnd, LeaseKind, Outcome, RequestKey};
 use crate::mutant::{Mutant, is_active};
 use crate::path::fold;
 use crate::policy::{Policy, ScopeKind};
 use crate::refusal::{LostLease, Refusal};
 use crate::reply::Receipt;
 use crate::resource::{Extent, ResourceKey, Want, canonical};
-
-/// Reads one file whole and remembers that the agent has seen it.
-pub(super) async fn read(cx: &Cx, path: String) -> Result<FileRead, Refusal> {
-    let path = cx.locate_one(path).await?;
-    let mut inspected = inspect(cx, &path).await?;
-    if !inspected.intents.is_empty() {
-        let open = core::mem::take(&mut inspected.intents);
-        if settle::settle_if_dead(cx, open).await? > 0 {
-            inspected = inspect(cx, &path).await?;
-        }
-    }
-    let Some(content) = cx.read(&path).await? else {
-        cx.seed.shared.borrow_mut().unsee(&cx.seed.agent, &path);
-        return Err(Refusal::invalid(
-            "path",
-            alloc::format!("{path} does not exist"),
-        ));
-    };
-    let sha256 = ContentHash::of(&content);
-    cx.seed
-        .shared
-        .borrow_mut()
-        .see(&cx.seed.agent, &path, sha256);
-    let version = inspected
-        .version
-        .filter(|version| version.content == Some(sha256));
-    Ok(FileRead {
-        path,
-        content,
-        sha256,
-        version: version.map(|version| version.number),
-        held_by: inspected.holders.into_iter().next(),
-    })
-}
 
 /// Grants a reservation.
 pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<Receipt, Refusal> {
@@ -74,19 +39,13 @@ pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<
             value: limits.max_resources_per_lease,
         });
     }
-    if cx.seed.shared.borrow().reservations(cx.now()) >= limits.max_leases_per_session {
-        return Err(Refusal::LimitReached {
-            limit: "max_leases_per_session".into(),
-            value: limits.max_leases_per_session,
-        });
-    }
     let wanted = wanted(cx, call, asked).await?;
     if let Some(presented) = &call.lease
         && let Some(receipt) = reenter(cx, presented, &wanted).await?
     {
         return remembered(cx, call.request.as_ref(), receipt).await;
     }
-    match acquire::acquire(cx, wanted).await? {
+    match counted(cx, wanted).await? {
         Got::Earlier(receipt) => Ok(receipt),
         // Nobody would ever return it. Under an idempotency key the caller may
         // still ask for it again.
@@ -102,6 +61,23 @@ pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<
             waited_ms,
         }),
     }
+}
+
+/// Acquires a reservation within the limit of this process. Its place is taken in
+/// the very step that sends the request, so that of many at the same time no more
+/// are granted than are allowed.
+async fn counted(cx: &Cx, wanted: Wanted) -> Result<Got, Refusal> {
+    let id = acquire::lease_id(cx);
+    let value = cx.config().limits.max_leases_per_session;
+    let now = cx.now();
+    let has_place = cx.seed.shared.borrow_mut().ask_for(&id, now, value);
+    if !has_place {
+        let limit = "max_leases_per_session".into();
+        return Err(Refusal::LimitReached { limit, value });
+    }
+    let got = acquire::acquire(cx, wanted).await;
+    cx.seed.shared.borrow_mut().asked_for(&id);
+    got
 }
 
 /// Asked again under the same key, the answer must be the same: time has passed
@@ -149,7 +125,8 @@ async fn reenter(
         Outcome::Lost { ended, expired } => {
             let keys = wanted.wants.iter().map(|want| want.extent.key.to_string());
             let keys: Vec<String> = keys.collect();
-            Err(acquire::lost(&keys, ended, expired.as_ref()))
+            cx.unless_observed(acquire::lost(&keys, ended, expired.as_ref()))?;
+            Ok(None)
         }
         other => mixed_up(&other),
     }
@@ -363,6 +340,8 @@ pub(super) async fn keep(cx: &Cx, id: LeaseId) {
         Ok(_) => cx.event(Event::LockRenewed { agent, token }),
         // A call finds out by itself, or has ended meanwhile and returned it.
         Err(Refusal::LeaseLost(_)) if lease.kind == LeaseKind::Call => {}
+        // Returned while its renewal was on the way.
+        Err(Refusal::LeaseLost(lost)) if was_returned(lost.ended.as_ref()) => {}
         Err(Refusal::LeaseLost(lost)) => {
             let resources = names(&lease);
             let lost = LostLease { resources, ..*lost };
@@ -380,6 +359,12 @@ pub(super) async fn keep(cx: &Cx, id: LeaseId) {
     }
 }
 
+/// Whether a lease was returned: by a call of this process, or of another that was
+/// given its id. Nobody has lost it.
+fn was_returned(ended: Option<&EndedLease>) -> bool {
+    ended.is_some_and(|ended| ended.end == LeaseEnd::Released)
+}
+
 fn names(lease: &Lease) -> Vec<String> {
     lease.keys().map(ToString::to_string).collect()
 }
@@ -394,7 +379,9 @@ pub(super) async fn check_doubtful(cx: &Cx) -> Result<(), Refusal> {
         if let Outcome::Lost { ended, expired } = outcome {
             let held = cx.seed.shared.borrow_mut().drop_lease(&id);
             // Another call of the agent that found out first tells it.
-            let Some(held) = held else { continue };
+            let Some(held) = held.filter(|_| !was_returned(ended.as_ref())) else {
+                continue;
+            };
             let keys = names(&held.lease);
             if let Refusal::LeaseLost(lost) = acquire::lost(&keys, ended, expired.as_ref()) {
                 cx.seed.shared.borrow_mut().lose(&cx.seed.agent, *lost);

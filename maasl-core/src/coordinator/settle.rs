@@ -135,12 +135,12 @@ async fn settle(cx: &Cx, intent: &CommitIntent) -> Result<(), Refusal> {
         recovered_by: Some(cx.owner()),
         counts: Vec::new(),
     };
-    match finished(cx, finish).await {
-        Ok((_, wake)) => cx.ring(wake).await,
-        // Whoever settled it first has finished it.
-        Err(Refusal::Internal { .. }) => return Ok(()),
-        Err(refusal) => return Err(refusal),
-    }
+    // Whoever settled it first has finished it. One that cannot be finished is still
+    // open: whoever needs it ended must not ask for that over and over.
+    let Some((_, wake)) = finished(cx, finish).await? else {
+        return Ok(());
+    };
+    cx.ring(wake).await;
     cx.event(Event::Recovered {
         agent: intent.owner.agent.clone(),
         token: intent.token,

@@ -80,6 +80,8 @@ impl Held {
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     held: BTreeMap<LeaseId, Held>,
+    /// Reservations that are asked for.
+    asked_for: BTreeSet<LeaseId>,
     seen: BTreeMap<(AgentId, String), (u64, ContentHash)>,
     /// The same files by when they were seen last.
     seen_order: BTreeMap<u64, (AgentId, String)>,
@@ -117,12 +119,24 @@ impl Shared {
         held.collect()
     }
 
-    /// How many reservations this process holds, as far as it may believe so.
-    pub(super) fn reservations(&self, now: Timestamp) -> u64 {
-        let held = self.held.values();
-        let reservations = held
-            .filter(|held| held.lease.kind == LeaseKind::Reservation && now < held.usable_until);
-        reservations.count() as u64
+    /// Takes a place for a reservation that is about to be asked for, unless all `max`
+    /// are taken: by those that this process holds, as far as it may believe so, and
+    /// by those that it asks for.
+    pub(super) fn ask_for(&mut self, id: &LeaseId, now: Timestamp, max: u64) -> bool {
+        let held = self.held.iter().filter(|(id, held)| {
+            let counts = held.lease.kind == LeaseKind::Reservation && now < held.usable_until;
+            counts && !self.asked_for.contains(*id)
+        });
+        let is_free = ((held.count() + self.asked_for.len()) as u64) < max;
+        if is_free {
+            self.asked_for.insert(id.clone());
+        }
+        is_free
+    }
+
+    /// The request for a reservation is over; a grant counts by itself.
+    pub(super) fn asked_for(&mut self, id: &LeaseId) {
+        self.asked_for.remove(id);
     }
 
     /// The next lease to renew, and when.

@@ -318,12 +318,10 @@ fn wait(
     clock: StoreClock,
 ) -> Result<Decision, Need> {
     let mut changes = front.housekeeping();
-    let class = class_of(&asked.wants);
     if asked.wait_ms == 0 {
         let own = queued.map(|ticket| ticket.no);
         let (blockers, place) = front.ahead_of(own.or(asked.ticket)).described(clock.now);
         changes.extend(own.map(Change::DeleteTicket));
-        changes.push(clock.add(Count::one(Counter::TimedOut, class, &asked.owner.agent)));
         return Ok(Decision {
             outcome: Outcome::Busy {
                 blockers,
@@ -340,7 +338,7 @@ fn wait(
         changes.extend(queued.map(|ticket| Change::DeleteTicket(ticket.no)));
         changes.push(clock.add(Count::one(
             Counter::DeadlocksRefused,
-            class,
+            class_of(&asked.wants),
             &asked.owner.agent,
         )));
         return Ok(Decision {

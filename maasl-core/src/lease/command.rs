@@ -44,7 +44,8 @@ pub enum Command {
     Release(Release),
     /// Lets a lease run out now: its holder is done with it and cannot take the
     /// latches that returning it needs. This ends nothing; it only allows
-    /// somebody to take it over, under those latches.
+    /// somebody to take it over, under those latches. No lock-delay follows, as
+    /// none follows a release.
     Expire(LeaseId),
     /// Asks whether a lease is still there.
     Verify(LeaseId),
@@ -267,6 +268,10 @@ pub struct Acquire {
     pub waited_us: u64,
     /// The most tickets that may wait in front of a new one.
     pub max_waiters: u32,
+    /// In observe mode: a lease in the way that has run out is let stand too, since
+    /// the latches that ending it needs cannot be had.
+    #[serde(default)]
+    pub beside: bool,
 }
 
 impl Acquire {
@@ -290,6 +295,7 @@ impl Acquire {
             request: None,
             waited_us: 0,
             max_waiters: 64,
+            beside: false,
         }
     }
 }

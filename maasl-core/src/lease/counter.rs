@@ -1,8 +1,8 @@
 //! Counters that survive restarts.
 //!
-//! Owns: the names of what is counted. Promises: a counter rises in the same
-//! transaction as the event it counts, so none is lost or counted twice. Leaves
-//! to others: how they are shown.
+//! Owns: the names of what is counted. Promises: what the table decides is counted
+//! in the same transaction, so that none is lost or counted twice; what a call comes
+//! to, by the call, once. Leaves to others: how they are shown.
 
 use alloc::string::String;
 use alloc::sync::Arc;

@@ -115,6 +115,7 @@ pub(super) fn expire(rows: &RowSet, id: &LeaseId, clock: StoreClock) -> Result<D
     let wake = waiters_to_wake(rows, &*lease.wants, &[], clock.now, |_| false)?;
     let lease = Lease {
         expires_at: clock.now,
+        lock_delay_ms: 0,
         ..lease.clone()
     };
     Ok(Decision {

@@ -17,7 +17,7 @@ pub(super) fn watch(rows: &RowSet, asked: &Acquire, clock: StoreClock) -> Result
         return Ok(Decision::unchanged(outcome));
     }
     let front = Front::of(rows, asked, None, clock.now)?;
-    if front.is_clear() {
+    if front.is_clear() && !asked.beside {
         return acquire::acquire(rows, asked, clock);
     }
     let mut decision = grant(rows, asked, None, &Front::default(), clock)?;

@@ -1,8 +1,10 @@
 //! Latches that cannot be had, a store that is busy, a machine that fails; and
 //! that what is refused has changed nothing.
 
+use maasl_core::config::Config;
 use maasl_core::coordinator::io::{Call, FileOp, Reply, Request};
 use maasl_core::lease::row::Target;
+use maasl_core::policy::CRIT_CODE;
 use maasl_core::refusal::Refusal;
 use maasl_core::resource::{ResourceKey, Scope};
 
@@ -49,6 +51,75 @@ fn a_lease_that_cannot_be_returned_runs_out() {
     assert!(!world.sent(ann).contains(&"Renew"));
     assert_eq!(code(&world.change(bob, refactoring())), "ok");
     world.assert_idle("taken over");
+}
+
+#[test]
+fn a_lease_that_cannot_be_returned_is_not_followed_by_a_lock_delay() {
+    let mut config = Config::default();
+    let mut policy = config.policies.get(CRIT_CODE).unwrap().clone();
+    policy.lock_delay_ms = 10_000;
+    config.policies.insert(policy).unwrap();
+    let mut world = World::with(config);
+    for (path, content) in [("f", "old"), ("g", "g")] {
+        world.disk.outside(path, Some(content));
+    }
+    let (ann, bob) = (world.spawn("ann"), world.spawn("bob"));
+    world.inject(ann, "Latch", 2, Fault::LatchBusy);
+    assert_eq!(code(&world.change(ann, refactoring())), "resource_busy");
+    assert_eq!(world.leases().len(), 1);
+    assert_eq!(code(&world.change(bob, refactoring())), "ok");
+    world.assert_idle("taken over");
+}
+
+#[test]
+fn a_lease_of_whose_grant_nothing_was_heard_is_given_up() {
+    let (mut world, ann, bob) = world();
+    world.inject(ann, "Acquire", 1, Fault::FailsAfter);
+    assert_eq!(code(&world.change(ann, refactoring())), "internal");
+    assert_eq!(code(&world.change(bob, refactoring())), "ok");
+    // Under an idempotency key it may still be asked for.
+    world.inject(ann, "Acquire", 1, Fault::FailsAfter);
+    let request = Some(key("k", "lease"));
+    let asked = || super::ops::reserve(&["x"]);
+    let call = world.call(ann, asked());
+    let call = Call {
+        request: request.clone(),
+        ..call
+    };
+    assert_eq!(code(&world.ask(ann, call).result), "internal");
+    let call = world.call(ann, asked());
+    let again = world.ask(ann, Call { request, ..call });
+    let again = super::ops::lease(&super::asking::receipt(again).unwrap());
+    world.release(ann, &again).unwrap();
+    world.assert_idle("returned");
+}
+
+/// A store that answers, and has no room for what ends a commit.
+#[test]
+fn a_commit_that_cannot_be_ended_keeps_no_call_for_ever() {
+    const ALWAYS: u32 = 1_000_000;
+    let (mut world, ann, bob) = world();
+    let held = world.reserve(ann, &["x"]).unwrap();
+    world.inject(ann, "FinishCommit", ALWAYS, Fault::FailsBefore);
+    assert_eq!(code(&world.change(ann, refactoring())), "internal");
+    let mut call = world.call(ann, Request::Change(vec![write("x", "x")]));
+    call.lease = Some(held.clone());
+    assert_eq!(code(&world.ask(ann, call).result), "internal");
+    assert_eq!(code(&world.release(ann, &held)), "internal");
+    assert_eq!(world.intents().len(), 2);
+    world.kill(ann);
+    world.inject(bob, "FinishCommit", ALWAYS, Fault::FailsBefore);
+    assert_eq!(code(&world.change(bob, vec![write("i", "i")])), "internal");
+    assert_eq!(code(&world.read(bob, "x")), "internal");
+    assert!(world.latches_are_free());
+    world.kill(bob);
+    // There is room again.
+    let eve = world.spawn("eve");
+    let changed = world.change(eve, vec![edit("f", "new", "eve")]);
+    assert_eq!(code(&changed), "ok");
+    assert_eq!(code(&world.read(eve, "x")), "ok");
+    assert_eq!(world.intents(), []);
+    assert_eq!(files(&world), ["f", "h", "i", "x"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use maasl_core::graph::value::Value;
 use maasl_core::id::{ActorId, AgentId};
 use maasl_core::lease::command::AppendPatch;
 use maasl_core::lease::row::CommitPatch;
-use maasl_core::lease::{Change, Command, Outcome};
+use maasl_core::lease::{Change, Command, Outcome, Query, Rows};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::Receipt;
 use maasl_core::resource::ResourceKey;
@@ -90,6 +90,21 @@ fn told(receipt: &Receipt) -> (u64, &Seen) {
         Receipt::Patched(changed) => (changed.conflicts_total, &changed.seen),
         other => panic!("no patch: {other:?}"),
     }
+}
+
+#[test]
+fn a_journal_whose_patches_are_gone_is_refused_as_damaged() {
+    let (mut world, ann, _) = world();
+    put(&mut world, ann, "one").unwrap();
+    let Rows::Journals(journals) = world.rows.load(&Query::Journal(MAIN.into())) else {
+        panic!("a journal was asked for");
+    };
+    let mut journal = journals[0].clone();
+    journal.end.place += 1;
+    world.rows.apply(Change::PutJournal(Box::new(journal)));
+    let refused = put(&mut world, ann, "two");
+    assert_eq!(code(&refused), "internal");
+    assert!(refused.unwrap_err().to_string().contains("damaged"));
 }
 
 #[test]
@@ -295,8 +310,9 @@ fn damage(world: &mut World, graph: &str, receipt: Receipt) {
 #[test]
 fn a_damaged_graph_keeps_no_other_from_its_checkpoint() {
     let (mut world, ann, _) = world();
-    let long = "x".repeat(250_000);
-    let nodes = (0..5).map(|n| node(&n.to_string(), &long)).collect();
+    // Values that are the same are stored once.
+    let long = |n: u32| n.to_string().repeat(250_000);
+    let nodes = (0..5).map(|n| node(&n.to_string(), &long(n))).collect();
     let call = world.call(ann, adding(nodes, None));
     let done = receipt(world.ask(ann, call)).unwrap();
     damage(&mut world, "before-main", done);

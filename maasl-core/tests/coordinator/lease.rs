@@ -6,6 +6,7 @@ use maasl_core::id::{AgentId, LeaseId};
 use maasl_core::lease::row::Target;
 use maasl_core::lease::{Counter, LeaseEnd};
 use maasl_core::refusal::Refusal;
+use maasl_core::reply::Receipt;
 use maasl_core::resource::{ResourceKey, Scope};
 
 use super::asking::{agent, changed, receipt};
@@ -425,4 +426,77 @@ fn a_lease_that_has_run_out_counts_no_more() {
     assert_eq!(another(&mut world), "limit_reached");
     world.advance(300);
     assert_eq!(another(&mut world), "ok");
+}
+
+#[test]
+fn leases_asked_for_at_the_same_time_are_as_many_as_are_allowed() {
+    let mut config = Config::default();
+    config.limits.max_leases_per_session = 2;
+    let mut world = World::with(config);
+    let ann = world.spawn("ann");
+    let calls = ["f", "g", "h", "i"].map(|path| {
+        let call = world.call(ann, reserve(&[path]));
+        world.start(ann, call)
+    });
+    let done = calls.map(|call| world.finish(ann, call).result);
+    let mut codes = done.each_ref().map(code);
+    codes.sort_unstable();
+    assert_eq!(codes, ["limit_reached", "limit_reached", "ok", "ok"]);
+    assert_eq!(world.leases().len(), 2);
+    let held = done.into_iter().find_map(Result::ok);
+    let Some(Reply::Receipt(held)) = held else {
+        panic!("a lease was granted");
+    };
+    // What is covered already takes no other place.
+    let (held, path) = (lease(&held), first_path(&held));
+    let again = under(&mut world, ann, &held, reserve(&[&path]));
+    assert_eq!(lease(&receipt(world.ask(ann, again)).unwrap()), held);
+    world.release(ann, &held).unwrap();
+    assert_eq!(code(&world.reserve(ann, &["f"])), "ok");
+}
+
+/// The file that a lease was granted for.
+fn first_path(receipt: &Receipt) -> String {
+    match receipt {
+        Receipt::Leased { wants, .. } => wants[0].extent.key.as_str().replace("code:", ""),
+        other => panic!("no lease: {other:?}"),
+    }
+}
+
+#[test]
+fn a_lease_that_was_refused_leaves_its_place() {
+    let mut config = Config::default();
+    config.limits.max_leases_per_session = 1;
+    let mut world = World::with(config);
+    let (ann, bob) = (world.spawn("ann"), world.spawn("bob"));
+    let held = world.reserve(bob, &["f"]).unwrap();
+    assert_eq!(code(&world.reserve(ann, &["f"])), "resource_busy");
+    world.release(bob, &held).unwrap();
+    assert_eq!(code(&world.reserve(ann, &["f"])), "ok");
+    assert_eq!(code(&world.reserve(ann, &["g"])), "limit_reached");
+}
+
+#[test]
+fn a_lease_that_was_returned_is_not_told_as_lost() {
+    let (mut world, ann, bob) = World::of_two(&[("g", "other")]);
+    let told = |world: &mut World| {
+        let call = world.call(ann, Request::Read("g".into()));
+        world.ask(ann, call).lost
+    };
+    // Its renewal is on the way while it is returned.
+    let kept = short_lease(&mut world, ann, true);
+    world.hold(ann, Some("Renew"));
+    world.advance(1_100);
+    world.release(ann, &kept).unwrap();
+    world.hold(ann, None);
+    world.run();
+    assert_eq!(sent(&world, ann, "Renew"), 1);
+    assert_eq!(told(&mut world), []);
+    // Another process returns it, which was given its id.
+    let given = short_lease(&mut world, ann, false);
+    world.release(bob, &given).unwrap();
+    world.advance(3_100);
+    assert_eq!(told(&mut world), []);
+    // The renewal found none.
+    assert_eq!(world.count(Counter::LostLeases), 1);
 }

@@ -1,13 +1,15 @@
 //! Observe mode: nobody is held up or refused, and everybody is told.
 
 use maasl_core::config::{Config, GuardMode};
+use maasl_core::coordinator::graph::{GraphPatch, MAIN};
 use maasl_core::coordinator::io::{Call, DocumentWanted, Reply, Request, Response};
+use maasl_core::graph::changes::{Changes, Node};
 use maasl_core::lease::Counter;
 use maasl_core::observed::Observed;
 
 use super::asking::receipt;
 use super::ops::{code, delete, edit, hash, lease, reserve, write, write_over};
-use super::world::{Pid, World, at_every_point};
+use super::world::{Fault, Pid, World, at_every_point};
 
 fn world() -> (World, Pid, Pid) {
     let config = Config {
@@ -117,6 +119,115 @@ fn a_document_is_written_for_a_source_that_moved() {
     let response = world.ask(ann, call);
     assert_eq!(told(&response), [("would_refuse", "docgen_stale")]);
     assert_eq!(code(&receipt(response)), "ok");
+}
+
+/// A writer that is stopped inside its commit keeps its latches. Who comes next
+/// goes on without them, is told so once, and what either displaced is kept.
+#[test]
+fn a_stopped_writer_holds_nobody_up_wherever_it_stands() {
+    for pause_ms in [60_000, 0] {
+        let mut blocked = 0;
+        let points = at_every_point(|point| {
+            let (mut world, ann, bob) = world();
+            world.read(ann, "a").unwrap();
+            let call = world.call(ann, Request::Change(vec![write("a", "ann")]));
+            let call = world.start(ann, call);
+            if !world.stops(ann, point) {
+                return false;
+            }
+            world.advance(pause_ms);
+            let when = format!("{point:?} of {:?}", world.sent(ann));
+            let before = world.now;
+            assert_eq!(code(&world.read(bob, "a")), "ok", "{when}");
+            let other = world.call(bob, Request::Change(vec![write("a", "bob")]));
+            let other = world.ask(bob, other);
+            assert_eq!(world.now, before, "{when}: it waited");
+            let blocks = told(&other).into_iter();
+            let blocks = blocks.filter(|(what, _)| *what == "would_block").count();
+            assert!(blocks <= 1, "{when}: {other:#?}");
+            blocked += blocks;
+            assert_eq!(world.count(Counter::WouldBlock), blocks as u64, "{when}");
+            assert_eq!(code(&receipt(other)), "ok", "{when}");
+            assert_eq!(world.disk.text("a"), Some("bob"), "{when}");
+            world.resume(ann);
+            let response = world.finish(ann, call);
+            assert_eq!(code(&receipt(response)), "ok", "{when}");
+            assert!(world.latches_are_free(), "{when}");
+            assert_eq!(world.intents(), [], "{when}");
+            world.disk.assert_nothing_lost(&when);
+            true
+        });
+        assert!(points > 10 && blocked > 3, "{blocked} of {points}");
+    }
+}
+
+#[test]
+fn a_file_of_which_a_commit_cannot_be_settled_now_is_read() {
+    let (mut world, ann, bob) = world();
+    world.read(ann, "a").unwrap();
+    let call = world.call(ann, Request::Change(vec![write("a", "ann")]));
+    world.start(ann, call);
+    world.hold(ann, Some("Swap"));
+    world.run();
+    assert_eq!(world.intents().len(), 1);
+    world.kill(ann);
+    world.inject(bob, "Latch", 1, Fault::LatchBusy);
+    let call = world.call(bob, Request::Read("a".into()));
+    let response = world.ask(bob, call);
+    assert_eq!(code(&response.result), "ok");
+    assert_eq!(told(&response), [("would_block", "resource_busy")]);
+    world.read(bob, "a").unwrap();
+    assert_eq!(world.disk.text("a"), Some("ann"), "settled by the next");
+}
+
+#[test]
+fn a_call_that_is_made_again_tells_a_block_once() {
+    let (mut world, ann, bob) = world();
+    world.reserve(ann, &["a"]).unwrap();
+    world.read(bob, "a").unwrap();
+    let call = world.call(bob, Request::Change(vec![write("a", "bob")]));
+    let call = world.start(bob, call);
+    world.hold(bob, Some("Swap"));
+    world.advance(1_000);
+    world.disk.outside("a", Some("outside"));
+    world.hold(bob, None);
+    let response = world.finish(bob, call);
+    let what = told(&response);
+    let expected = [
+        ("would_block", "resource_busy"),
+        ("would_refuse", "stale_version"),
+    ];
+    assert_eq!(what[..2], expected);
+    let blocks = what.iter().filter(|(what, _)| *what == "would_block");
+    assert_eq!(blocks.count(), 1, "{response:#?}");
+    assert_eq!(world.count(Counter::WouldBlock), 1);
+    assert_eq!(code(&receipt(response)), "ok");
+}
+
+#[test]
+fn a_lease_that_is_over_stops_nobody() {
+    let (mut world, ann, bob) = world();
+    let held = world.reserve(ann, &["a"]).unwrap();
+    world.release(ann, &held).unwrap();
+    let node = Node {
+        id: "n".into(),
+        properties: [].into(),
+    };
+    let patch = GraphPatch {
+        graph: MAIN.into(),
+        changes: Changes {
+            nodes_to_add: vec![node],
+            ..Changes::default()
+        },
+        seen: None,
+    };
+    for body in [reserve(&["a"]), Request::Patch(patch)] {
+        let call = world.call(bob, body);
+        let lease = Some(held.clone());
+        let response = world.ask(bob, Call { lease, ..call });
+        assert_eq!(told(&response), [("would_refuse", "lease_lost")]);
+        assert_eq!(code(&receipt(response)), "ok");
+    }
 }
 
 /// Enforce mode would fence a paused writer; observe mode lets it write, once, and

@@ -1,5 +1,7 @@
 //! Changes that succeed, and what their authors have then seen.
 
+use maasl_core::coordinator::io::Request;
+use maasl_core::coordinator::read::ReadWanted;
 use maasl_core::refusal::StaleReason;
 
 use super::ops::{
@@ -45,6 +47,31 @@ fn an_existing_file_must_be_read_before_it_is_written() {
     assert_eq!(refused.current, Some(hash("old")));
     assert_eq!(world.disk.text("f"), Some("old"));
     world.assert_idle("refused");
+}
+
+#[test]
+fn a_read_that_is_refused_is_not_seen() {
+    let (mut world, ann) = of_one(&[("f", "one\ntwo\n")]);
+    let read = |start_line, end_line| ReadWanted {
+        start_line,
+        end_line,
+        max_bytes: Some(4),
+        ..ReadWanted::from("f")
+    };
+    for (wanted, expected) in [
+        (read(None, None), "limit_reached"),
+        (read(Some(1), Some(2)), "limit_reached"),
+        (read(Some(3), None), "invalid_request"),
+        (read(Some(2), Some(1)), "invalid_request"),
+    ] {
+        let call = world.call(ann, Request::Read(wanted));
+        assert_eq!(code(&world.ask(ann, call).result), expected);
+        let refused = stale(world.change(ann, vec![write("f", "new")]));
+        assert_eq!(refused.reason, StaleReason::NeverRead);
+    }
+    let call = world.call(ann, Request::Read(read(Some(2), None)));
+    assert_eq!(code(&world.ask(ann, call).result), "ok");
+    world.change(ann, vec![write("f", "new")]).unwrap();
 }
 
 #[test]
@@ -187,6 +214,81 @@ fn several_operations_on_one_path_are_one_change() {
     assert_eq!(done[2].version, 1);
     assert_eq!(world.rows.history("f").len(), 2);
     world.assert_idle("changed");
+}
+
+#[test]
+fn what_a_set_makes_of_a_file_is_seen_under_its_last_name() {
+    let sets = [
+        vec![rename("f", "g"), edit("g", "a", "x")],
+        vec![edit("f", "a", "x"), rename("f", "g")],
+        vec![edit("f", "a", "y"), edit("f", "y", "x"), rename("f", "g")],
+        vec![rename("f", "h"), edit("h", "a", "x"), rename("h", "g")],
+        vec![rename("f", "g"), edit("g", "a", "y"), edit("g", "y", "x")],
+    ];
+    for ops in sets {
+        let (mut world, ann) = of_one(&[("f", "a b")]);
+        world.read(ann, "f").unwrap();
+        world.change(ann, ops.clone()).unwrap();
+        assert_eq!(world.disk.text("g"), Some("x b"), "{ops:?}");
+        let done = world.change(ann, vec![write("g", "whole")]);
+        assert_eq!(code(&done), "ok", "{ops:?}");
+    }
+    let (mut world, ann) = of_one(&[("f", "a b")]);
+    world.read(ann, "f").unwrap();
+    let ops = vec![edit("f", "a", "x"), edit("f", "b", "y")];
+    world.change(ann, ops).unwrap();
+    world.change(ann, vec![write("f", "whole")]).unwrap();
+}
+
+#[test]
+fn what_a_set_makes_of_a_file_that_was_not_read_is_not_seen() {
+    let sets = [
+        vec![rename("f", "g"), edit("g", "a", "x")],
+        vec![edit("f", "a", "x"), edit("f", "b", "y"), rename("f", "g")],
+    ];
+    for ops in sets {
+        let (mut world, ann, bob) = World::of_two(&[("f", "a b"), ("s", "s")]);
+        world.change(ann, ops.clone()).unwrap();
+        let refused = stale(world.change(ann, vec![write("g", "whole")]));
+        assert_eq!(refused.reason, StaleReason::NeverRead, "{ops:?}");
+        // Nor is one that was rebased.
+        world.read(bob, "s").unwrap();
+        world
+            .change(ann, vec![write_over("s", "s\nt\n", "s")])
+            .unwrap();
+        let ops = vec![edit("s", "s", "S"), edit("s", "t", "T")];
+        assert!(world.change(bob, ops).unwrap()[0].rebased);
+        let refused = stale(world.change(bob, vec![write("s", "whole")]));
+        assert_eq!(refused.reason, StaleReason::Changed);
+    }
+}
+
+#[test]
+fn a_set_does_not_replace_what_it_has_touched_without_its_author_knowing_it() {
+    let changed = |op| (StaleReason::Changed, vec![edit("f", "c", "C"), op]);
+    let moved = vec![edit("f", "c", "C"), rename("f", "g"), write("g", "whole")];
+    let sets = [
+        changed(write("f", "whole")),
+        changed(delete("f")),
+        (StaleReason::NeverRead, moved),
+    ];
+    for (reason, ops) in sets {
+        let (mut world, ann, bob) = World::of_two(&[("f", "a\nb\nc\n")]);
+        world.read(ann, "f").unwrap();
+        world.read(bob, "f").unwrap();
+        world.change(bob, vec![edit("f", "a", "bob")]).unwrap();
+        let refused = stale(world.change(ann, ops.clone()));
+        assert_eq!(refused.reason, reason, "{ops:?}");
+        assert_eq!(world.disk.text("f"), Some("bob\nb\nc\n"), "{ops:?}");
+        world.assert_idle("refused");
+        // Who has read it may.
+        world.read(ann, "f").unwrap();
+        assert_eq!(code(&world.change(ann, ops)), "ok");
+    }
+    let (mut world, ann) = of_one(&[("f", "old")]);
+    let refused = stale(world.change(ann, vec![rename("f", "g"), write("g", "new")]));
+    assert_eq!(refused.reason, StaleReason::NeverRead);
+    assert_eq!(world.disk.text("f"), Some("old"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Waiting for a lease: how it ends, and what it leaves behind.
 
 use maasl_core::coordinator::io::{Call, CallId, Event, Request};
+use maasl_core::lease::Counter;
 use maasl_core::policy::Urgency;
 use maasl_core::refusal::{Busy, Refusal};
 
@@ -158,8 +159,26 @@ fn a_dead_holder_is_found_by_who_may_not_wait() {
         code(&world.ask(bob, call).result)
     };
     assert_eq!(at_once(&mut world), "resource_busy");
+    assert_eq!(world.count(Counter::TimedOut), 1);
     world.kill(ann);
     assert_eq!(at_once(&mut world), "ok");
+    let counted = world.count(Counter::TimedOut);
+    assert_eq!(counted, 1, "it got what it asked for");
+}
+
+#[test]
+fn a_wait_in_vain_is_counted_once() {
+    let (mut world, ann, bob) = World::of_two(&[]);
+    world.reserve(ann, &["f"]).unwrap();
+    let waiter = queue(&mut world, bob, 300);
+    world.advance(250);
+    // The last look finds the holder dead.
+    world.hold(bob, Some("Acquire"));
+    world.advance(100);
+    world.kill(ann);
+    world.hold(bob, None);
+    assert_eq!(code(&world.finish(bob, waiter).result), "ok");
+    assert_eq!(world.count(Counter::TimedOut), 0);
 }
 
 #[test]

@@ -114,7 +114,7 @@ pub(crate) struct World {
     pub(super) grants: Vec<(Token, Vec<Want>)>,
     pub(crate) generator: Generator,
     pub(crate) docgen_lock: DocgenLock,
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
     calls: u64,
     boots: u32,
     stores: u32,

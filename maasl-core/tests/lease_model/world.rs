@@ -177,6 +177,7 @@ impl World {
             request: None,
             waited_us: 0,
             max_waiters: MAX_WAITERS,
+            beside: false,
         };
         self.transact(&Command::Acquire(command))
     }

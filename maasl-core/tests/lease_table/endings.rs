@@ -160,6 +160,27 @@ fn no_lock_delay_follows_a_release() {
 }
 
 #[test]
+fn no_lock_delay_follows_a_holder_that_is_known_to_be_done() {
+    let mut table = Table::new();
+    let delayed = |name: &str, path: &str| Acquire {
+        lock_delay_ms: 70,
+        ..ask(name, &[want(path)])
+    };
+    let done = table.granted(&delayed("a", "x"));
+    let late = table.granted(&delayed("c", "y"));
+    table.done(&Command::Expire(done.id));
+    assert_eq!(
+        needed(&table.acquire(&ask("b", &[want("x")]))),
+        ["code:x"],
+        "it may be taken over at once"
+    );
+    // One that had run out before is an unclean end, whatever follows.
+    table.now_ms = TTL_MS;
+    table.done(&Command::Expire(late.id));
+    table.queued(&ask("d", &[want("y")]));
+}
+
+#[test]
 fn a_late_release_is_told_so_and_leaves_the_lock_delay_standing() {
     let mut table = Table::new();
     table.granted(&Acquire {

@@ -31,8 +31,8 @@ pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failur
 
 async fn restore(session: &Session, arguments: &Arguments) -> Result<String, Failure> {
     // Whoever restores has looked: what is displaced is what is there now.
-    let read = session.call(Request::Read(arguments.path.clone())).await;
-    let base = match read {
+    let read = Request::Read(arguments.path.clone().into());
+    let base = match session.call(read).await {
         Ok(Reply::Read(read)) => Some(read.sha256),
         _ => None,
     };

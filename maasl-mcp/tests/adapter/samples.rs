@@ -101,7 +101,7 @@ pub(crate) fn snapshot() -> Snapshot {
 pub(crate) fn reply_to(call: &Call) -> Reply {
     let token = Token::from_number(42);
     match &call.request_body {
-        Request::Read(path) => Reply::Read(read(path)),
+        Request::Read(wanted) => Reply::Read(read(&wanted.path)),
         Request::Change(ops) => Reply::Receipt(Receipt::Changed {
             files: ops.iter().map(|op| changed(op, 7)).collect(),
             token,

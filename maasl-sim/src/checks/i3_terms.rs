@@ -89,8 +89,12 @@ impl Terms {
                 as_long_as_asked_for(lease, now)?;
             }
             (Command::Expire(id), Outcome::Done { .. }) => {
-                if let Some(term) = self.by_lease.get_mut(id) {
-                    term.expires_at = term.expires_at.min(now);
+                // Its holder is done with it: no lock-delay follows. One that has
+                // begun stays.
+                let live = |term: &&mut Term| now < term.expires_at;
+                if let Some(term) = self.by_lease.get_mut(id).filter(live) {
+                    term.expires_at = now;
+                    term.lock_delay_ms = 0;
                 }
             }
             (Command::Release(asked), Outcome::Released { .. }) => {

@@ -80,6 +80,25 @@ fn the_lock_delay_counts_from_the_end() {
 }
 
 #[test]
+fn no_lock_delay_follows_a_holder_that_is_known_to_be_done() {
+    let next = |done_at_ms: u64, at_ms: u64| {
+        let (scene, mut judge) = (Scene::new(&[]), Terms::default());
+        let held = Lease {
+            lock_delay_ms: 30,
+            ..lease(1, "a")
+        };
+        scene.granted(&mut judge, 0, &held).unwrap();
+        let expire = Command::Expire(held.id.clone());
+        let done = Outcome::Done { wake: Vec::new() };
+        let told = scene.store(&mut judge, done_at_ms, &expire, &done);
+        assert_eq!(site(told), None);
+        site(scene.granted(&mut judge, at_ms, &lease_at(2, "a", at_ms)))
+    };
+    assert_eq!(next(50, 50), None);
+    assert_eq!(next(110, 120), Some("lock-delay"));
+}
+
+#[test]
 fn a_lease_lasts_no_longer_than_asked_for() {
     let (scene, mut judge) = (Scene::new(&[]), Terms::default());
     let long = Lease {

@@ -70,7 +70,7 @@ enum Takes {
 pub(super) fn of(call: &Call, lease: &dyn Fn(&str) -> String) -> Ask {
     use Takes::{Agent, Lease, Waits};
     let (tool, takes, mut arguments) = match &call.request_body {
-        Request::Read(path) => ("read_file", Agent, json!({ "path": path })),
+        Request::Read(wanted) => ("read_file", Agent, json!({ "path": wanted.path })),
         Request::Change(ops) => {
             let (tool, arguments) = changes(ops);
             (tool, Lease, arguments)

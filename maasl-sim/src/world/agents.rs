@@ -47,7 +47,7 @@ impl World<'_> {
         let reading = client.to_read(&call.action);
         let request = RequestNo(self.next_request);
         let body = match &reading {
-            Some(path) => Some(Request::Read(path.clone())),
+            Some(path) => Some(Request::Read(path.clone().into())),
             None => client.body(&call.action, request),
         };
         let Some(body) = body else {

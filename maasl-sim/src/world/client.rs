@@ -150,7 +150,7 @@ impl Client {
     /// What the call at hand asks for; nothing where there is nothing to ask.
     pub(super) fn body(&mut self, action: &Action, request: RequestNo) -> Option<Request> {
         Some(match action {
-            Action::Read { path } => Request::Read(path.clone()),
+            Action::Read { path } => Request::Read(path.clone().into()),
             Action::Write { path, merge, .. } => Request::Change(vec![self.write(path, *merge)]),
             Action::Create { path } => {
                 self.count += 1;

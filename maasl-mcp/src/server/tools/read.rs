@@ -1,18 +1,18 @@
 //! `read_file`.
 //!
 //! Owns: the tool's arguments and result. Promises: the bytes of the file as they
-//! are, or refused where they are too many. Leaves to others: what the agent has
-//! now seen.
+//! are. Leaves to others: which of them were asked for and whether they are too many,
+//! and what the agent has now seen (the core).
 
 use maasl_core::coordinator::io::{FileRead, Reply, Request};
-use maasl_core::refusal::Refusal;
+use maasl_core::coordinator::read::ReadWanted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Effect, Spec};
 use crate::server::arguments::AGENT;
 use crate::server::backend::Backend;
-use crate::server::content::{Encoding, cut, encode};
+use crate::server::content::{Encoding, encode};
 use crate::server::context::{Cx, mixed_up};
 use crate::server::details::HolderBody;
 use crate::server::envelope::Told;
@@ -71,33 +71,29 @@ impl Spec for ReadFile {
     type Body = Body;
 
     async fn run<B: Backend>(cx: Cx<B>, arguments: Arguments) -> Told<Body> {
-        let limit = cx.backend.config().limits.max_read_bytes;
         let Arguments {
             path,
             start_line,
             end_line,
         } = arguments;
-        let told = cx.call(Request::Read(path)).await;
+        let wanted = ReadWanted {
+            path,
+            start_line,
+            end_line,
+            max_bytes: Some(cx.backend.config().limits.max_read_bytes),
+        };
+        let told = cx.call(Request::Read(wanted.clone())).await;
         told.and_then(|reply| match reply {
-            Reply::Read(read) => body(&read, (start_line, end_line), limit),
+            Reply::Read(read) => body(&read, &wanted),
             other => Err(mixed_up(&other)),
         })
     }
 }
 
-fn body(
-    read: &FileRead,
-    (start, end): (Option<u64>, Option<u64>),
-    limit: u64,
-) -> Result<Body, Box<ErrorBody>> {
-    let lines = (start.is_some() || end.is_some())
-        .then(|| cut(&read.content, start, end))
-        .transpose()?;
-    let bytes = lines.as_ref().map_or(&*read.content, |lines| lines.bytes);
-    if bytes.len() as u64 > limit {
-        return Err(too_large(read.content.len(), limit));
-    }
-    let (content, encoding) = encode(bytes);
+fn body(read: &FileRead, wanted: &ReadWanted) -> Result<Body, Box<ErrorBody>> {
+    let part = wanted.part(&read.content);
+    let part = part.map_err(|refusal| Box::new(ErrorBody::from(refusal)))?;
+    let (content, encoding) = encode(part.bytes);
     Ok(Body {
         path: read.path.clone(),
         content,
@@ -105,18 +101,9 @@ fn body(
         sha256: read.sha256.to_string(),
         version: read.version,
         size: read.content.len() as u64,
-        start_line: lines.as_ref().map(|lines| lines.start),
-        end_line: lines.as_ref().map(|lines| lines.end),
-        total_lines: lines.as_ref().map(|lines| lines.total),
+        start_line: part.lines.map(|lines| lines.start),
+        end_line: part.lines.map(|lines| lines.end),
+        total_lines: part.lines.map(|lines| lines.total),
         held_by: read.held_by.as_ref().map(HolderBody::from),
     })
-}
-
-fn too_large(size: usize, limit: u64) -> Box<ErrorBody> {
-    let refusal = Refusal::LimitReached {
-        limit: "max_read_bytes".to_owned(),
-        value: limit,
-    };
-    let hint = format!("the file has {size} bytes: read it in parts, by start_line and end_line");
-    Box::new(ErrorBody::from(refusal)).with_hint(hint)
 }
