@@ -3,8 +3,9 @@
 //! Owns: a fixed pool of lock files that are never unlinked. Promises: a latch is
 //! free the moment its process is dead, and stays taken while its process is
 //! stopped, so nobody else can commit or end a grant there; waiting for one is
-//! bounded. Leaves to others: which keys a commit needs (the core), which latches
-//! stand for them and in which order they are taken (`maasl_threads::shards`).
+//! bounded, and keeps no other call of this process waiting. Leaves to others:
+//! which keys a commit needs (the core), which latches stand for them and in which
+//! order they are taken (`maasl_threads::shards`).
 
 use std::fs::File;
 use std::io;
@@ -70,13 +71,8 @@ impl Latches {
 
     fn take_one(&self, shard: usize, deadline: Instant) -> Result<File, LatchError> {
         let file = self.open(shard)?;
-        let mut pause_us = *PAUSE_US.start();
-        while !platform::try_lock_exclusive(file.as_fd())? {
-            if Instant::now() >= deadline {
-                return Err(LatchError::Busy(inside(&file)));
-            }
-            std::thread::sleep(Duration::from_micros(pause_us));
-            pause_us = (pause_us * 2).min(*PAUSE_US.end());
+        if !platform::try_lock_exclusive(file.as_fd())? {
+            tokio::task::block_in_place(|| wait_for(&file, deadline))?;
         }
         let pid = format!("{:<10}\n", std::process::id());
         rustix::io::pwrite(&file, pid.as_bytes(), 0).map_err(io::Error::from)?;
@@ -89,6 +85,19 @@ impl Latches {
         let file = rustix::fs::openat(&self.dir, name, flags, Mode::RUSR | Mode::WUSR)?;
         Ok(File::from(file))
     }
+}
+
+/// Tries again until the latch is taken or it is too late.
+fn wait_for(file: &File, deadline: Instant) -> Result<(), LatchError> {
+    let mut pause_us = *PAUSE_US.start();
+    while Instant::now() < deadline {
+        std::thread::sleep(Duration::from_micros(pause_us));
+        pause_us = (pause_us * 2).min(*PAUSE_US.end());
+        if platform::try_lock_exclusive(file.as_fd())? {
+            return Ok(());
+        }
+    }
+    Err(LatchError::Busy(inside(file)))
 }
 
 /// The process that is inside, or was a moment ago. What is written may be of the one

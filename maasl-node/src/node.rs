@@ -10,9 +10,10 @@
 //! Effects run on the thread that polls the call, and not through
 //! `block_in_place`: handing a commit to another thread and back costs more than
 //! the commit's own transactions. The price: a call that meets a stopped process
-//! inside a latch or the gate keeps one of the runtime's threads for as long as
-//! such a wait may take (`latch_wait_ms`, `gate_wait_ms`). Waiting for a lease
-//! keeps none.
+//! inside the gate keeps one of the runtime's threads for as long as such a wait
+//! may take (`gate_wait_ms`). What callers let run in a database, and waits for a
+//! latch that somebody has, do go through it: they may take so long that renewals
+//! would come too late. Waiting for a lease keeps no thread.
 
 mod close;
 mod database;
@@ -33,6 +34,7 @@ use maasl_core::time::Timestamp;
 use maasl_threads::replaceable::Replaceable;
 use maasl_threads::switchboard::{Line, Switchboard};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::close::House;
@@ -59,6 +61,8 @@ pub struct Node {
     board: Switchboard<Slot>,
     /// Held while the process cleans up, so that who asks for it finds it done.
     house: tokio::sync::Mutex<House>,
+    /// How many generators run.
+    generators: watch::Sender<usize>,
     stopped: CancellationToken,
 }
 
@@ -304,19 +308,20 @@ impl Drop for Running {
             return;
         }
         self.cancel.cancel();
-        let mut rest = Self {
-            node: self.node.clone(),
-            id: self.id,
-            line: self.line.clone(),
-            cancel: self.cancel.clone(),
-            on_wait: None,
-            over: false,
+        // Without a runtime the process is ending; its death frees the rest.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
         };
-        self.over = true;
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(async move { rest.drive().await })),
-            // Without a runtime the process is ending; its death frees the rest.
-            Err(_) => rest.over = true,
-        }
+        let (node, line, cancel) = (self.node.clone(), self.line.clone(), self.cancel.clone());
+        let id = self.id;
+        // A runtime that is being shut down drops this at once: nothing in it may be
+        // of a kind that spawns again.
+        let rest = async move {
+            let perform = |output| node.perform(output, &line.call, None);
+            node.board
+                .drive(id, &line, cancel.cancelled(), perform)
+                .await
+        };
+        drop(runtime.spawn(rest));
     }
 }

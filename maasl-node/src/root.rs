@@ -152,16 +152,21 @@ impl Root {
         let refuse = |reason| PathRefusal::new(rel.as_str(), reason);
         let parent = self.open_parent(rel).map_err(refuse)?;
         let name = rel.file_name().to_owned();
-        let state = located::look(parent.as_fd(), &name, &|dev, ino| {
-            self.databases.read().contains(&(dev, ino))
-        })
-        .map_err(refuse)?;
+        let state = self.look(parent.as_fd(), &name).map_err(refuse)?;
         Ok(Located {
             rel: rel.clone(),
             parent,
             name,
             state,
         })
+    }
+
+    /// What stands under a name in a directory beneath the root, open for reading if
+    /// it is a file that may be opened. Whoever reads files of the user opens them so:
+    /// this process must not open and close its databases.
+    pub(crate) fn look(&self, parent: BorrowedFd<'_>, name: &str) -> Result<State, PathReason> {
+        let is_held = |dev: u64, ino: u64| self.databases.read().contains(&(dev, ino));
+        located::look(parent, name, &is_held)
     }
 
     /// Opens the directory of a file, without looking at the file.

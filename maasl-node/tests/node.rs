@@ -4,14 +4,17 @@
 
 use std::sync::Arc;
 
-use maasl_core::coordinator::io::{Call, FileOp, OnStale, Reply, Request, Response};
+use maasl_core::coordinator::io::{
+    Call, FileOp, OnStale, Reply, Request, Reservation, ResourceWanted, Response,
+};
 use maasl_core::id::AgentId;
 use maasl_core::path::PathReason;
-use maasl_core::policy::Urgency;
+use maasl_core::policy::{CRIT_CODE, Urgency};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::Receipt;
+use maasl_core::resource::{Mode, Scope};
 use maasl_core::text::edit::Edit;
-use maasl_node::node::{Node, NodeOptions};
+use maasl_node::node::{Node, NodeOptions, OnWait};
 use tokio_util::sync::CancellationToken;
 
 fn open(root: &std::path::Path) -> Arc<Node> {
@@ -22,7 +25,12 @@ fn open(root: &std::path::Path) -> Arc<Node> {
 }
 
 async fn call(node: &Arc<Node>, agent: &str, request: Request) -> Response {
-    let call = Call {
+    let call = asked(node, agent, request);
+    node.call(call, CancellationToken::new(), None).await
+}
+
+fn asked(node: &Arc<Node>, agent: &str, request: Request) -> Call {
+    Call {
         agent: AgentId::new(agent),
         urgency: Urgency::Batch,
         max_wait_ms: Some(20_000),
@@ -30,8 +38,22 @@ async fn call(node: &Arc<Node>, agent: &str, request: Request) -> Response {
         lease: None,
         request_body: request,
         entropy: node.entropy(),
-    };
-    node.call(call, CancellationToken::new(), None).await
+    }
+}
+
+/// Holds a file across calls.
+fn reserve(path: &str) -> Request {
+    Request::Reserve(Reservation {
+        resources: vec![ResourceWanted {
+            id: path.into(),
+            class: CRIT_CODE.into(),
+            scope: Scope::Exact,
+            mode: Mode::Exclusive,
+        }],
+        ttl_ms: None,
+        purpose: None,
+        keep: false,
+    })
 }
 
 fn write(path: &str, content: &str) -> Request {
@@ -187,4 +209,56 @@ async fn nothing_can_be_a_file_and_a_folder_and_then_nothing_is_changed() {
     let fine = call(&node, "a", write("p", "1")).await;
     assert!(fine.result.is_ok(), "nothing is left open: {fine:?}");
     node.close().await;
+}
+
+/// A runtime that ends drops what it runs while it still takes what is spawned, and
+/// drops that at once too.
+#[test]
+fn calls_that_the_end_of_their_runtime_meets_are_dropped_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    let runtime = threads.worker_threads(2).enable_all().build().unwrap();
+    let nodes = runtime.block_on(async {
+        let (holder, waiter) = (open(dir.path()), open(dir.path()));
+        let held = call(&holder, "a", reserve("file")).await;
+        assert!(held.result.is_ok(), "{held:?}");
+        let waits = Arc::new(tokio::sync::Notify::new());
+        let told = waits.clone();
+        let asked = asked(&waiter, "b", reserve("file"));
+        let node = waiter.clone();
+        tokio::spawn(async move {
+            let on_wait: OnWait = Box::new(move |_| told.notify_one());
+            node.call(asked, CancellationToken::new(), Some(on_wait))
+                .await
+        });
+        waits.notified().await;
+        [holder, waiter]
+    });
+    drop(runtime);
+    drop(nodes);
+}
+
+/// A caller that goes away while its runtime lives has its call brought to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_dropped_leaves_nothing_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let (holder, waiter) = (open(dir.path()), open(dir.path()));
+    let held = call(&holder, "a", reserve("file")).await;
+    assert!(held.result.is_ok(), "{held:?}");
+    let waits = Arc::new(tokio::sync::Notify::new());
+    let told = waits.clone();
+    let on_wait: OnWait = Box::new(move |_| told.notify_one());
+    let asked = asked(&waiter, "b", reserve("file"));
+    let waiting = waiter.call(asked, CancellationToken::new(), Some(on_wait));
+    tokio::select! {
+        _ = waiting => panic!("the file is held"),
+        () = waits.notified() => {}
+    }
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !holder.snapshot().unwrap().0.tickets.is_empty() {
+        assert!(std::time::Instant::now() < deadline, "it waits on");
+        tokio::task::yield_now().await;
+    }
+    waiter.close().await;
+    holder.close().await;
 }

@@ -33,10 +33,12 @@ pub(super) fn run(root: &Path, _: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 /// Runs a future on the kind of runtime a node needs: several threads, because
-/// a call does its file and store work on the thread that polls it.
+/// a call does its file and store work on the thread that polls it, with room for
+/// what SQLite does there.
 pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
+        .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build()
         .map_err(|error| Failure::internal("runtime", error))?;
@@ -48,3 +50,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> R
 
 /// A few calls at once; the rest wait, as they would for the disk.
 const WORKERS: usize = 4;
+
+/// Callers' SQL runs on these threads, and SQLite's limits are made for the stack of a
+/// main thread. What is not used takes no memory.
+const STACK_BYTES: usize = 8 << 20;

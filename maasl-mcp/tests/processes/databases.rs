@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::harness::{Server, repository};
 
 mod held;
+mod unruly;
 
 /// A database called `main`.
 pub(crate) const MAIN: &str = "[maasl.db.main]\npath = \"main.db\"\n";

@@ -1,8 +1,10 @@
 //! The look at all documents of a repository: what it says is what `docgen_file`
 //! would do, in every process.
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::databases::{MAIN, row, rows, sql};
 use crate::harness::{Server, repository};
 use crate::observe::{sha256, tree};
 
@@ -145,4 +147,59 @@ fn a_check_tells_nothing_of_what_is_behind_a_link() {
         assert_eq!(answer["error"]["reason"], "symlink", "{path}: {answer}");
     }
     a.close();
+}
+
+/// Closing any descriptor of a database drops this process's locks on it: another
+/// program then takes itself for its last user, and removes its log.
+#[test]
+fn a_check_opens_no_database() {
+    let dir = repository(&format!("[maasl.docgen]\nsources = [\"*.db\"]\n{MAIN}"));
+    let mut server = Server::start(dir.path(), "a");
+    server.ok("db_write", sql(&["CREATE TABLE t (who TEXT, n INTEGER)"]));
+    server.ok("db_write", row("x", 1));
+    let mut rag = sql(&["CREATE TABLE t (who TEXT, n INTEGER)"]);
+    rag["db"] = json!("rag");
+    server.ok("db_write", rag);
+    for database in ["main.db", ".llmc/index_v2.db"] {
+        let files = ["", "-wal", "-shm"].map(|end| format!("{database}{end}"));
+        for file in &files {
+            assert!(dir.path().join(file).exists(), "{file}");
+        }
+        let checked = server.ok("docgen_check", json!({ "paths": files }));
+        assert_eq!(checked["counts"]["unreadable"], 3, "{checked}");
+        for file in &files {
+            let why = checked["unreadable"][file].as_str().unwrap();
+            assert!(why.contains("SQLite database"), "{file}: {why}");
+        }
+        let all = server.ok("docgen_check", json!({}));
+        assert!(all["unreadable"]["main.db"].is_string(), "{all}");
+        let log = dir.path().join(&files[1]);
+        let outside = Connection::open(dir.path().join(database)).unwrap();
+        let count = outside.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, u64>(0));
+        count.unwrap();
+        drop(outside);
+        assert!(log.exists(), "{database} is open in the server");
+    }
+    server.ok("db_write", row("y", 2));
+    let expected = [("x".to_owned(), 1), ("y".to_owned(), 2)];
+    assert_eq!(rows(dir.path()), expected);
+    server.close();
+    assert_eq!(rows(dir.path()), expected);
+}
+
+/// What another process has open is not opened either, nor a document in its place.
+#[test]
+fn a_database_in_the_place_of_a_document_is_told() {
+    let dir = of_every_kind();
+    let document = dir.path().join(place("a.py"));
+    std::fs::remove_file(&document).unwrap();
+    let outside = Connection::open(&document).unwrap();
+    outside
+        .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n)")
+        .unwrap();
+    let mut server = Server::start(dir.path(), "a");
+    let checked = server.ok("docgen_check", json!({}));
+    let why = checked["unreadable"]["a.py"].as_str().unwrap();
+    assert!(why.contains("SQLite database"), "{checked}");
+    server.close();
 }

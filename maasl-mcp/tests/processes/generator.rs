@@ -151,6 +151,26 @@ fn who_cancels_has_the_generator_killed() {
     assert!(!dir.path().join(DOCUMENT).exists());
 }
 
+/// Nobody kills it once its server is gone; and what the server still has to do must
+/// not keep it from a good end.
+#[test]
+fn a_server_that_ends_kills_its_generator_first() {
+    let script = "echo $$ > child; cat >/dev/null; sleep 600";
+    for _ in 0..5 {
+        let dir = with_generator(script, "");
+        let mut a = Server::start(dir.path(), "a");
+        a.send("docgen_file", asked());
+        let child = dir.path().join("child");
+        let is_written = || std::fs::read_to_string(&child).is_ok_and(|pid| pid.ends_with('\n'));
+        until("the generator runs", is_written);
+        a.close();
+        assert!(!runs(&child));
+        assert!(!dir.path().join(DOCUMENT).exists());
+        let mut b = Server::start(dir.path(), "b");
+        assert!(leased(&mut b).is_empty());
+    }
+}
+
 #[test]
 fn a_server_killed_during_generation_leaves_nothing_and_the_next_goes_on() {
     // The first run ends with the directory.

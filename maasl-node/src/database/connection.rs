@@ -26,6 +26,20 @@ const STATEMENTS: usize = 64;
 /// a single function of one statement may make such a value, in memory.
 const VALUE_BYTES_MAX: i32 = 256 << 20;
 
+/// What is bounded more narrowly than by SQLite itself, which would let a statement
+/// take more of the stack than the 2 MiB that a thread has. Its other limits hold
+/// there: an expression of full depth takes 0.5 MiB, views of full depth 0.7 MiB.
+const LIMITS: [(Limit, i32); 4] = [
+    (Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX),
+    // Each `%` is matched within the one before; SQLite would take 25,000 of them.
+    (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000),
+    // A trigger or action of a foreign key is prepared within the one that sets it
+    // off, at 1.5 KiB each; the deepest may hold an expression of full depth.
+    (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 500),
+    // Nothing is attached here.
+    (Limit::SQLITE_LIMIT_ATTACHED, 0),
+];
+
 /// A connection that one call at a time writes through.
 pub struct Guarded {
     pub(super) db: Connection,
@@ -140,7 +154,9 @@ fn set_up(db: &Connection, durable: bool) -> rusqlite::Result<()> {
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     db.busy_timeout(Duration::ZERO)?;
-    db.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)?;
+    for (limit, most) in LIMITS {
+        db.set_limit(limit, most)?;
+    }
     let synchronous = if durable { "FULL" } else { "NORMAL" };
     db.execute_batch(&format!(
         "PRAGMA synchronous = {synchronous};

@@ -53,6 +53,9 @@ const IDLE_MAX: usize = 4;
 pub struct Databases {
     paths: BTreeMap<String, String>,
     idle: Mutex<BTreeMap<String, Vec<Guarded>>>,
+    /// Held while a database is made: whoever opened it before the descriptor that made
+    /// it is closed would lose its locks by that.
+    making: Mutex<()>,
     durable: bool,
     statements: Duration,
 }
@@ -88,6 +91,7 @@ impl Databases {
         Self {
             paths: config.databases.clone(),
             idle: Mutex::default(),
+            making: Mutex::default(),
             durable: config.durability == Durability::Power,
             statements: Duration::from_millis(config.limits.statement_ms),
         }
@@ -120,7 +124,7 @@ impl Databases {
 
     fn read(&self, root: &Root, name: &str) -> Result<Option<Connection>, DatabaseError> {
         let rel = root.relative(self.path_of(name)?)?;
-        match find(root, &rel)? {
+        match self.find(root, &rel)? {
             Some(_) => Ok(Some(connection::open_to_read(&absolute(root, &rel))?)),
             None => Ok(None),
         }
@@ -130,7 +134,7 @@ impl Databases {
     /// is not there has nothing.
     pub fn has_part(&self, root: &Root, path: &str, op: &OpId) -> Result<bool, DatabaseError> {
         let rel = root.relative(path)?;
-        let Some(found) = find(root, &rel)? else {
+        let Some(found) = self.find(root, &rel)? else {
             return Ok(false);
         };
         let place = found.usable()?;
@@ -169,7 +173,7 @@ impl Databases {
         is_wanted: &dyn Fn() -> bool,
     ) -> Result<Transaction, DatabaseError> {
         let rel = root.relative(self.path_of(name)?)?;
-        let place = find_or_make(root, &rel)?;
+        let place = self.find_or_make(root, &rel)?;
         let idle = self.idle.lock().get_mut(name).and_then(Vec::pop);
         let connection = match idle.filter(|idle| idle.is_of(place)) {
             Some(idle) => idle,
@@ -191,6 +195,16 @@ impl Databases {
     /// closed moves its log into it.
     pub fn close_idle(&self) {
         self.idle.lock().clear();
+    }
+
+    fn find(&self, root: &Root, rel: &RelPath) -> Result<Option<Found>, PathRefusal> {
+        let _making = self.making.lock();
+        find(root, rel)
+    }
+
+    fn find_or_make(&self, root: &Root, rel: &RelPath) -> Result<Place, DatabaseError> {
+        let _making = self.making.lock();
+        find_or_make(root, rel)
     }
 
     fn path_of(&self, name: &str) -> Result<&str, DatabaseError> {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use maasl_core::database::{BadStatement, Begun, Seal, Work, Written};
 use maasl_core::id::Token;
 use rusqlite::{Connection, ErrorCode};
+use tokio_util::sync::CancellationToken;
 
 use super::connection::Guarded;
 use super::names::Names;
@@ -17,7 +18,8 @@ use super::statement::{WorkFault, fault, run_all};
 use super::{DatabaseError, Databases, schema, spans};
 use crate::store::clock::wall_ms;
 
-/// SQLite's own instructions between two looks at the clock.
+/// SQLite's own instructions between two looks at the clock and at whether anybody still
+/// wants what they are for.
 const INSTRUCTIONS: i32 = 10_000;
 
 /// How long a beginning waits between two looks at whether anybody still wants it.
@@ -107,7 +109,7 @@ impl Transaction {
         schema::fence(&self.guarded().db)
     }
 
-    /// Does the work of the transaction.
+    /// Does the work of the transaction, for no longer than somebody wants it.
     ///
     /// # Panics
     /// If the work is the caller's and `caller` is not there.
@@ -115,9 +117,17 @@ impl Transaction {
         &mut self,
         work: &Work,
         caller: Option<CallerWork>,
+        cancel: &CancellationToken,
     ) -> Result<Written, WorkFault> {
-        let watched = self.watch_time();
+        let watched = self.watch(cancel.clone());
         watched.map_err(|error| WorkFault::System(error.into()))?;
+        match self.do_all(work, caller) {
+            Err(WorkFault::Bad(_)) if cancel.is_cancelled() => Err(cancelled()),
+            done => done,
+        }
+    }
+
+    fn do_all(&self, work: &Work, caller: Option<CallerWork>) -> Result<Written, WorkFault> {
         self.guarded().denial();
         if let Work::Enrich(spans) = work {
             // MAASL's own table is written by its own statements.
@@ -232,12 +242,12 @@ impl Transaction {
         Ok(())
     }
 
-    /// Ends statements that run for too long.
-    fn watch_time(&mut self) -> rusqlite::Result<()> {
+    /// Ends statements that run for too long, or that nobody wants any more.
+    fn watch(&mut self, cancel: CancellationToken) -> rusqlite::Result<()> {
         let (began, limit) = (Instant::now(), self.limit);
-        let late = move || began.elapsed() > limit;
+        let is_over = move || began.elapsed() > limit || cancel.is_cancelled();
         let connection = self.connection.as_mut().expect("it has not gone home");
-        connection.db.progress_handler(INSTRUCTIONS, Some(late))
+        connection.db.progress_handler(INSTRUCTIONS, Some(is_over))
     }
 
     /// What follows is the guard's own.
@@ -284,6 +294,15 @@ fn wait_to_begin(
     }
 }
 
+/// Whatever failed, it was because nobody wants it: that is how statements are ended.
+fn cancelled() -> WorkFault {
+    WorkFault::Bad(BadStatement {
+        index: None,
+        message: "was cancelled while it ran".to_owned(),
+        hint: None,
+    })
+}
+
 fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -316,7 +335,8 @@ mod tests {
         let databases = Databases::new(&config);
         let mut opened = begin(&root, &databases);
         let made = ["CREATE TABLE t (n UNIQUE)", "INSERT INTO t VALUES (1)"];
-        opened.execute(&statements(&made), None).unwrap();
+        let made = opened.execute(&statements(&made), None, &wanted());
+        made.unwrap();
         opened.commit(&seal(), &databases).unwrap();
         (dir, root, databases)
     }
@@ -333,6 +353,10 @@ mod tests {
             parameters: Parameters::Positional(Vec::new()),
         });
         Work::Statements(texts.collect())
+    }
+
+    fn wanted() -> CancellationToken {
+        CancellationToken::new()
     }
 
     fn seal() -> Seal {
@@ -363,7 +387,7 @@ mod tests {
             db.execute("INSERT INTO t VALUES (2)", []).unwrap_err();
             Ok(Written::default())
         });
-        let refused = message(opened.execute(&Work::Caller, Some(caller)));
+        let refused = message(opened.execute(&Work::Caller, Some(caller), &wanted()));
         assert!(refused.contains("rolled"), "{refused}");
         opened.roll_back(&databases).unwrap();
         let opened = begin(&root, &databases);
@@ -388,9 +412,8 @@ mod tests {
         let index = fs::read(path("main.db-shm")).unwrap();
         let op = OpId::new("op");
         let mut opened = begin(&root, &databases);
-        opened
-            .execute(&statements(&["INSERT INTO t VALUES (2)"]), None)
-            .unwrap();
+        let rows = statements(&["INSERT INTO t VALUES (2)"]);
+        opened.execute(&rows, None, &wanted()).unwrap();
         let part_of = Some(op.clone());
         let sealed = Seal { part_of, ..seal() };
         opened.commit(&sealed, &databases).unwrap();
@@ -417,7 +440,8 @@ mod tests {
             assert!(db.prepare_cached("COMMIT").is_err());
             Ok(Written::default())
         });
-        opened.execute(&Work::Caller, Some(caller)).unwrap();
+        let done = opened.execute(&Work::Caller, Some(caller), &wanted());
+        done.unwrap();
         opened.commit(&seal(), &databases).unwrap();
     }
 
@@ -429,11 +453,12 @@ mod tests {
             db.execute_batch("PRAGMA synchronous = OFF").unwrap_err();
             Ok(Written::default())
         });
-        opened.execute(&Work::Caller, Some(caller)).unwrap();
+        let done = opened.execute(&Work::Caller, Some(caller), &wanted());
+        done.unwrap();
         opened.commit(&seal(), &databases).unwrap();
         let mut opened = begin(&root, &databases);
         let unknown = statements(&["INSERT INTO nowhere VALUES (1)"]);
-        let told = message(opened.execute(&unknown, None));
+        let told = message(opened.execute(&unknown, None, &wanted()));
         assert!(told.contains("nowhere"), "{told}");
         opened.roll_back(&databases).unwrap();
     }

@@ -125,7 +125,7 @@ impl Check<'_> {
     }
 
     fn kind(&self, path: &str) -> io::Result<Option<FileType>> {
-        let found = Way::new(self.root.dir()).stamp(path)?;
+        let found = Way::new(self.root).stamp(path)?;
         Ok(found.map(|(_, kind)| kind))
     }
 
@@ -139,7 +139,7 @@ impl Check<'_> {
 
     fn looker(&self, tick_ns: i64) -> Looker<'_> {
         Looker {
-            root: self.root.dir(),
+            root: self.root,
             settings: self.settings,
             max_bytes: self.max_bytes,
             tick_ns,
@@ -149,11 +149,10 @@ impl Check<'_> {
 
     /// Whether no file can have come or gone, nor become a source or ceased to be.
     fn stands(&self, known: &Manifest) -> bool {
-        let root = self.root.dir();
-        let mut way = Way::new(root);
+        let mut way = Way::new(self.root);
         known.tree.iter().all(|(path, then)| {
             let now = if path == EXCLUDE_FILE {
-                exclude(root)
+                exclude(self.root.dir())
             } else {
                 way.stamp(path)
             };
@@ -178,7 +177,7 @@ impl Check<'_> {
         Ok(Manifest {
             settings: fingerprint(self.settings),
             sources: sources.collect(),
-            tree: tree(self.root.dir(), walked.folders, tick_ns)?,
+            tree: tree(self.root, walked.folders, tick_ns)?,
         })
     }
 }
@@ -186,7 +185,7 @@ impl Check<'_> {
 /// What folders and files of patterns look like. Of one that cannot be looked at
 /// nothing is believed.
 fn tree(
-    root: BorrowedFd<'_>,
+    root: &Root,
     folders: Vec<String>,
     tick_ns: i64,
 ) -> io::Result<Vec<(String, Option<Stamp>)>> {
@@ -212,7 +211,7 @@ fn tree(
             found => tree.push((path, believed(found.unwrap_or_default()))),
         }
     }
-    let exclude = exclude(root)?.map_or(ABSENT, |(stamp, _)| stamp);
+    let exclude = exclude(root.dir())?.map_or(ABSENT, |(stamp, _)| stamp);
     let settled = Some(exclude).filter(|stamp| stamp.is_settled(tick_ns));
     tree.push((EXCLUDE_FILE.to_owned(), settled));
     Ok(tree)

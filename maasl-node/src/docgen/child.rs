@@ -1,12 +1,14 @@
 //! A child process that is held to bounds.
 //!
 //! Owns: feeding it, listening to it, and its end. Promises: it is over within
-//! its time, whatever it does; when it is over, however it ended, every process
-//! of its group has been killed; it can neither block on its input nor on an
-//! output nobody reads. Leaves to others: what it is, and what it said.
+//! its time, whatever it does; when it is over, however it ended, it and every
+//! process of its group have been killed; it can neither block on its input nor
+//! on an output nobody reads; none is started for a caller that has gone. Leaves
+//! to others: what it is, and what it said.
 //!
-//! A process that leaves the group (`setsid`) is not killed. It cannot hold
-//! anybody up: what it keeps open is read no further once its leader has ended.
+//! A child of its own that leaves the group (`setsid`) is not killed. It cannot
+//! hold anybody up: what it keeps open is read no further once its leader has
+//! ended.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -45,6 +47,9 @@ pub(super) fn run(
     bounds: Bounds,
     cancel: &CancellationToken,
 ) -> Result<Arc<[u8]>, GeneratorFailure> {
+    if cancel.is_cancelled() {
+        return Err(failed(GeneratorFault::Cancelled, String::new()));
+    }
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -61,20 +66,20 @@ pub(super) fn run(
     };
     match fault {
         None => Ok(std::mem::take(&mut watched.output).into()),
-        Some(fault) => Err(GeneratorFailure {
-            fault,
-            stderr: String::from_utf8_lossy(&watched.said).into_owned(),
-        }),
+        Some(fault) => {
+            let said = String::from_utf8_lossy(&watched.said);
+            Err(failed(fault, said.into_owned()))
+        }
     }
 }
 
+fn failed(fault: GeneratorFault, stderr: String) -> GeneratorFailure {
+    GeneratorFailure { fault, stderr }
+}
+
 fn not_started(error: &io::Error) -> GeneratorFailure {
-    GeneratorFailure {
-        fault: GeneratorFault::NotStarted {
-            message: error.to_string(),
-        },
-        stderr: String::new(),
-    }
+    let message = error.to_string();
+    failed(GeneratorFault::NotStarted { message }, String::new())
 }
 
 fn fault_of(status: io::Result<ExitStatus>) -> Option<GeneratorFault> {
@@ -205,10 +210,12 @@ impl Watched {
         !matches!(waitid(WaitId::Pid(self.pid()), look), Ok(None))
     }
 
-    /// Kills whatever is left of the group, and waits for the child.
+    /// Kills whatever is left of the group, and the child; waits for the child.
     fn end(&mut self) -> io::Result<ExitStatus> {
         // A group without members is the usual case.
         let _ = kill_process_group(self.pid(), Signal::KILL);
+        // It may have left its group. As it has not been waited for, its number is its own.
+        let _ = self.child.kill();
         self.child.wait()
     }
 }
@@ -263,6 +270,7 @@ fn drain(pipe: &mut impl Read, into: &mut Vec<u8>, enough: usize) -> bool {
 mod tests {
     use super::*;
     use crate::platform;
+    use rustix::process::{getpgid, getppid, setpgid};
 
     const ROOMY: Bounds = Bounds {
         time: Duration::from_secs(60),
@@ -317,6 +325,45 @@ mod tests {
         );
         assert!(started.elapsed() < Duration::from_secs(20));
         assert_ends(&std::fs::read_to_string(child).unwrap());
+    }
+
+    /// Names, where it is set, the file that the next test makes once it has left its
+    /// group: it is then a generator.
+    const LEAVES: &str = "MAASL_TEST_LEAVES_ITS_GROUP";
+
+    #[test]
+    fn leaves_its_group_where_it_is_told_to() {
+        let Some(left) = std::env::var_os(LEAVES) else {
+            return;
+        };
+        setpgid(None, Some(getpgid(getppid()).unwrap())).unwrap();
+        std::fs::write(left, "").unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < until {
+            std::thread::park_timeout(Duration::from_secs(1));
+        }
+    }
+
+    #[test]
+    fn a_child_that_leaves_its_group_is_killed_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = dir.path().join("left");
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let name = "docgen::child::tests::leaves_its_group_where_it_is_told_to";
+        command.args(["--exact", name]).env(LEAVES, &left);
+        let cancel = CancellationToken::new();
+        let started = Instant::now();
+        let failed = std::thread::scope(|scope| {
+            let ran = scope.spawn(|| run(command, Vec::new(), ROOMY, &cancel));
+            while !left.exists() && !ran.is_finished() {
+                std::thread::yield_now();
+            }
+            cancel.cancel();
+            ran.join().unwrap().unwrap_err()
+        });
+        assert!(left.exists(), "{failed:?}");
+        assert_eq!(failed.fault, GeneratorFault::Cancelled);
+        assert!(started.elapsed() < Duration::from_secs(40));
     }
 
     #[test]
@@ -381,8 +428,8 @@ mod tests {
     fn who_cancels_need_not_wait() {
         let cancel = CancellationToken::new();
         cancel.cancel();
-        let mut command = Command::new("sleep");
-        command.arg("600");
+        // Nothing is started, not even what cannot be.
+        let command = Command::new("no-such-program");
         let failed = run(command, Vec::new(), ROOMY, &cancel).unwrap_err();
         assert_eq!(failed.fault, GeneratorFault::Cancelled);
     }

@@ -21,6 +21,7 @@ use rustix::io::Errno;
 
 use super::claims;
 use super::manifest::Source;
+use crate::root::Root;
 
 pub(crate) use way::{Way, stamp_at};
 
@@ -32,7 +33,7 @@ const SHARE: usize = 64;
 /// What is needed to look at any file.
 #[derive(Clone, Copy)]
 pub(crate) struct Looker<'a> {
-    pub(crate) root: BorrowedFd<'a>,
+    pub(crate) root: &'a Root,
     pub(crate) settings: &'a DocgenSettings,
     /// The longest source, in bytes.
     pub(crate) max_bytes: u64,
@@ -222,7 +223,7 @@ impl Looker<'_> {
                 continue;
             }
             let others = match &place.shared_as {
-                Some(name) => claims::claimants(self.root, name)?,
+                Some(name) => claims::claimants(self.root.dir(), name)?,
                 None => Vec::new(),
             };
             if others.iter().all(|other| other == source) {

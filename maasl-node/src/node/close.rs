@@ -26,6 +26,8 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 const FORGETTINGS_PER_WINDOW: u32 = 64;
 /// And at least so often.
 const FORGETTING_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
+/// How long an ending process waits for generators that are being killed.
+const GENERATORS_END: Duration = Duration::from_secs(1);
 /// Who is named for what a process does of its own accord.
 const HOUSEKEEPER: &str = "maasl";
 
@@ -62,6 +64,7 @@ impl Node {
             self.input(maasl_core::coordinator::io::Input::Cancel(id));
         }
         let ended = self.own_call(Request::ReleaseAll).await;
+        self.outlive_generators().await;
         self.stopped.cancel();
         let ground = self.last_ground();
         ground.databases.close_idle();
@@ -75,6 +78,17 @@ impl Node {
             Err(refusal) => {
                 tracing::warn!(%refusal, "could not end in good order; others find out by themselves");
             }
+        }
+    }
+
+    /// Waits until the generators of calls that were cancelled are dead: once this process
+    /// is gone, nobody kills them.
+    async fn outlive_generators(&self) {
+        let mut running = self.generators.subscribe();
+        let none = running.wait_for(|count| *count == 0);
+        let is_late = tokio::time::timeout(GENERATORS_END, none).await.is_err();
+        if is_late {
+            tracing::warn!("a generator of documents may outlive this process");
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! Owns: the transaction that a call has open, and the way in for callers of this
 //! process that bring work of their own. Promises: one answer for each step; a
-//! call has at most one transaction. Leaves to others: the order of the steps
-//! (the core), SQLite (`database`).
+//! call has at most one transaction; what may take as long as a caller's
+//! statements and what they changed keeps no other call waiting. Leaves to
+//! others: the order of the steps (the core), SQLite (`database`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use maasl_core::id::{ContentHash, OpId};
 use maasl_core::refusal::Refusal;
 use maasl_core::reply::Receipt;
 use rusqlite::Connection;
+use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
 use super::{Node, Slot};
@@ -108,7 +110,7 @@ impl Slot {
         let caller = self.caller_work.lock().take();
         match self.transaction.lock().as_mut() {
             None => not_begun(),
-            Some(transaction) => match transaction.execute(work, caller) {
+            Some(open) => match block_in_place(|| open.execute(work, caller, &self.cancel)) {
                 Ok(written) => Done::DbExecuted(written),
                 Err(WorkFault::Bad(bad)) => Done::DbRefused(bad),
                 Err(WorkFault::System(error)) => error.into(),
@@ -127,7 +129,7 @@ impl Slot {
     pub(super) fn commit(&self, seal: &Seal) -> Done {
         match self.transaction.lock().take() {
             None => not_begun(),
-            Some(transaction) => match transaction.commit(seal, &self.ground.databases) {
+            Some(open) => match block_in_place(|| open.commit(seal, &self.ground.databases)) {
                 Ok(()) => Done::Ok,
                 Err(DatabaseError::Locked) => Done::DbLocked,
                 Err(DatabaseError::Constraint(error)) => Done::DbRefused(dangling(&error)),
@@ -138,7 +140,7 @@ impl Slot {
 
     pub(super) fn outcome(&self, path: &str, op: &OpId) -> Done {
         let root = self.ground.files.root();
-        let found = self.ground.databases.has_part(root, path, op);
+        let found = block_in_place(|| self.ground.databases.has_part(root, path, op));
         found.map_or_else(Done::from, Done::DbOutcome)
     }
 
@@ -146,8 +148,8 @@ impl Slot {
     pub(super) fn roll_back(&self) -> Done {
         match self.transaction.lock().take() {
             None => Done::Ok,
-            Some(transaction) => {
-                let rolled_back = transaction.roll_back(&self.ground.databases);
+            Some(open) => {
+                let rolled_back = block_in_place(|| open.roll_back(&self.ground.databases));
                 rolled_back.map_or_else(Done::from, |()| Done::Ok)
             }
         }

@@ -66,10 +66,12 @@ impl Node {
     fn generate(self: &Arc<Self>, step: StepId, run: GeneratorRun, slot: &Slot) {
         let (node, ground) = (self.clone(), slot.ground.clone());
         let cancel = slot.cancel.clone();
+        let counted = Counted::one(self);
         tokio::task::spawn_blocking(move || {
             let settings = &node.config().docgen;
             let root = ground.files.root().path();
             let made = generator::generate(settings, root, &run, &cancel);
+            drop(counted);
             point(Side::After, Effect::Generate(run).name());
             node.input(Input::Done(step, Done::Generated(made)));
         });
@@ -184,6 +186,22 @@ impl Node {
             }
         }
         dead
+    }
+}
+
+/// A generator that is counted among those that run for as long as this lives.
+struct Counted(Arc<Node>);
+
+impl Counted {
+    fn one(node: &Arc<Node>) -> Self {
+        node.generators.send_modify(|count| *count += 1);
+        Self(node.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.generators.send_modify(|count| *count -= 1);
     }
 }
 

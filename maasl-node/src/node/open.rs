@@ -88,6 +88,7 @@ impl Node {
             ground: Replaceable::new(ground),
             board: Switchboard::new(core, hooks),
             house: tokio::sync::Mutex::default(),
+            generators: tokio::sync::watch::Sender::new(0),
             config,
             session,
             stopped: CancellationToken::new(),
