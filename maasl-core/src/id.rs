@@ -146,6 +146,10 @@ pub struct TicketNo(pub u64);
 pub struct ContentHash([u8; 32]);
 
 impl ContentHash {
+    /// Stands for something that has no content to be hashed: a folder, a link, a
+    /// file that may not be read. It equals the hash of no bytes that are known.
+    pub const ODD: Self = Self([0; 32]);
+
     /// The hash of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
@@ -156,6 +160,12 @@ impl ContentHash {
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// Whether it is the hash of a content, and not [`Self::ODD`].
+    #[must_use]
+    pub fn is_content(&self) -> bool {
+        *self != Self::ODD
     }
 
     /// The 32 bytes of the hash.
@@ -202,6 +212,23 @@ impl TryFrom<String> for ContentHash {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         Self::parse(&text).ok_or("a SHA-256 has 64 hexadecimal digits")
+    }
+}
+
+/// Hashes a content that comes in pieces.
+#[derive(Clone, Debug, Default)]
+pub struct ContentHasher(Sha256);
+
+impl ContentHasher {
+    /// Adds the next piece.
+    pub fn add(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The hash of all pieces.
+    #[must_use]
+    pub fn hash(self) -> ContentHash {
+        ContentHash(self.0.finalize().into())
     }
 }
 
@@ -279,6 +306,17 @@ mod tests {
                 .number()
                 < 1 << 53
         );
+    }
+
+    #[test]
+    fn pieces_have_the_hash_of_the_whole() {
+        let mut hasher = ContentHasher::default();
+        assert_eq!(hasher.clone().hash(), ContentHash::of(b""));
+        for piece in [&b"a"[..], b"", b"bc"] {
+            hasher.add(piece);
+        }
+        assert_eq!(hasher.hash(), ContentHash::of(b"abc"));
+        assert!(ContentHash::of(b"").is_content() && !ContentHash::ODD.is_content());
     }
 
     #[test]

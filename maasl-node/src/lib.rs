@@ -8,6 +8,7 @@ pub mod bell;
 pub mod config_file;
 pub mod database;
 pub mod docgen;
+mod exchange;
 pub mod fault;
 pub mod files;
 pub mod latch;

@@ -1,8 +1,8 @@
 //! The history's contents, by their hash.
 //!
-//! Owns: `.maasl/objects/`. Promises: what is kept is given back only if it still
-//! has its hash; age and size are bounded. Leaves to others: which version had
-//! which content (the store).
+//! Owns: `.maasl/objects/`, and hashing files. Promises: what is kept is given back
+//! only if it still has its hash; age and size are bounded; what is kept anew while
+//! others prune stays. Leaves to others: which version had which content (the store).
 
 use std::collections::BinaryHeap;
 use std::fs::{DirEntry, File, Metadata};
@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use maasl_core::config::HistoryLimits;
-use maasl_core::id::ContentHash;
+use maasl_core::id::{ContentHash, ContentHasher};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::platform;
@@ -23,6 +23,9 @@ use crate::platform;
 /// Owner may read; nobody may change a content that is named by its hash.
 const READ_ONLY: Mode = Mode::RUSR;
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+
+/// How much of a file is in memory while it is hashed.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// How many contents a pruning has in memory at once. Allocators keep what was once
 /// needed, so that a server would grow by all that is kept.
@@ -39,6 +42,25 @@ impl Objects {
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
         Self { dir }
+    }
+
+    /// Whether this content is kept, and whole. Its age counts from now then.
+    #[must_use]
+    pub fn renew(&self, content: &ContentHash) -> bool {
+        // What cannot be read or renewed is better replaced.
+        self.renewed(content).unwrap_or(false)
+    }
+
+    fn renewed(&self, content: &ContentHash) -> io::Result<bool> {
+        let (folder, name) = place_of(content);
+        let file = self.open(&folder, &name)?;
+        if hash_of(&file)? != *content {
+            return Ok(false);
+        }
+        // Who prunes goes by the time of the last change, and this is one.
+        rustix::fs::fchmod(&file, READ_ONLY)?;
+        // Unless it was pruned while it was read.
+        Ok(rustix::fs::fstat(&file)?.st_nlink > 0)
     }
 
     /// Moves a file whose content has this hash into the history.
@@ -59,12 +81,7 @@ impl Objects {
             Err(Errno::NOENT) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        protected(rustix::fs::chmodat(
-            &folder,
-            &*name,
-            READ_ONLY,
-            AtFlags::empty(),
-        ))
+        protected(protect(&folder, &name))
     }
 
     /// Brings kept content to the disk, with its name; nothing is done where it is
@@ -111,17 +128,18 @@ impl Objects {
         loop {
             let mut survey = self.survey()?;
             let is_whole = survey.oldest.len() < OLDEST_MAX;
+            let before = pruned;
             for object in survey.oldest.into_sorted_vec() {
                 if object.since >= oldest && survey.total_bytes <= limits.max_bytes {
                     return Ok(pruned);
                 }
-                // Another server may be at it.
-                present(std::fs::remove_file(&object.path))?;
-                survey.total_bytes -= object.bytes;
-                pruned.objects += 1;
-                pruned.bytes += object.bytes;
+                if object.remove()? {
+                    survey.total_bytes -= object.bytes;
+                    pruned.objects += 1;
+                    pruned.bytes += object.bytes;
+                }
             }
-            if is_whole {
+            if is_whole || pruned == before {
                 return Ok(pruned);
             }
         }
@@ -162,25 +180,26 @@ impl Objects {
 
     /// Whether a content has the hash that it is named by, or is no longer there.
     fn is_whole(&self, folder: &str, name: &str) -> io::Result<bool> {
-        let mut bytes = Vec::new();
-        let read = match self.open(folder, name) {
-            Ok(mut file) => file.read_to_end(&mut bytes),
+        let hashed = match self.open(folder, name) {
+            Ok(file) => hash_of(file),
             // Pruned meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
             // A link; it is no content of ours.
             Err(_) => return Ok(false),
         };
-        match read {
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Ok(false),
-            read => read?,
-        };
-        Ok(ContentHash::of(&bytes).to_string() == format!("{folder}{name}"))
+        match hashed {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => Ok(false),
+            hashed => Ok(hashed?.to_string() == format!("{folder}{name}")),
+        }
     }
 
     fn survey(&self) -> io::Result<Survey> {
         let mut survey = Survey::default();
         self.each(|object, meta| {
-            survey.add(object, meta);
+            // Nobody has kept a folder; `damaged` names it.
+            if !meta.is_dir() {
+                survey.add(object, meta);
+            }
             Ok(())
         })?;
         Ok(survey)
@@ -209,12 +228,38 @@ impl Objects {
     }
 }
 
+/// The hash of what is left to be read, however much that is.
+pub(crate) fn hash_of(mut file: impl io::Read) -> io::Result<ContentHash> {
+    let mut hasher = ContentHasher::default();
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(hasher.hash()),
+            Ok(length) => hasher.add(&piece[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Makes a content read-only. A link is not followed, and what has another name is
+/// somebody's file under that name: its rights stay.
+fn protect(folder: &OwnedFd, name: &str) -> Result<(), Errno> {
+    let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+    if is_file && found.st_nlink == 1 {
+        return rustix::fs::chmodat(folder, name, READ_ONLY, AtFlags::empty());
+    }
+    Ok(())
+}
+
 /// Whether a content was made read-only as far as it can be. One that belongs to
 /// another user, such as root, may be moved by whoever owns its folder and changed by
-/// its owner alone. Nothing is at risk: loading looks at the hash.
+/// its owner alone. Nothing is at risk: loading looks at the hash. One that is gone
+/// was pruned.
 fn protected(changed: Result<(), Errno>) -> io::Result<()> {
     match changed {
-        Ok(()) | Err(Errno::PERM) => Ok(()),
+        Ok(()) | Err(Errno::PERM | Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -269,6 +314,7 @@ impl Survey {
             since,
             path: object.path(),
             bytes: meta.len(),
+            state: state_of(meta),
         });
     }
 }
@@ -278,6 +324,26 @@ struct Kept {
     since: SystemTime,
     path: PathBuf,
     bytes: u64,
+    state: FileState,
+}
+
+/// Which file it is, and when it was last changed, moved or renewed.
+type FileState = (u64, i64, i64);
+
+fn state_of(meta: &Metadata) -> FileState {
+    (meta.ino(), meta.ctime(), meta.ctime_nsec())
+}
+
+impl Kept {
+    /// Removes it, unless it was kept anew since it was looked at; whether it is
+    /// gone. Another server may be at it as well.
+    fn remove(&self) -> io::Result<bool> {
+        match present(std::fs::symlink_metadata(&self.path))? {
+            Some(meta) if state_of(&meta) != self.state => Ok(false),
+            Some(_) => present(std::fs::remove_file(&self.path)).map(|_| true),
+            None => Ok(true),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -337,6 +403,78 @@ mod tests {
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         std::fs::write(&path, b"two").unwrap();
         assert_eq!(objects.load(&hash).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_kept_and_whole_is_renewed() {
+        let dir = tempfile::tempdir().unwrap();
+        let objects = Objects::new(dir.path().join("objects"));
+        let hash = ContentHash::of(b"one");
+        assert!(!objects.renew(&hash), "it is not kept");
+        kept(&dir, &objects, b"one");
+        let state = || state_of(&std::fs::metadata(objects.path(&hash)).unwrap());
+        let before = state();
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        // The kernel's clock for files ticks every few milliseconds.
+        while state() == before {
+            assert!(objects.renew(&hash));
+            assert!(std::time::Instant::now() < deadline, "its age stays");
+        }
+        assert_eq!(state().0, before.0, "it is the same file");
+        std::fs::set_permissions(objects.path(&hash), Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(objects.path(&hash), b"two").unwrap();
+        assert!(!objects.renew(&hash), "it is damaged");
+    }
+
+    #[test]
+    fn what_has_another_name_keeps_its_rights_and_a_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let objects = Objects::new(dir.path().join("objects"));
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("mine"), "mine").unwrap();
+        std::fs::set_permissions(at("mine"), Permissions::from_mode(0o644)).unwrap();
+        std::fs::hard_link(at("mine"), at("staged")).unwrap();
+        objects
+            .keep(&at("staged"), &ContentHash::of(b"mine"))
+            .unwrap();
+        symlink(at("mine"), at("staged")).unwrap();
+        objects
+            .keep(&at("staged"), &ContentHash::of(b"link"))
+            .unwrap();
+        let mode = std::fs::metadata(at("mine")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
+    }
+
+    #[test]
+    fn what_is_kept_anew_while_others_prune_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let objects = Objects::new(dir.path().join("objects"));
+        let anew = kept(&dir, &objects, b"anew");
+        let old = kept(&dir, &objects, b"old");
+        let survey = objects.survey().unwrap();
+        kept(&dir, &objects, b"anew");
+        let removed: Vec<bool> = survey
+            .oldest
+            .into_iter()
+            .map(|object| object.remove().unwrap())
+            .collect();
+        assert_eq!(removed.iter().filter(|removed| **removed).count(), 1);
+        assert!(objects.is_kept(&anew) && !objects.is_kept(&old));
+    }
+
+    #[test]
+    fn a_folder_among_contents_does_not_end_the_pruning() {
+        let dir = tempfile::tempdir().unwrap();
+        let objects = Objects::new(dir.path().join("objects"));
+        let one = kept(&dir, &objects, b"one");
+        let folder = objects.path(&one).with_file_name("folder");
+        std::fs::create_dir(&folder).unwrap();
+        let limits = HistoryLimits {
+            max_bytes: 0,
+            ..HistoryLimits::default()
+        };
+        assert_eq!(objects.prune(&limits).unwrap().objects, 1);
+        assert!(folder.exists() && !objects.is_kept(&one));
     }
 
     #[test]

@@ -175,6 +175,35 @@ impl Root {
             .map_err(|reason| PathRefusal::new(rel.as_str(), reason))
     }
 
+    /// Opens the nearest directory above a file that exists.
+    pub fn nearest_above(&self, rel: &RelPath) -> Result<OwnedFd, PathRefusal> {
+        let refuse = |error: &io::Error| PathRefusal::new(rel.as_str(), reason_of(error));
+        let mut folder = rel.parent();
+        while let Some(path) = folder {
+            match beneath(self.dir(), path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                found => return found.map_err(|error| refuse(&error)),
+            }
+            folder = folder_of(path);
+        }
+        beneath(self.dir(), ".").map_err(|error| refuse(&error))
+    }
+
+    /// Brings the names of all directories above `rel` to the disk, as far as they
+    /// lie in directories that are there and may be read.
+    pub fn sync_above(&self, rel: &RelPath) -> io::Result<()> {
+        let mut folder = rel.parent();
+        while let Some(path) = folder {
+            folder = folder_of(path);
+            match beneath(self.dir(), folder.unwrap_or(".")) {
+                Ok(dir) => sync_dir(dir.as_fd())?,
+                Err(error) if is_out_of_reach(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the missing directories above `rel`, durably, and returns the
     /// paths of those that it made, from the root down.
     ///
@@ -203,6 +232,22 @@ impl Root {
     fn open_parent(&self, rel: &RelPath) -> Result<OwnedFd, PathReason> {
         beneath(self.dir(), rel.parent().unwrap_or(".")).map_err(|error| reason_of(&error))
     }
+}
+
+/// Whether a directory was taken away or made something else, or may be passed
+/// through and not read.
+fn is_out_of_reach(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::ACCESS | Errno::PERM
+        )
+    )
+}
+
+/// The directory of a directory beneath the root, if that is not the root.
+fn folder_of(path: &str) -> Option<&str> {
+    path.rsplit_once('/').map(|(folder, _)| folder)
 }
 
 fn beneath(dir: BorrowedFd<'_>, rel: &str) -> io::Result<OwnedFd> {
@@ -241,6 +286,8 @@ pub(crate) fn reason_of(error: &io::Error) -> PathReason {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     fn code(result: Result<RelPath, PathRefusal>) -> String {
@@ -309,6 +356,40 @@ mod tests {
         for name in ["file", "missing"] {
             let refused = Root::open(&temp.path().join(name)).unwrap_err();
             assert!(matches!(refused, RootError::Open { .. }), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_directory_is_the_last_that_exists() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::create_dir_all(temp.path().join("a/b")).unwrap();
+        fs::write(temp.path().join("a/file"), "").unwrap();
+        let root = Root::open(temp.path()).unwrap();
+        let number = |path: &str| fs::metadata(temp.path().join(path)).unwrap().ino();
+        for (path, nearest) in [
+            ("x", ""),
+            ("x/y/z", ""),
+            ("a/x", "a"),
+            ("a/x/y", "a"),
+            ("a/b/x", "a/b"),
+        ] {
+            let found = root.nearest_above(&root.relative(path).unwrap()).unwrap();
+            let found = fs::File::from(found).metadata().unwrap().ino();
+            assert_eq!(found, number(nearest), "{path}");
+        }
+        let through = root.relative("a/file/x").unwrap();
+        let refused = root.nearest_above(&through).unwrap_err();
+        assert_eq!(refused.reason, PathReason::NotDirectory);
+    }
+
+    #[test]
+    fn names_above_a_file_are_synced_as_far_as_they_exist() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::create_dir_all(temp.path().join("a/b")).unwrap();
+        let root = Root::open(temp.path()).unwrap();
+        std::os::unix::fs::symlink("a", temp.path().join("link")).unwrap();
+        for path in ["file", "a/file", "a/b/file", "a/c/d/file", "link/b/c/file"] {
+            root.sync_above(&root.relative(path).unwrap()).unwrap();
         }
     }
 

@@ -3,9 +3,10 @@
 //! Owns: `.maasl/stage/<session>/`. Promises: what [`Stage::on_disk`] was asked
 //! about and is still there is on the disk (unless durability is off), carries the
 //! permissions and attributes of the file it replaces, and never appears in the
-//! user's tree under a name of its own. Leaves to others: asking before a swap, and
-//! swapping (`files`); what becomes of the staged files of a dead process that has
-//! open commits (the core's recovery).
+//! user's tree under a name of its own; a displaced folder, link or file that may
+//! not be read is neither opened nor removed. Leaves to others: asking before a
+//! swap, and swapping (`files`, `exchange`); what becomes of the staged files of a
+//! dead process that has open commits (the core's recovery).
 //!
 //! A content that need not be on the disk at once is synced by a thread of the
 //! runtime, while the call goes on to its latches and its intent.
@@ -13,7 +14,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, OnceLock};
@@ -23,12 +25,18 @@ use parking_lot::Mutex;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::exchange;
+use crate::objects::hash_of;
 use crate::platform;
 use crate::root::{Located, State};
 use crate::state_dir::entries;
+use crate::store::clock;
 
 /// New files get the usual permissions, less what the umask takes.
 const NEW_FILE: Mode = Mode::from_raw_mode(0o666);
+
+/// Where what cannot be kept is put, beside the staging folders.
+const ASIDE: &str = "quarantine";
 
 /// The staging folders of one repository.
 #[derive(Debug)]
@@ -99,8 +107,15 @@ impl Stage {
         }
     }
 
-    /// Finds a staged name of any session.
+    /// Finds a staged name of any session, and finishes an exchange of it that was
+    /// cut short. For those who stage it or hold the latch of its file.
     pub fn find(&self, stage: &str) -> io::Result<StagedName> {
+        let staged = self.named(stage)?;
+        exchange::finish(&staged)?;
+        Ok(staged)
+    }
+
+    fn named(&self, stage: &str) -> io::Result<StagedName> {
         let (session, name) = parts(stage)?;
         let dir = self.folder(session)?;
         Ok(StagedName {
@@ -110,17 +125,17 @@ impl Stage {
     }
 
     /// Writes new content under a new name. `like` is the file whose permissions
-    /// it gets; `target` is where it will go. Unless it must be on the disk
-    /// `at_once`, it is on its way there.
+    /// it gets; `folder` is where it will go, or the nearest there is above that.
+    /// Unless it must be on the disk `at_once`, it is on its way there.
     pub fn put(
         &self,
         stage: &str,
         content: &[u8],
         like: Option<&Located>,
-        target: Option<&Located>,
+        folder: Option<BorrowedFd<'_>>,
         at_once: bool,
     ) -> io::Result<()> {
-        let staged = self.find(stage)?;
+        let staged = self.named(stage)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mut file = File::from(rustix::fs::openat(
             &staged.dir,
@@ -136,7 +151,7 @@ impl Stage {
                     tracing::warn!(?uncopied, "not every attribute could be carried over");
                 }
             }
-            Some(State::Absent) | None => inherit_group(&file, target)?,
+            Some(State::Absent) | None => inherit_group(&file, folder)?,
         }
         if self.durable {
             let sync = begin_sync(file, at_once)?;
@@ -182,19 +197,20 @@ impl Stage {
 
     fn sync_found(&self, stage: &str) -> io::Result<()> {
         match self.open(stage)? {
-            Some(file) => platform::sync_file(file.as_fd()),
-            None => Ok(()),
+            Entry::File(file) => platform::sync_file(file.as_fd()),
+            // It goes back to where an outside writer had made it.
+            Entry::Odd | Entry::Nothing => Ok(()),
         }
     }
 
-    /// The hash of staged content; nothing where nothing is staged.
+    /// As [`StagedName::hash`].
     pub fn hash(&self, stage: &str) -> io::Result<Option<ContentHash>> {
-        self.open(stage)?.map(hash_of).transpose()
+        self.open(stage)?.hash()
     }
 
-    fn open(&self, stage: &str) -> io::Result<Option<File>> {
+    fn open(&self, stage: &str) -> io::Result<Entry> {
         match self.find(stage) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Entry::Nothing),
             staged => staged?.open(),
         }
     }
@@ -215,6 +231,33 @@ impl Stage {
         Ok(self.path.join(session).join(name))
     }
 
+    /// Moves what has no content to be kept to where its owner finds it. It is on
+    /// the disk there, and none of it was followed or read.
+    pub fn put_aside(&self, stage: &str) -> io::Result<()> {
+        let from = self.path(stage)?;
+        match std::fs::symlink_metadata(&from) {
+            // Put there by an earlier try.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            found => drop(found?),
+        }
+        let (session, name) = parts(stage)?;
+        let state = self.path.parent().unwrap_or(&self.path);
+        let now = state.join(ASIDE).join(clock::wall_ms().to_string());
+        let folder = now.join("stage").join(session);
+        let mut private = std::fs::DirBuilder::new();
+        private.recursive(true).mode(0o700).create(&folder)?;
+        let to = folder.join(name);
+        std::fs::rename(&from, &to)?;
+        tracing::warn!(to = %to.display(), "what somebody put in the place of a file could not be kept as a content; it was put aside");
+        if !self.durable {
+            return Ok(());
+        }
+        for folder in folder.ancestors().take_while(|at| at.starts_with(state)) {
+            platform::sync_dir(File::open(folder)?.as_fd())?;
+        }
+        Ok(())
+    }
+
     /// Every session with a folder here.
     pub fn sessions(&self) -> io::Result<BTreeSet<SessionId>> {
         entries::sessions(self.dir.as_fd(), FileType::Directory)
@@ -231,17 +274,46 @@ impl Stage {
 }
 
 impl StagedName {
-    /// The hash of what is staged here; nothing where nothing is.
+    /// The hash of what is staged here; nothing where nothing is, and
+    /// [`ContentHash::ODD`] where it has no content that could be hashed.
     pub fn hash(&self) -> io::Result<Option<ContentHash>> {
-        self.open()?.map(hash_of).transpose()
+        self.open()?.hash()
     }
 
-    fn open(&self) -> io::Result<Option<File>> {
+    /// Looks before it opens: to open a device may do something.
+    fn open(&self) -> io::Result<Entry> {
+        match rustix::fs::statat(&self.dir, &*self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => {}
+            Ok(_) => return Ok(Entry::Odd),
+            Err(Errno::NOENT) => return Ok(Entry::Nothing),
+            Err(error) => return Err(error.into()),
+        }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         match rustix::fs::openat(&self.dir, &*self.name, flags, Mode::empty()) {
-            Ok(file) => Ok(Some(File::from(file))),
-            Err(Errno::NOENT) => Ok(None),
+            Ok(file) => Ok(Entry::File(File::from(file))),
+            Err(Errno::ACCESS | Errno::PERM) => Ok(Entry::Odd),
+            Err(Errno::NOENT) => Ok(Entry::Nothing),
             Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// What there is under a staged name.
+#[derive(Debug)]
+enum Entry {
+    Nothing,
+    /// What somebody outside has made in the place of a file, or may keep from being
+    /// read.
+    Odd,
+    File(File),
+}
+
+impl Entry {
+    fn hash(self) -> io::Result<Option<ContentHash>> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Odd => Ok(Some(ContentHash::ODD)),
+            Self::File(file) => hash_of(file).map(Some),
         }
     }
 }
@@ -252,12 +324,6 @@ fn parts(stage: &str) -> io::Result<(&str, &str)> {
         .split_once('/')
         .ok_or_else(|| io::Error::other("a staged name has a session and a name"))?;
     Ok((entries::plain(session)?, entries::plain(name)?))
-}
-
-fn hash_of(mut file: File) -> io::Result<ContentHash> {
-    let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut file, &mut bytes)?;
-    Ok(ContentHash::of(&bytes))
 }
 
 /// Syncs a file: at once, or on another thread. Without a runtime there is none.
@@ -277,14 +343,24 @@ fn begin_sync(file: File, at_once: bool) -> io::Result<Sync> {
 
 /// In a folder that passes on its group, a new file gets that group, though it
 /// was made elsewhere.
-fn inherit_group(file: &File, target: Option<&Located>) -> io::Result<()> {
-    let Some(target) = target else { return Ok(()) };
-    let parent = rustix::fs::fstat(&target.parent)?;
-    if Mode::from_raw_mode(parent.st_mode).contains(Mode::SGID) {
-        let group = rustix::fs::Gid::from_raw(parent.st_gid);
-        rustix::fs::fchown(file, None, Some(group))?;
+fn inherit_group(file: &File, folder: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let Some(folder) = folder else { return Ok(()) };
+    let folder = rustix::fs::fstat(folder)?;
+    if Mode::from_raw_mode(folder.st_mode).contains(Mode::SGID) {
+        let group = rustix::fs::Gid::from_raw(folder.st_gid);
+        passed_on(rustix::fs::fchown(file, None, Some(group)))?;
     }
     Ok(())
+}
+
+/// Whether a group was passed on as far as it can be. The kernel gives a new file any
+/// group of its folder; whoever is not in that group cannot give it afterwards.
+fn passed_on(changed: Result<(), Errno>) -> io::Result<()> {
+    if changed == Err(Errno::PERM) {
+        tracing::warn!("the group of the folder could not be passed on to a new file");
+        return Ok(());
+    }
+    Ok(changed?)
 }
 
 #[cfg(test)]
@@ -349,6 +425,54 @@ mod tests {
         }
         let content = std::fs::read_to_string(dir.path().join("file")).unwrap();
         assert_eq!(content, "mine");
+    }
+
+    #[test]
+    fn a_group_that_may_not_be_given_keeps_no_file_from_being_made() {
+        passed_on(Ok(())).unwrap();
+        passed_on(Err(Errno::PERM)).unwrap();
+        passed_on(Err(Errno::IO)).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_no_file_has_no_content_and_is_not_touched() {
+        let (dir, stage) = stage(true);
+        let at = |name: &str| dir.path().join("s").join(name);
+        std::fs::write(dir.path().join("file"), "mine").unwrap();
+        std::os::unix::fs::symlink("../file", at("link")).unwrap();
+        std::fs::create_dir(at("folder")).unwrap();
+        std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), FileType::Fifo, mode, 0).unwrap();
+        for name in ["s/link", "s/folder", "s/socket", "s/pipe"] {
+            assert_eq!(stage.hash(name).unwrap(), Some(ContentHash::ODD), "{name}");
+            stage.on_disk(name).unwrap();
+        }
+        let content = std::fs::read_to_string(dir.path().join("file")).unwrap();
+        assert_eq!(content, "mine");
+    }
+
+    #[test]
+    fn what_is_put_aside_is_there_as_it_was() {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().join("stage");
+        std::fs::create_dir_all(path.join("s/folder")).unwrap();
+        std::fs::write(path.join("s/folder/inner"), "mine").unwrap();
+        let open = File::open(&path).unwrap();
+        let stage = Stage::new(path.clone(), open.into(), true);
+        for _ in 0..2 {
+            stage.put_aside("s/folder").unwrap();
+        }
+        assert!(!path.join("s/folder").exists());
+        let times: Vec<_> = std::fs::read_dir(state.path().join(ASIDE))
+            .unwrap()
+            .map(|time| time.unwrap().path())
+            .collect();
+        let [time] = &times[..] else {
+            panic!("it was put aside once: {times:?}");
+        };
+        let inner = time.join("stage/s/folder/inner");
+        assert_eq!(std::fs::read_to_string(inner).unwrap(), "mine");
     }
 
     #[test]

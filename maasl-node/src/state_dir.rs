@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use pinned::Pinned;
@@ -29,6 +29,9 @@ pub const NAME: &str = ".maasl";
 pub const SUBDIRECTORIES: [&str; 5] = ["latch", "live", "bell", "stage", "objects"];
 
 const PRIVATE: Mode = Mode::RWXU;
+
+/// What version control is told.
+const IGNORE_ALL: &[u8] = b"*\n";
 
 /// An open state directory.
 #[derive(Debug)]
@@ -98,10 +101,28 @@ impl StateDir {
         };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         match rustix::fs::openat(&self.dirfd, ".gitignore", flags, Mode::RUSR | Mode::WUSR) {
-            Ok(file) => rustix::io::write(&file, b"*\n").map(drop).map_err(failed),
-            Err(Errno::EXIST) => Ok(()),
+            Ok(file) => rustix::io::write(&file, IGNORE_ALL)
+                .map(drop)
+                .map_err(failed),
+            Err(Errno::EXIST) => {
+                if let Some(file) = self.empty_gitignore() {
+                    // It was no reason not to start before.
+                    let _ = rustix::io::write(&file, IGNORE_ALL);
+                }
+                Ok(())
+            }
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// The one that is there, if nothing is in it: whoever made it died before it was
+    /// written, or found no room.
+    fn empty_gitignore(&self) -> Option<OwnedFd> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.dirfd, ".gitignore", flags, Mode::empty()).ok()?;
+        let found = rustix::fs::fstat(&file).ok()?;
+        let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+        (is_file && found.st_nlink == 1 && found.st_size == 0).then_some(file)
     }
 }
 
@@ -203,6 +224,21 @@ mod tests {
         }
         let ignored = fs::read_to_string(path.join(".gitignore")).unwrap();
         assert_eq!(ignored, "mine\n");
+    }
+
+    #[test]
+    fn what_was_made_and_not_written_is_written() {
+        let root = root();
+        let path = StateDir::open(root.path()).unwrap().path().to_owned();
+        let ignore = path.join(".gitignore");
+        fs::write(&ignore, "").unwrap();
+        StateDir::open(root.path()).unwrap();
+        assert_eq!(fs::read(&ignore).unwrap(), IGNORE_ALL);
+        fs::remove_file(&ignore).unwrap();
+        fs::write(root.path().join("mine"), "").unwrap();
+        symlink("../mine", &ignore).unwrap();
+        StateDir::open(root.path()).unwrap();
+        assert_eq!(fs::read(root.path().join("mine")).unwrap(), b"");
     }
 
     #[test]

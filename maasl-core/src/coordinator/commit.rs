@@ -448,7 +448,7 @@ pub(super) async fn turn_back(cx: &Cx, intent: &CommitIntent) -> Result<(), Refu
 
 pub(super) fn conflict(found: Option<ContentHash>) -> ItemEnd {
     ItemEnd::Conflict {
-        found,
+        found: found.filter(ContentHash::is_content),
         outside_stands: true,
     }
 }
@@ -522,7 +522,7 @@ fn met_outside(item: &CommitItem, foreign: &Foreign, kept: bool, receipt: &Recei
         path: item.path.clone(),
         reason: StaleReason::SwapConflict,
         expected: item.old,
-        current: foreign.found,
+        current: foreign.found.filter(ContentHash::is_content),
         kept_version: item.new.filter(|_| kept).and(version),
         ..Stale::default()
     }))

@@ -180,10 +180,14 @@ async fn settle_item(
     item: &CommitItem,
     turned_back: bool,
 ) -> Result<Option<ItemEnd>, Refusal> {
-    let settled = if turned_back {
-        backward(cx, item).await
-    } else {
-        forward(cx, item).await
+    let settled = match settle_named(cx, item, turned_back).await {
+        // An exchange in steps that was cut short leaves the file with a second
+        // name, which goes when somebody asks what is staged.
+        Err(Refusal::Path(refusal)) if is_linked(&refusal) => {
+            cx.hash_staged(&item.stage).await?;
+            settle_named(cx, item, turned_back).await
+        }
+        settled => settled,
     };
     match settled {
         // That may end, and until then the set would be torn. Whoever comes across it
@@ -202,6 +206,23 @@ async fn settle_item(
         found: None,
         outside_stands: true,
     }))
+}
+
+/// Settles one file whose path may be used.
+async fn settle_named(
+    cx: &Cx,
+    item: &CommitItem,
+    turned_back: bool,
+) -> Result<Option<ItemEnd>, Refusal> {
+    if turned_back {
+        backward(cx, item).await
+    } else {
+        forward(cx, item).await
+    }
+}
+
+fn is_linked(refusal: &PathRefusal) -> bool {
+    matches!(refusal.reason, PathReason::HardLinked { .. })
 }
 
 fn is_unwritable(refusal: &PathRefusal) -> bool {
@@ -250,7 +271,7 @@ async fn after_swap(
         Some(_) => {
             keep_any(cx, &item.stage, displaced).await?;
             Ok(Some(ItemEnd::Conflict {
-                found: displaced,
+                found: displaced.filter(ContentHash::is_content),
                 outside_stands: false,
             }))
         }

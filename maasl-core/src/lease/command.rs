@@ -332,7 +332,7 @@ pub enum ItemEnd {
     /// A foreign change was found. Both contents exist.
     Conflict {
         /// What the outside writer had made of the file; nothing if it removed
-        /// it.
+        /// it, or made something else than a file of its name.
         found: Option<ContentHash>,
         /// Whether the file now holds the outside content or the commit's.
         outside_stands: bool,

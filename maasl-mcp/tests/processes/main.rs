@@ -27,6 +27,7 @@ mod full_disk;
 mod generator;
 mod graph;
 mod guarded;
+mod half_exchanged;
 mod harness;
 mod increments;
 mod killed;

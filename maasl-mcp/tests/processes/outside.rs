@@ -3,6 +3,7 @@
 //!
 //! The race with the swap itself is in `outside_race`.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -94,6 +95,25 @@ fn the_displaced_outside_content_is_kept_under_the_name_outside() {
     assert_eq!(seen, expected, "{history}");
     a.ok("file_restore", json!({ "path": "f", "version": 3 }));
     assert_eq!(holds(&dir, "f").unwrap(), "outside\n");
+    a.close();
+}
+
+#[test]
+fn what_was_kept_stays_when_the_same_content_is_displaced_from_under_a_writer() {
+    let (dir, mut a) = agent_that_has_read("A\n");
+    a.ok("write_file", write("B\n"));
+    a.ok("write_file", write("A\n"));
+    let path = dir.path().join("f");
+    let mut open = std::fs::File::options().write(true).open(path).unwrap();
+    a.ok("write_file", write("C\n"));
+    open.write_all(b"X\n").unwrap();
+    for version in [1, 3] {
+        a.ok("read_file", json!({ "path": "f" }));
+        a.ok("file_restore", json!({ "path": "f", "version": version }));
+        assert_eq!(holds(&dir, "f").unwrap(), "A\n", "version {version}");
+        a.ok("read_file", json!({ "path": "f" }));
+        a.ok("write_file", write(&format!("after {version}\n")));
+    }
     a.close();
 }
 

@@ -2,8 +2,10 @@
 //! inside it, the outsider strikes, the server goes on. Both contents survive and
 //! the answer says so.
 
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -124,6 +126,72 @@ fn a_file_deleted_during_the_commit_stays_deleted_and_the_content_is_kept() {
         let restore = json!({ "path": "f", "version": stale["kept_version"] });
         race.a.ok("file_restore", restore);
         assert_eq!(race.file("f").unwrap(), "mine\n", "{point}");
+        race.a.close();
+    }
+}
+
+/// What somebody outside may make of a name that a file had.
+const ODDITIES: [(&str, fn(&Path)); 3] = [
+    ("a link", |path| symlink("elsewhere", path).unwrap()),
+    ("a folder", |path| {
+        std::fs::create_dir(path).unwrap();
+        std::fs::write(path.join("inner"), "inner\n").unwrap();
+    }),
+    ("a pipe", |path| {
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    }),
+];
+
+/// Between the last look at a file and its exchange, something else takes its name.
+fn odd_at_the_swap(tool: &str, arguments: Value, make: fn(&Path)) -> (Race, Value) {
+    let mut race = Race::at("stop@before:rename", &["f"]);
+    let stale = race.refused(tool, arguments, |root| {
+        std::fs::remove_file(root.join("f")).unwrap();
+        make(&root.join("f"));
+    });
+    assert_eq!(stale["reason"], "swap_conflict", "{stale}");
+    assert!(stale["current_sha256"].is_null(), "{stale}");
+    race.is_tidy();
+    (race, stale)
+}
+
+/// It stands where it was made; removes it.
+fn stood(race: &Race, what: &str) {
+    let path = race.dir.path().join("f");
+    let kind = std::fs::symlink_metadata(&path).unwrap().file_type();
+    assert!(!kind.is_file(), "{what} is a file");
+    if kind.is_dir() {
+        assert_eq!(race.file("f/inner").unwrap(), "inner\n");
+        std::fs::remove_dir_all(path).unwrap();
+    } else {
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn what_is_no_file_any_more_stands_and_the_agents_content_is_kept() {
+    for (what, make) in ODDITIES {
+        let (mut race, stale) = odd_at_the_swap("write_file", mine(), make);
+        // Nobody else is held up by it.
+        let mut b = Server::start(race.dir.path(), "b");
+        b.refused("read_file", json!({ "path": "f" }), "invalid_request");
+        b.ok("write_file", json!({ "path": "g", "content": "b\n" }));
+        b.close();
+        stood(&race, what);
+        let gone = json!({ "path": "f" });
+        race.a.refused("read_file", gone, "invalid_request");
+        let restore = json!({ "path": "f", "version": stale["kept_version"] });
+        race.a.ok("file_restore", restore);
+        assert_eq!(race.file("f").unwrap(), "mine\n", "{what}");
+        race.a.close();
+    }
+}
+
+#[test]
+fn deleting_what_is_no_file_any_more_leaves_it() {
+    for (what, make) in ODDITIES {
+        let (race, _) = odd_at_the_swap("delete_file", json!({ "path": "f" }), make);
+        stood(&race, what);
         race.a.close();
     }
 }

@@ -70,7 +70,8 @@ pub enum Effect {
     HashStaged(String),
     /// Bring the names of these files to the disk.
     SyncNames(Vec<String>),
-    /// Move staged content into the history.
+    /// Move staged content into the history; what has no content goes where its
+    /// owner finds it.
     Keep {
         /// The staged name.
         stage: String,
@@ -178,7 +179,8 @@ pub enum Done {
     Located(Vec<String>),
     /// To [`Effect::Read`]: nothing where there is no such file.
     Content(Option<Arc<[u8]>>),
-    /// To [`Effect::Hash`] and [`Effect::HashStaged`].
+    /// To [`Effect::Hash`] and [`Effect::HashStaged`]: nothing where nothing is.
+    /// What is staged and has no content is [`ContentHash::ODD`].
     Hashed(Option<ContentHash>),
     /// To [`Effect::LoadObject`]: nothing where it is not kept.
     Object(Option<Arc<[u8]>>),
@@ -219,7 +221,8 @@ pub enum Done {
 /// What a swap met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Swapped {
-    /// It took effect; this is the content it displaced.
+    /// It took effect; this is the content it displaced. A folder, a link or a file
+    /// that may not be read is [`ContentHash::ODD`].
     Displaced(Option<ContentHash>),
     /// Nothing happened: the file was expected and is gone.
     Vanished,
