@@ -163,6 +163,7 @@ impl Config {
         window.check("idempotency_window_ms", self.idempotency_window_ms)?;
         self.validate_databases()?;
         self.validate_docgen()?;
+        self.validate_events()?;
         let mut policies = self.policies.iter();
         policies.try_for_each(|policy| self.limits.validate_policy(policy))
     }
@@ -208,6 +209,23 @@ impl Config {
             let field = format!("docgen.{field}");
             ConfigError::Unusable { field, message }
         })
+    }
+}
+
+/// The place for events that is no file.
+pub const EVENTS_STDERR: &str = "stderr";
+
+impl Config {
+    /// The configuration is the repository's, which is not trusted with other places.
+    fn validate_events(&self) -> Result<(), ConfigError> {
+        let message = match (self.events.as_str(), RelPath::parse(&self.events)) {
+            ("" | EVENTS_STDERR, _) => return Ok(()),
+            (events, Ok(path)) if path.as_str() == events => return Ok(()),
+            (_, Ok(path)) => format!("is to be written as \"{path}\""),
+            (_, Err(refusal)) => format!("{}", refusal.reason),
+        };
+        let field = "events".to_owned();
+        Err(ConfigError::Unusable { field, message })
     }
 }
 

@@ -7,4 +7,5 @@
 
 pub mod cli;
 pub mod demo;
+mod members;
 pub mod server;

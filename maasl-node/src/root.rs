@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use maasl_core::path::{PathReason, PathRefusal, RelPath};
 use parking_lot::RwLock;
-use rustix::fs::{Mode, OFlags, mkdirat, open};
+use rustix::fs::{Mode, OFlags, fstat, mkdirat, open, stat};
 use rustix::io::{Errno, retry_on_intr};
 use thiserror::Error;
 
@@ -101,6 +101,15 @@ impl Root {
     #[must_use]
     pub fn dir(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
+    }
+
+    /// Whether the directory is still the one that stands under [`Root::path`].
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        match (stat(&self.path), fstat(&self.dir)) {
+            (Ok(there), Ok(open)) => (there.st_dev, there.st_ino) == (open.st_dev, open.st_ino),
+            _ => false,
+        }
     }
 
     /// Declares a file, by device and number, that this process holds through
@@ -391,6 +400,22 @@ mod tests {
         for path in ["file", "a/file", "a/b/file", "a/c/d/file", "link/b/c/file"] {
             root.sync_above(&root.relative(path).unwrap()).unwrap();
         }
+    }
+
+    #[test]
+    fn a_root_that_is_moved_or_replaced_is_not_in_place() {
+        let temp = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (temp.path().join("root"), temp.path().join("old"));
+        fs::create_dir(&path).unwrap();
+        let root = Root::open(&path).unwrap();
+        assert!(root.is_in_place());
+        fs::rename(&path, &elsewhere).unwrap();
+        assert!(!root.is_in_place(), "nothing stands there");
+        fs::create_dir(&path).unwrap();
+        assert!(!root.is_in_place(), "another stands there");
+        fs::remove_dir(&path).unwrap();
+        fs::rename(&elsewhere, &path).unwrap();
+        assert!(root.is_in_place(), "it is back");
     }
 
     #[test]

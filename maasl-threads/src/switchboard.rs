@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use maasl_core::coordinator::Coordinator;
@@ -102,7 +102,8 @@ impl<C> Switchboard<C> {
 
     /// Drives a call to its end: does what the core wants with `perform`, which
     /// says when that was the answer, and tells the core once if it is
-    /// `cancelled`. Dropped half-way, it can be driven on by another.
+    /// `cancelled`, before the next thing is done. Dropped half-way, it can be driven
+    /// on by another.
     pub async fn drive(
         &self,
         id: CallId,
@@ -114,6 +115,11 @@ impl<C> Switchboard<C> {
         let mut is_cancelled = false;
         loop {
             while let Some(output) = line.outputs.take() {
+                // Here and not only in pauses: a call whose steps follow each other has none.
+                if !is_cancelled && is_ready(cancelled.as_mut()).await {
+                    is_cancelled = true;
+                    self.input(Input::Cancel(id));
+                }
                 if let Some(response) = perform(output) {
                     self.calls.lock().remove(&id);
                     return response;
@@ -182,6 +188,11 @@ impl<C> Switchboard<C> {
             None => self.own.put(output),
         }
     }
+}
+
+/// Whether it has come, without waiting for it.
+async fn is_ready(mut future: Pin<&mut impl Future<Output = ()>>) -> bool {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await
 }
 
 #[cfg(loom)]

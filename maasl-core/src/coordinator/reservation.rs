@@ -18,11 +18,11 @@ use crate::lease::command::{Remember, Revoke};
 use crate::lease::row::Target;
 use crate::lease::{Command, Counter, EndedLease, Lease, LeaseEnd, LeaseKind, Outcome, RequestKey};
 use crate::mutant::{Mutant, is_active};
-use crate::path::fold;
+use crate::path::{PathReason, fold};
 use crate::policy::{Policy, ScopeKind};
 use crate::refusal::{LostLease, Refusal};
 use crate::reply::Receipt;
-use crate::resource::{Extent, ResourceKey, Want, canonical};
+use crate::resource::{Extent, ResourceKey, Scope, Want, canonical};
 
 /// Grants a reservation.
 pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<Receipt, Refusal> {
@@ -196,7 +196,7 @@ async fn want(
     policy: &Policy,
     index: usize,
 ) -> Result<Want, Refusal> {
-    let key = resource_key(cx, &resource.id, policy, index).await?;
+    let key = resource_key(cx, &resource, policy, index).await?;
     Ok(Want {
         extent: Extent {
             key,
@@ -227,19 +227,37 @@ fn check_name(id: &str, index: usize) -> Result<(), Refusal> {
 /// `.` is the whole root, and a plain name for the others.
 async fn resource_key(
     cx: &Cx,
-    id: &str,
+    wanted: &ResourceWanted,
     policy: &Policy,
     index: usize,
 ) -> Result<ResourceKey, Refusal> {
+    let ResourceWanted { id, scope, .. } = wanted;
     if policy.scope != ScopeKind::File {
         check_name(id, index)?;
         return Ok(ResourceKey::new(&policy.key_prefix, &fold(id)));
     }
-    if id == "." || id.is_empty() {
+    let is_folder = *scope == Scope::Subtree;
+    let path = if is_folder { folder(id) } else { id.as_str() };
+    if path == "." || path.is_empty() {
         return Ok(ResourceKey::new(&policy.key_prefix, ""));
     }
-    let path = cx.locate_one(id.to_string()).await?;
-    Ok(ResourceKey::new(&policy.key_prefix, &fold(&path)))
+    match cx.locate_one(path.to_string()).await {
+        Ok(path) => Ok(ResourceKey::new(&policy.key_prefix, &fold(&path))),
+        // The root, by its absolute path or by dots alone.
+        Err(Refusal::Path(refusal)) if is_folder && refusal.reason == PathReason::Empty => {
+            Ok(ResourceKey::new(&policy.key_prefix, ""))
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// A folder as it is named without slashes at its end.
+fn folder(id: &str) -> &str {
+    match id.trim_end_matches('/') {
+        // Of the file system, not of the repository.
+        "" => id,
+        name => name,
+    }
 }
 
 /// Extends a lease.

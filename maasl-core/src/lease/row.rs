@@ -354,8 +354,19 @@ pub struct Version {
     pub op: String,
     /// When it was recorded; milliseconds since 1970.
     pub wall_ms: u64,
-    /// Size of the content in bytes, zero where unknown.
+    /// Size of the content in bytes, zero where unknown; see
+    /// [`Version::known_size_bytes`].
     pub size_bytes: u64,
+}
+
+impl Version {
+    /// Size of the content, where it is known. What came from outside was read for its
+    /// hash alone, and its size is not among what commits tell the store.
+    #[must_use]
+    pub fn known_size_bytes(&self) -> Option<u64> {
+        let is_outside = self.token == Token::default();
+        (!is_outside || self.size_bytes > 0).then_some(self.size_bytes)
+    }
 }
 
 /// The agent named for changes that went past MAASL.

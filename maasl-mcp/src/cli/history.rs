@@ -19,7 +19,12 @@ pub(super) struct Arguments {
     /// The file, relative to the root.
     path: String,
     /// The most versions to show.
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     limit: u32,
     /// One JSON object instead of a table.
     #[arg(long)]
@@ -62,7 +67,7 @@ fn as_json(version: &Version, kept: bool) -> serde_json::Value {
         "token": version.token,
         "time": rfc3339(version.wall_ms),
         "op": version.op,
-        "size": version.size_bytes,
+        "size": version.known_size_bytes(),
         "kept": kept,
     })
 }
@@ -75,12 +80,14 @@ fn table(versions: &[Version], kept: impl Fn(&Version) -> bool) -> String {
         let content = version.content.map_or("removed".to_string(), |content| {
             content.to_string()[..12].to_string()
         });
+        let size = version.known_size_bytes();
+        let size = size.map_or_else(String::new, |bytes| bytes.to_string());
         table.add_row([
             version.number.to_string(),
             rfc3339(version.wall_ms),
             output::plain(version.agent.as_str()),
             output::plain(&version.op),
-            version.size_bytes.to_string(),
+            size,
             version.token.to_string(),
             content,
             if kept(version) { "yes" } else { "" }.to_string(),

@@ -1,9 +1,11 @@
 //! `maasl init`
 //!
 //! Owns: the configuration snippet of each client. Promises: what else stands in
-//! a client's file stays, and so does an entry of ours that somebody has changed; a
-//! file that cannot be understood is not touched, and the snippet is shown instead.
-//! Leaves to others: installing the client.
+//! a client's file stays, byte for byte, and so does an entry of ours that somebody has
+//! changed; a file that cannot be understood is not touched, and the snippet is shown
+//! instead. Leaves to others: installing the client.
+
+mod insertion;
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, Write as _};
@@ -13,8 +15,9 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use maasl_node::state_dir::StateDir;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use self::insertion::inserted;
 use super::{Failure, output};
 
 /// Arguments of `maasl init`.
@@ -61,10 +64,14 @@ pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failur
         return Ok(ExitCode::SUCCESS);
     };
     let file = root.join(client.file());
-    let present = if_there(fs::read_to_string(&file))
+    let present = if_there(fs::read(&file))
         .map_err(|error| Failure::internal(client.file(), error))?
         .unwrap_or_default();
-    match client.merged(&present) {
+    let merged = match String::from_utf8(present) {
+        Ok(present) => client.merged(&present),
+        Err(_) => Merged::NotUnderstood("is not UTF-8".into()),
+    };
+    match merged {
         Merged::Nothing => output::line(&format!(
             "{} already has an entry for maasl, which stays as it is",
             client.file()
@@ -153,21 +160,39 @@ impl Client {
         if self == Self::Codex {
             return merge_toml(present);
         }
-        let mut root = match serde_json::from_str::<Value>(present) {
+        let root = match serde_json::from_str::<Value>(present) {
             Ok(Value::Object(root)) => root,
             Ok(_) => return Merged::NotUnderstood("is no JSON object".into()),
-            Err(_) if present.trim().is_empty() => Map::new(),
+            Err(_) if present.trim().is_empty() => {
+                let whole = json!({ (self.section()): { "maasl": self.entry() } });
+                return Merged::New(format!("{whole:#}\n"));
+            }
             Err(error) => return Merged::NotUnderstood(error.to_string()),
         };
-        let section = root.entry(self.section()).or_insert_with(|| json!({}));
-        let Value::Object(servers) = section else {
-            return Merged::NotUnderstood(format!("{:?} is no object", self.section()));
+        let text = match root.get(self.section()) {
+            None => {
+                let section = json!({ "maasl": self.entry() });
+                inserted(present, None, self.section(), &section)
+            }
+            Some(Value::Object(servers)) if servers.contains_key("maasl") => {
+                return Merged::Nothing;
+            }
+            Some(Value::Object(_)) => {
+                inserted(present, Some(self.section()), "maasl", &self.entry())
+            }
+            Some(_) => {
+                return Merged::NotUnderstood(format!("{:?} is no object", self.section()));
+            }
         };
-        if servers.contains_key("maasl") {
-            return Merged::Nothing;
+        match text.filter(|text| self.has_entry(text)) {
+            Some(text) => Merged::New(text),
+            None => Merged::NotUnderstood(format!("{:?} takes no entry", self.section())),
         }
-        servers.insert("maasl".into(), self.entry());
-        Merged::New(format!("{:#}\n", Value::Object(root)))
+    }
+
+    fn has_entry(self, text: &str) -> bool {
+        let read = serde_json::from_str::<Value>(text);
+        read.is_ok_and(|read| read[self.section()]["maasl"] == self.entry())
     }
 }
 
@@ -256,6 +281,23 @@ mod tests {
         assert_eq!(value["mcpServers"]["other"]["command"], "x");
         assert_eq!(value["mcpServers"]["maasl"]["command"], "maasl");
         assert_eq!(Client::Gemini.merged(&text), Merged::Nothing);
+    }
+
+    #[test]
+    fn what_else_stands_in_a_file_stays_byte_for_byte() {
+        let present = concat!(
+            "{\n    \"z\": 123456789012345678901234567890,\n",
+            "    \"a\": 1.0, \"a\": 1e2,\n",
+            "    \"mcpServers\" : { \"other\" :{\"x\":\"\\u0041\"} }\n}",
+        );
+        let Merged::New(text) = Client::Cursor.merged(present) else {
+            panic!("something is to be written");
+        };
+        let start = present.find(" }\n}").unwrap();
+        let (before, after) = present.split_at(start);
+        assert!(text.starts_with(before), "{text}");
+        assert!(text.ends_with(after), "{text}");
+        assert_eq!(Client::Cursor.merged(&text), Merged::Nothing);
     }
 
     #[test]

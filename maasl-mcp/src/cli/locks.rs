@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use maasl_node::state_dir;
+use maasl_node::store::clock;
 use maasl_node::store::sqlite::View;
+use serde_json::{Value, json};
 
 use super::{Failure, output};
-use crate::server::locks_json;
-use serde_json::{Value, json};
+use crate::server::{locks_json, rfc3339};
 
 /// How often `--watch` looks again.
 const REFRESH: Duration = Duration::from_millis(500);
@@ -57,7 +58,10 @@ fn look(root: &Path, arguments: &Arguments) -> Result<Value, Failure> {
             let (class, agent) = (arguments.class.clone(), arguments.agent.clone());
             Ok(locks_json(&snapshot, clock, class, agent))
         }
-        None => Ok(json!({ "count": 0, "locks": [] })),
+        None => {
+            let timestamp = rfc3339((clock::system())().wall_ms);
+            Ok(json!({ "count": 0, "locks": [], "timestamp": timestamp }))
+        }
     }
 }
 

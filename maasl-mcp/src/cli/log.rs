@@ -2,14 +2,20 @@
 //!
 //! Owns: where lines go. Promises: standard output, which carries the protocol,
 //! gets none; each event is one line of JSON, written at once, so that several
-//! servers can share a file. Leaves to others: what is an event (`maasl-node`).
+//! servers can share a file; that file is a plain one beneath the root. Leaves to
+//! others: what is an event (`maasl-node`).
 
-use std::fs::{File, OpenOptions};
-use std::io::stderr;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, ErrorKind, stderr};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
 
+use maasl_core::config::EVENTS_STDERR;
 use maasl_node::node::EVENTS;
+use maasl_node::platform::open_beneath;
+use maasl_node::root::Root;
+use rustix::fs::{Mode, OFlags};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -18,11 +24,17 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use super::Failure;
 
-/// The place that is no file.
-const STDERR: &str = "stderr";
+/// How the file of events is opened: without waiting for the other end of a pipe.
+const APPENDING: OFlags = OFlags::WRONLY
+    .union(OFlags::APPEND)
+    .union(OFlags::CREATE)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
 
 /// Begins to log; `events` is the setting of that name.
-pub(super) fn begin(root: &Path, events: &str) -> Result<(), Failure> {
+pub(super) fn begin(root: &Root, events: &str) -> Result<(), Failure> {
     let filter = EnvFilter::try_from_env("MAASL_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     let lines = fmt::layer().with_writer(stderr).with_ansi(false);
     let events = match writer(root, events)? {
@@ -40,25 +52,35 @@ pub(super) fn begin(root: &Path, events: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn writer(root: &Path, place: &str) -> Result<Option<BoxMakeWriter>, Failure> {
+fn writer(root: &Root, place: &str) -> Result<Option<BoxMakeWriter>, Failure> {
     match place {
         "" => Ok(None),
-        STDERR => Ok(Some(BoxMakeWriter::new(stderr))),
+        EVENTS_STDERR => Ok(Some(BoxMakeWriter::new(stderr))),
         path => {
-            let file = append_to(&root.join(path));
+            let file = append_to(root, path);
             let file = file.map_err(|error| Failure::internal("events", error))?;
-            Ok(Some(BoxMakeWriter::new(std::sync::Arc::new(file))))
+            Ok(Some(BoxMakeWriter::new(Arc::new(file))))
         }
     }
 }
 
-/// Never through a link: the file is as private as the state directory.
-fn append_to(path: &Path) -> std::io::Result<File> {
-    let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits());
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .custom_flags(no_follow.expect("a flag of the system's own width"))
-        .open(path)
+/// The repository names this file, so it is found as those are that agents name: beneath
+/// the root, through no link, plain and with one name.
+fn append_to(root: &Root, path: &str) -> io::Result<File> {
+    let located = root.relative(path).and_then(|rel| root.locate(&rel));
+    let located = located.map_err(|refusal| io::Error::new(ErrorKind::InvalidInput, refusal))?;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let file = File::from(open_beneath(
+        located.parent.as_fd(),
+        &located.name,
+        APPENDING,
+        mode,
+    )?);
+    // It may have been exchanged since it was looked at.
+    let meta = file.metadata()?;
+    if meta.is_file() && meta.nlink() == 1 {
+        return Ok(file);
+    }
+    let message = format!("{path:?} is no plain file with one name");
+    Err(io::Error::new(ErrorKind::InvalidInput, message))
 }

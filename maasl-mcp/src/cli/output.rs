@@ -1,20 +1,27 @@
 //! Standard output and standard error: the only place that prints.
 //!
 //! Owns: writing what commands have made. Promises: a closed pipe ends the
-//! program quietly; what is in a table or a message does nothing to the terminal.
-//! Leaves to others: what is written.
+//! program quietly, and an output that takes nothing ends it as what is broken inside;
+//! what is in a table or a message does nothing to the terminal. Leaves to others: what
+//! is written.
 
 use std::fmt::{self, Display, Formatter};
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
+/// The exit code where what was made cannot be shown.
+const UNSHOWN: i32 = 3;
+
 /// Writes text and a line end to standard output.
 pub(super) fn line(text: &str) {
     let mut out = std::io::stdout().lock();
-    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush())
-        && error.kind() == ErrorKind::BrokenPipe
-    {
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => {}
         // Whoever was reading has seen enough.
-        std::process::exit(0);
+        Err(failed) if failed.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(failed) => {
+            error(&format!("standard output: {failed}"));
+            std::process::exit(UNSHOWN);
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use maasl_core::coordinator::io::{Reply, Request};
-use maasl_core::path::fold;
+use maasl_core::path::{PathReason, PathRefusal, fold};
 use maasl_core::policy::CRIT_CODE;
+use maasl_core::refusal::Refusal;
 use maasl_core::resource::{Extent, ResourceKey, Scope};
 
 use super::serve::block_on;
@@ -14,11 +15,11 @@ use super::{Failure, output, run::Session};
 /// Arguments of `maasl revoke`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A file relative to the root, or a resource key as `maasl locks` shows it
-    /// (`db:main`).
+    /// A file or folder relative to the root (`.` is all of it), or a resource key as
+    /// `maasl locks` shows it (`db:main`).
     resource: String,
     /// Why; kept for the audit and told to the holder.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
     /// Everything below the resource too.
     #[arg(long)]
@@ -67,12 +68,34 @@ fn target(session: &Session, arguments: &Arguments) -> Result<Extent, Failure> {
     let key = if let Some((prefix, name)) = known {
         ResourceKey::new(prefix, &fold(name))
     } else {
-        let node = session.node();
-        let path = node
-            .relative(&arguments.resource)
-            .map_err(|refusal| Failure::from(maasl_core::refusal::Refusal::Path(refusal)))?;
+        let path = path(session, &arguments.resource)
+            .map_err(|refusal| Failure::from(Refusal::Path(refusal)))?;
         let policy = policies.get(CRIT_CODE).expect("a built-in class");
         ResourceKey::new(&policy.key_prefix, &fold(&path))
     };
     Ok(Extent { key, scope })
+}
+
+/// A path relative to the root, which may be that of a folder; empty for the root.
+fn path(session: &Session, named: &str) -> Result<String, PathRefusal> {
+    let folder = match named.trim_end_matches('/') {
+        // Of the file system, not of the repository.
+        "" => named,
+        folder => folder,
+    };
+    match session.node().relative(folder) {
+        // An empty name is more likely that of a variable that is not set.
+        Err(refusal) if refusal.reason == PathReason::Empty && !named.is_empty() => {
+            Ok(String::new())
+        }
+        found => found,
+    }
+}
+
+/// The audit is of no use to anybody without it.
+fn reason(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() {
+        return Err("it says nothing");
+    }
+    Ok(text.to_owned())
 }

@@ -19,6 +19,9 @@ use super::serve::block_on;
 use super::{Failure, output};
 use crate::server::EnvIdentity;
 
+/// Longest intent, in bytes.
+const INTENT_BYTES_MAX: usize = 1_000;
+
 /// Arguments of `maasl run`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -65,7 +68,7 @@ async fn under_lease(session: &Session, arguments: Arguments) -> Result<ExitCode
     let reservation = Reservation {
         resources: resources.collect(),
         ttl_ms: None,
-        purpose: Some(arguments.command.join(" ")),
+        purpose: Some(intent(&arguments.command)),
         keep: true,
     };
     let reply = session
@@ -81,12 +84,22 @@ async fn under_lease(session: &Session, arguments: Arguments) -> Result<ExitCode
     Ok(exit_code(status))
 }
 
-/// Runs the command to its end. An interrupt from the terminal reaches it too, and
-/// what else asks this process to end is passed on to it; this process stays to
-/// return the lease.
+/// What others are told of a command: as much as any intent may have.
+fn intent(command: &[String]) -> String {
+    let mut text = command.join(" ");
+    // `str::floor_char_boundary` is newer than the oldest compiler supported.
+    let mut ends = (0..=text.len().min(INTENT_BYTES_MAX)).rev();
+    let end = ends.find(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or(0));
+    text
+}
+
+/// Runs the command to its end. What asks this process to end is passed on to it,
+/// unless it is told by the terminal as well; this process stays to return the lease.
 async fn execute(command: &[String], lease: &LeaseId, token: u64) -> Result<ExitStatus, Failure> {
     let (program, arguments) = command.split_first().expect("clap requires a command");
     // Before the command is started, so that it does not outlive what comes meanwhile.
+    let mut interrupt = listen(Signal::INT)?;
     let mut hangup = listen(Signal::HUP)?;
     let mut terminate = listen(Signal::TERM)?;
     let mut child = tokio::process::Command::new(program)
@@ -100,7 +113,11 @@ async fn execute(command: &[String], lease: &LeaseId, token: u64) -> Result<Exit
             status = child.wait() => {
                 return status.map_err(|error| Failure::internal(program, error));
             }
-            _ = tokio::signal::ctrl_c() => {}
+            () = arrival(&mut interrupt) => {
+                if !is_in_foreground() {
+                    pass_on(&child, Signal::INT);
+                }
+            }
             () = arrival(&mut hangup) => pass_on(&child, Signal::HUP),
             () = arrival(&mut terminate) => pass_on(&child, Signal::TERM),
         }
@@ -126,6 +143,24 @@ fn is_ignored(signal: Signal) -> bool {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     ignored.is_some_and(|mask| mask & (1 << (signal.as_raw() - 1)) != 0)
+}
+
+/// Whether a terminal interrupts this process and, with it, the command, which is in the
+/// same process group: told twice, many programs end without cleaning up. Who sent a
+/// signal is not told here, so that one from elsewhere counts as the terminal's there.
+fn is_in_foreground() -> bool {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    is_foreground(&stat)
+}
+
+/// Whether the process of this line of `/proc` is in the group that its terminal
+/// interrupts.
+fn is_foreground(stat: &str) -> bool {
+    // The name, in parentheses, may have spaces; after it come state, parent, group,
+    // session, terminal, and the terminal's group, which is -1 where there is none.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+    matches!(fields[..], [_, _, group, _, _, foreground, ..] if group == foreground)
 }
 
 /// Ends when a signal has come; never where none is listened for.
@@ -205,5 +240,29 @@ impl Session {
 
     pub(super) async fn close(&self) {
         self.node.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intent_is_cut_between_characters() {
+        let words = |text: &str| intent(&["x".to_owned(), text.to_owned()]);
+        assert_eq!(words("y"), "x y");
+        assert_eq!(words(&"y".repeat(998)).len(), 1_000);
+        assert_eq!(words(&"y".repeat(999)).len(), 1_000);
+        let cut = words(&"é".repeat(600));
+        assert_eq!(cut, format!("x {}", "é".repeat(499)));
+        assert_eq!(words(&format!("y{}", "é".repeat(600))).len(), 999);
+    }
+
+    #[test]
+    fn the_group_that_a_terminal_interrupts_is_known() {
+        assert!(is_foreground("7 (a) b) S 1 7 7 34816 7 4194304 0"));
+        assert!(!is_foreground("7 (a) S 1 7 7 34816 9 4194304 0"));
+        assert!(!is_foreground("7 (a) S 1 7 7 0 -1 4194304 0"));
+        assert!(!is_foreground(""));
     }
 }

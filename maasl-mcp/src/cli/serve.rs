@@ -18,7 +18,7 @@ pub(super) struct Arguments {}
 pub(super) fn run(root: &Path, _: &Arguments) -> Result<ExitCode, Failure> {
     let root = Root::open(root).map_err(OpenError::from)?;
     let loaded = config_file::load(root.path()).map_err(OpenError::from)?;
-    log::begin(root.path(), &loaded.config.events)?;
+    log::begin(&root, &loaded.config.events)?;
     block_on(async {
         let options = NodeOptions {
             role: "serve".into(),

@@ -2,31 +2,35 @@
 //!
 //! Owns: a connection from its first byte to the release of what it held.
 //! Promises: when the client is gone, waits end at once, calls that do not wait
-//! are finished, and everything is returned before [`serve`] is. Leaves to
-//! others: the streams' other end, and what standard error says.
+//! are finished, and everything is returned before [`serve`] is, within seconds and
+//! whether or not the client reads what it is told. Leaves to others: the streams'
+//! other end, and what standard error says.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
 use maasl_core::coordinator::io::{Call, Request};
 use maasl_core::id::AgentId;
 use maasl_core::policy::Urgency;
 use maasl_core::refusal::Refusal;
 use rmcp::service::{QuitReason, ServerInitializeError, serve_server_with_ct};
-use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::io::stdio_pipes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::backend::Backend;
+use super::ends::{EofNotify, FailNotify};
 use super::handler::Adapter;
 use super::identity::EnvIdentity;
 use super::line_limit::LineLimit;
+use super::lines::Lines;
 
 /// The agent named for what the server does on its own.
 const SERVER: &str = "maasl";
+
+/// How long a connection that is to end may take for it: rmcp gives calls 5 s, and then
+/// waits for a client that reads nothing for as long as that one lives.
+const ENDING_MAX: Duration = Duration::from_secs(6);
 
 /// Why a connection ended other than by its client.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +70,8 @@ pub async fn serve_stdio<B: Backend>(backend: Arc<B>, env: EnvIdentity) -> Resul
     connection.await
 }
 
-/// Serves one client on `reader` and `writer` until it closes its end or `stop`
-/// fires, and returns everything that was held.
+/// Serves one client on `reader` and `writer` until either of them fails, the client
+/// closes its end or `stop` fires, and returns everything that was held.
 pub async fn serve<B, R, W>(
     backend: Arc<B>,
     env: EnvIdentity,
@@ -80,26 +84,44 @@ where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
+    let stop = stop.child_token();
     // Waits end with the client and with `stop`, whichever comes first.
     let ended = stop.child_token();
     let adapter = Adapter::new(Arc::clone(&backend), env, ended.clone());
     let longest = longest_line(&*backend);
     let too_long = CancellationToken::new();
     let reader = LineLimit::new(reader, longest, too_long.clone());
-    let reader = EofNotify::new(reader, ended);
-    let transport = AsyncRwTransport::new(reader, writer).with_max_line_length(longest);
-    let end = match serve_server_with_ct(adapter, transport, stop).await {
-        Ok(running) => running.waiting().await.map_err(ServeError::from),
-        Err(ServerInitializeError::ConnectionClosed(_)) => Ok(QuitReason::Closed),
-        Err(ServerInitializeError::Cancelled) => Ok(QuitReason::Cancelled),
-        Err(error) => Err(ServeError::Opening(Box::new(error))),
+    let reader = EofNotify::new(reader, ended.clone());
+    let transport = Lines::new(reader, FailNotify::new(writer, stop.clone()));
+    let connection = async move {
+        match serve_server_with_ct(adapter, transport, stop).await {
+            Ok(running) => running.waiting().await.map_err(ServeError::from),
+            Err(ServerInitializeError::ConnectionClosed(_)) => Ok(QuitReason::Closed),
+            Err(ServerInitializeError::Cancelled) => Ok(QuitReason::Cancelled),
+            Err(error) => Err(ServeError::Opening(Box::new(error))),
+        }
     };
+    let end = bounded(connection, &ended).await;
     tracing::debug!(?end, "connection over");
     let released = release_all(&*backend).await;
     if too_long.is_cancelled() {
         return Err(ServeError::LineTooLong { most: longest });
     }
-    end.and(released)
+    end.transpose().map(drop).and(released)
+}
+
+/// What the connection comes to; nothing where it goes on although it is to end.
+async fn bounded<T>(connection: impl Future<Output = T>, ended: &CancellationToken) -> Option<T> {
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        end = &mut connection => return Some(end),
+        () = ended.cancelled() => {}
+    }
+    let end = tokio::time::timeout(ENDING_MAX, connection).await.ok();
+    if end.is_none() {
+        tracing::warn!("the client does not read what it is told, and is left");
+    }
+    end
 }
 
 /// Room for the largest file that may be written, as JSON writes it.
@@ -142,41 +164,5 @@ async fn asked_to_stop() {
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
-    }
-}
-
-/// A reader that says when it has come to its end: rmcp itself would let calls
-/// wait on for seconds after their client is gone.
-#[derive(Debug)]
-pub struct EofNotify<R> {
-    inner: R,
-    ended: CancellationToken,
-}
-
-impl<R> EofNotify<R> {
-    /// Fires `ended` when `inner` ends or fails.
-    pub fn new(inner: R, ended: CancellationToken) -> Self {
-        Self { inner, ended }
-    }
-}
-
-impl<R: AsyncRead + Unpin> AsyncRead for EofNotify<R> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let (room, filled) = (buf.remaining(), buf.filled().len());
-        let polled = Pin::new(&mut this.inner).poll_read(cx, buf);
-        let is_over = match &polled {
-            Poll::Ready(Ok(())) => room > 0 && buf.filled().len() == filled,
-            Poll::Ready(Err(error)) => error.kind() != io::ErrorKind::Interrupted,
-            Poll::Pending => false,
-        };
-        if is_over {
-            this.ended.cancel();
-        }
-        polled
     }
 }

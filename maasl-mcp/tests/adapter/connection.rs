@@ -6,7 +6,7 @@ use std::time::Duration;
 use maasl_core::coordinator::io::{Request, Response};
 use maasl_mcp::server::{EnvIdentity, ServeError, serve};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{Scripted, Step};
@@ -110,15 +110,22 @@ async fn a_server_that_is_stopped_returns_everything() {
 
 /// Sends `lines`, closes, and returns what came back.
 async fn exchange(backend: &Arc<Scripted>, lines: &[Value]) -> Vec<Value> {
+    let lines: Vec<Vec<u8>> = lines
+        .iter()
+        .map(|line| line.to_string().into_bytes())
+        .collect();
+    exchange_bytes(backend, &lines).await
+}
+
+/// As [`exchange`], for lines that may be no JSON.
+async fn exchange_bytes(backend: &Arc<Scripted>, lines: &[Vec<u8>]) -> Vec<Value> {
     let (mut input, reader) = tokio::io::duplex(1 << 16);
     let (writer, mut output) = tokio::io::duplex(1 << 16);
     let (env, stop) = (EnvIdentity::default(), CancellationToken::new());
     let server = tokio::spawn(serve(Arc::clone(backend), env, reader, writer, stop));
     for line in lines {
-        input
-            .write_all(format!("{line}\n").as_bytes())
-            .await
-            .unwrap();
+        input.write_all(line).await.unwrap();
+        input.write_all(b"\n").await.unwrap();
     }
     drop(input);
     let mut text = String::new();
@@ -133,15 +140,76 @@ async fn exchange(backend: &Arc<Scripted>, lines: &[Value]) -> Vec<Value> {
         .collect()
 }
 
+fn hello() -> Value {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {},
+        "clientInfo": {"name": "pipe", "version": "1"}}})
+}
+
+/// A call of `read_file` whose argument is written like this.
+fn reading(id: &str, path: &[u8]) -> Vec<u8> {
+    let start = format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"read_file","arguments":{{"path":"#
+    );
+    [start.as_bytes(), path, b"}}}"].concat()
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_read_is_answered_and_the_next_one_served() {
+    let backend = Arc::new(Scripted::new(answers));
+    let deep = [b"[".repeat(300), b"]".repeat(300)].concat();
+    let said = exchange_bytes(
+        &backend,
+        &[
+            hello().to_string().into_bytes(),
+            reading("2", br#""\ud83d""#),
+            reading(r#""three""#, b"\"\xff\""),
+            reading("4", &deep),
+            reading("5", b"1e400"),
+            b"{no id".to_vec(),
+            reading("6", br#""a""#),
+        ],
+    )
+    .await;
+    for id in [json!(2), json!("three"), json!(4), json!(5)] {
+        let answer = said.iter().find(|line| line["id"] == id);
+        let answer = answer.unwrap_or_else(|| panic!("{id} is not answered: {said:?}"));
+        assert_eq!(answer["error"]["code"], -32700, "{answer}");
+    }
+    let read = said.iter().find(|line| line["id"] == 6).expect("answered");
+    assert_eq!(read["result"]["structuredContent"]["ok"], true, "{read}");
+    assert_eq!(said.len(), 6, "{said:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_cannot_be_told_anything_is_gone() {
+    let backend = Arc::new(Scripted::new(answers));
+    let (mut input, reader) = tokio::io::duplex(1 << 16);
+    let (writer, output) = tokio::io::duplex(1 << 16);
+    let (env, stop) = (EnvIdentity::default(), CancellationToken::new());
+    let server = tokio::spawn(serve(Arc::clone(&backend), env, reader, writer, stop));
+    let line = format!("{}\n", hello());
+    input.write_all(line.as_bytes()).await.unwrap();
+    let mut output = BufReader::new(output);
+    let mut welcome = String::new();
+    output.read_line(&mut welcome).await.unwrap();
+    drop(output);
+    let call = [reading("2", br#""a""#), b"\n".to_vec()].concat();
+    input.write_all(&call).await.unwrap();
+    let ended = tokio::time::timeout(SOON, server).await.expect("ends");
+    ended.unwrap().expect("in good order");
+    let last = backend.calls().pop().unwrap();
+    assert!(matches!(last.request_body, Request::ReleaseAll));
+    drop(input);
+}
+
 #[tokio::test]
 async fn a_client_may_close_right_after_its_last_request() {
     let backend = Arc::new(Scripted::new(|call| Step::Slow(reply_to(call))));
     let said = exchange(
         &backend,
         &[
-            json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
-            "protocolVersion": "2025-06-18", "capabilities": {},
-            "clientInfo": {"name": "pipe", "version": "1"}}}),
+            hello(),
             json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
             json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {
             "name": "write_file", "arguments": {"path": "a", "content": "x"}}}),

@@ -1,6 +1,8 @@
 //! The `maasl` command line as a process: what it prints, and how it ends.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use maasl_core::id::SessionId;
@@ -24,7 +26,9 @@ fn ended(dir: &tempfile::TempDir, arguments: &[&str]) -> (i32, String, String) {
 fn a_fresh_directory_has_nothing_to_show() {
     let dir = tempfile::tempdir().unwrap();
     assert!(shown(dir.path(), &["locks"]).contains("nothing is held"));
-    assert_eq!(shown_json(dir.path(), &["locks"])["count"], 0);
+    let locks = shown_json(dir.path(), &["locks"]);
+    assert_eq!(locks["count"], 0);
+    assert!(locks["timestamp"].is_string(), "{locks}");
     assert_eq!(shown_json(dir.path(), &["stats"])["lock_acquisitions"], 0);
     let history = shown_json(dir.path(), &["history", "f"]);
     assert_eq!(history["versions"], json!([]));
@@ -99,8 +103,68 @@ fn revoking_ends_a_lease_and_its_holder_is_told_why() {
     assert_eq!(holds(&dir, "f"), None);
     let out = shown(dir.path(), &["revoke", "code:f", reason[0], reason[1]]);
     assert!(out.contains("nobody held"), "{out}");
-    let (code, _, _) = ended(&dir, &["revoke", "f"]);
-    assert_eq!(code, 2, "a reason is required");
+    for without in [&["revoke", "f"][..], &["revoke", "f", "--reason", " "]] {
+        assert_eq!(ended(&dir, without).0, 2, "a reason is required");
+    }
+    a.close();
+}
+
+#[test]
+fn a_folder_is_revoked_under_every_spelling() {
+    let dir = repository("");
+    let mut a = Server::start(dir.path(), "a");
+    let root = dir.path().to_str().unwrap().to_owned();
+    let revoke = |named: &str, more: &[&str]| {
+        let command = ["revoke", named, "--reason", "test"];
+        shown(dir.path(), &[&command[..], more].concat())
+    };
+    for (held, named, more) in [
+        ("src", "src/", &[][..]),
+        ("src", "src//", &["--subtree"]),
+        ("src", &format!("{root}/src/"), &[]),
+        ("src", ".", &["--subtree"]),
+        ("src", "./", &["--subtree"]),
+        ("src", &root, &["--subtree"]),
+        (".", ".", &[]),
+        (".", &format!("{root}/"), &[]),
+    ] {
+        let want = json!({ "resources": [{ "id": held, "scope": "subtree" }] });
+        a.ok("lease_acquire", want);
+        let out = revoke(named, more);
+        assert!(out.contains("revoked from a"), "{named}: {out}");
+    }
+    // A variable that is not set names nothing, and not everything.
+    let everything = ["revoke", "", "--subtree", "--reason", "test"];
+    for named in [&everything[..], &["revoke", "/", "--reason", "test"]] {
+        assert_eq!(ended(&dir, named).0, 1, "{named:?}");
+    }
+    a.close();
+}
+
+#[test]
+fn a_folder_is_leased_under_every_spelling() {
+    let dir = repository("");
+    let mut a = Server::start(dir.path(), "a");
+    let root = dir.path().to_str().unwrap().to_owned();
+    let want = |id: &str| json!({ "resources": [{ "id": id, "scope": "subtree" }] });
+    for (id, key) in [
+        ("src/", "code:src"),
+        (&format!("{root}/src//"), "code:src"),
+        (".", "code:"),
+        ("./", "code:"),
+        (&root, "code:"),
+        (&format!("{root}/"), "code:"),
+    ] {
+        let granted = a.ok("lease_acquire", want(id));
+        assert_eq!(granted["resources"][0]["resource_key"], key, "{id}");
+        a.ok("lease_release", json!({ "lease": granted["lease"] }));
+    }
+    for outside in ["/", "//", "/etc/", "../"] {
+        a.refused("lease_acquire", want(outside), "invalid_request");
+    }
+    let exact = json!({ "resources": [{ "id": "f/" }] });
+    let refused = a.refused("lease_acquire", exact, "invalid_request");
+    assert_eq!(refused["reason"], "trailing_slash");
     a.close();
 }
 
@@ -132,17 +196,20 @@ fn run_passes_token_lease_and_exit_code() {
     assert_eq!(shown_json(dir.path(), &["locks"])["count"], 0);
 }
 
-/// Whether whoever runs the tests has signal 1 ignored, as `nohup` does; then so has
-/// everything they start.
-fn hangups_are_ignored() -> bool {
+/// Whether whoever runs the tests has a signal ignored, as `nohup` and shells without
+/// jobs do; then so has everything they start.
+fn is_ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & 1 != 0)
+    let bit = 1_u64 << (signal.as_raw() - 1);
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & bit != 0)
 }
 
-/// Runs a script under a lease and sends `maasl` a signal once the script is ready.
+/// Runs a script under a lease and sends `maasl` a signal once the script is ready. No
+/// terminal of whoever runs the tests interrupts it.
 fn signalled(dir: &tempfile::TempDir, script: &str, signal: Signal) -> Option<i32> {
     let mut command = run_script(dir, script);
+    command.process_group(0);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut ready = String::new();
@@ -155,8 +222,12 @@ fn signalled(dir: &tempfile::TempDir, script: &str, signal: Signal) -> Option<i3
 #[test]
 fn run_passes_on_what_asks_it_to_end_and_returns_the_lease() {
     let dir = repository("");
-    for (signal, name) in [(Signal::TERM, "TERM"), (Signal::HUP, "HUP")] {
-        if name == "HUP" && hangups_are_ignored() {
+    for (signal, name) in [
+        (Signal::TERM, "TERM"),
+        (Signal::HUP, "HUP"),
+        (Signal::INT, "INT"),
+    ] {
+        if is_ignored(signal) {
             continue;
         }
         let ended = signalled(&dir, "echo ready; exec sleep 600", signal);
@@ -285,6 +356,17 @@ fn init_prepares_the_folder_and_a_client_and_is_harmless_twice() {
     assert_eq!(holds(&dir, ".mcp.json").unwrap(), "[1]");
 }
 
+#[test]
+fn init_shows_the_snippet_for_a_file_that_is_no_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(".mcp.json");
+    std::fs::write(&file, b"{\"a\": \"\xff\"}").unwrap();
+    let (code, _, err) = ended(&dir, &["init", "--client", "claude-code"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("UTF-8") && err.contains("mcpServers"), "{err}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"{\"a\": \"\xff\"}");
+}
+
 fn check<'v>(report: &'v Value, name: &str) -> &'v Value {
     let checks = report["checks"].as_array().unwrap();
     checks.iter().find(|check| check["check"] == name).unwrap()
@@ -373,7 +455,12 @@ fn wrong_usage_is_2_and_refusals_are_1() {
         assert!(err.contains("nowhere"), "{command}: {err}");
         assert!(!nowhere.exists(), "{command} made it");
     }
-    for wrong in [&["nonsense"][..], &["locks", "--nonsense"], &["history"]] {
+    for wrong in [
+        &["nonsense"][..],
+        &["locks", "--nonsense"],
+        &["history"],
+        &["history", "f", "--limit", "0"],
+    ] {
         assert_eq!(ended(&dir, wrong).0, 2, "{wrong:?}");
     }
     for refused in [
@@ -399,4 +486,17 @@ fn what_is_broken_inside_is_3() {
     }
     assert_eq!(ended(&dir, &["serve"]).0, 3);
     assert_eq!(ended(&dir, &["doctor"]).0, 1);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_cannot_be_shown_is_a_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = maasl(dir.path(), &["locks", "--json"]);
+    command.stdout(File::options().write(true).open("/dev/full").unwrap());
+    command.stderr(Stdio::piped());
+    let failed = command.spawn().unwrap().wait_with_output().unwrap();
+    assert_eq!(failed.status.code(), Some(3));
+    let told = String::from_utf8(failed.stderr).unwrap();
+    assert!(told.contains("standard output"), "{told}");
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 
+use crate::facts::{maasl, run};
 use crate::harness::{Server, repository};
 use crate::observe::sha256;
 
@@ -94,11 +96,65 @@ fn events_go_through_no_link() {
     let dir = repository(CONFIG);
     std::fs::write(dir.path().join("own"), "mine\n").unwrap();
     std::os::unix::fs::symlink("own", dir.path().join("events.jsonl")).unwrap();
-    let (code, _, error) = crate::facts::run(crate::facts::maasl(dir.path(), &["serve"]));
+    let (code, _, error) = run(maasl(dir.path(), &["serve"]));
     assert_eq!(code, 3, "{error}");
     assert!(error.contains("events"), "{error}");
     assert_eq!(
         std::fs::read_to_string(dir.path().join("own")).unwrap(),
         "mine\n"
     );
+}
+
+/// The configuration comes with the repository, and whoever clones it starts a server.
+#[test]
+fn the_repository_names_no_place_for_events_but_a_path_beneath_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    std::fs::create_dir(&root).unwrap();
+    let outside = dir.path().join("outside.log");
+    for place in [
+        "../outside.log",
+        outside.to_str().unwrap(),
+        "a/../../outside.log",
+        "./events.jsonl",
+        ".maasl/floor",
+        ".maasl/events",
+        ".MAASL/floor",
+        ".git/config",
+    ] {
+        let config = format!("[maasl]\nevents = {place:?}\n");
+        std::fs::write(root.join("maasl.toml"), config).unwrap();
+        let (code, _, error) = run(maasl(&root, &["serve"]));
+        assert_eq!(code, 2, "{place}: {error}");
+        assert!(error.contains("events"), "{place}: {error}");
+    }
+    assert!(!outside.exists());
+    assert!(!root.join(".maasl").exists());
+}
+
+#[test]
+fn events_go_to_a_plain_file_alone() {
+    let dir = repository(CONFIG);
+    let events = dir.path().join("events.jsonl");
+    let refused = |what: &str| {
+        let (code, _, error) = run(maasl(dir.path(), &["serve"]));
+        assert_eq!(code, 3, "{what}: {error}");
+        assert!(error.contains("events"), "{what}: {error}");
+    };
+    // Nobody reads it: opening it would wait for ever.
+    mknodat(CWD, &events, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    refused("a pipe");
+    std::fs::remove_file(&events).unwrap();
+    std::fs::write(dir.path().join("own"), "mine\n").unwrap();
+    std::fs::hard_link(dir.path().join("own"), &events).unwrap();
+    refused("a file with another name");
+    std::fs::remove_file(&events).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = "[maasl]\nevents = \"logs/events.jsonl\"\n";
+    std::fs::write(dir.path().join("maasl.toml"), config).unwrap();
+    std::os::unix::fs::symlink(folder.path(), dir.path().join("logs")).unwrap();
+    refused("a folder that is a link");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let own = std::fs::read_to_string(dir.path().join("own")).unwrap();
+    assert_eq!(own, "mine\n");
 }

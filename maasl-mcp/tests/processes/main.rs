@@ -45,3 +45,4 @@ mod starting;
 mod swapped_directory;
 mod time_namespaces;
 mod transactions;
+mod unread;

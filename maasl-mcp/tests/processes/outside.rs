@@ -93,6 +93,9 @@ fn the_displaced_outside_content_is_kept_under_the_name_outside() {
         ("outside", true),
     ];
     assert_eq!(seen, expected, "{history}");
+    // Of what came from outside nobody has counted the bytes.
+    let sizes = [0_usize, 1].map(|at| &history["versions"][at]["size"]);
+    assert_eq!(sizes, [&json!(11), &json!(null)], "{history}");
     a.ok("file_restore", json!({ "path": "f", "version": 3 }));
     assert_eq!(holds(&dir, "f").unwrap(), "outside\n");
     a.close();

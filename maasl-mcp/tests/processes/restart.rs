@@ -47,6 +47,25 @@ fn database_files(state: &Path) -> Vec<std::path::PathBuf> {
         .into()
 }
 
+/// As a tool does that makes a working copy anew and keeps what is ignored.
+#[test]
+fn a_root_that_is_replaced_around_its_state_directory_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, old) = (dir.path().join("repo"), dir.path().join("repo.old"));
+    std::fs::create_dir(&root).unwrap();
+    let mut a = Server::start(&root, "a");
+    let want = json!({ "resources": [{ "id": "g" }] });
+    let lease = a.ok("lease_acquire", want)["lease"].clone();
+    std::fs::rename(&root, &old).unwrap();
+    std::fs::create_dir(&root).unwrap();
+    std::fs::rename(old.join(".maasl"), root.join(".maasl")).unwrap();
+    let into_g = json!({ "path": "g", "content": "new\n", "lease": lease });
+    a.ok("write_file", into_g);
+    assert_eq!(std::fs::read_to_string(root.join("g")).unwrap(), "new\n");
+    assert!(!old.join("g").exists(), "written where nobody looks");
+    a.close();
+}
+
 #[test]
 fn tokens_rise_over_good_ends_and_bad_ones() {
     let dir = repository("");

@@ -30,6 +30,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
+use tokio_util::sync::CancellationToken;
 
 pub use self::statement::WorkFault;
 pub use self::transaction::{CallerWork, Transaction};
@@ -170,7 +171,7 @@ impl Databases {
         root: &Root,
         name: &str,
         wait: Duration,
-        is_wanted: &dyn Fn() -> bool,
+        cancel: &CancellationToken,
     ) -> Result<Transaction, DatabaseError> {
         let rel = root.relative(self.path_of(name)?)?;
         let place = self.find_or_make(root, &rel)?;
@@ -179,7 +180,7 @@ impl Databases {
             Some(idle) => idle,
             None => Guarded::open(&absolute(root, &rel), place, self.durable)?,
         };
-        Transaction::begin(connection, name, wait, self.statements, is_wanted)
+        Transaction::begin(connection, name, wait, self.statements, cancel)
     }
 
     /// Takes a connection back whose transaction is over.

@@ -18,8 +18,7 @@ use super::statement::{WorkFault, fault, run_all};
 use super::{DatabaseError, Databases, schema, spans};
 use crate::store::clock::wall_ms;
 
-/// SQLite's own instructions between two looks at the clock and at whether anybody still
-/// wants what they are for.
+/// SQLite's own instructions between two looks at the clock and the caller.
 const INSTRUCTIONS: i32 = 10_000;
 
 /// How long a beginning waits between two looks at whether anybody still wants it.
@@ -43,6 +42,8 @@ pub struct Transaction {
     wait: Duration,
     /// The names of the guard's as they were before the work.
     names: Names,
+    /// Fires when nobody wants it any more.
+    cancel: CancellationToken,
 }
 
 impl Transaction {
@@ -51,7 +52,7 @@ impl Transaction {
         name: &str,
         wait: Duration,
         limit: Duration,
-        is_wanted: &dyn Fn() -> bool,
+        cancel: &CancellationToken,
     ) -> Result<Self, DatabaseError> {
         let mut opened = Self {
             name: name.to_owned(),
@@ -60,23 +61,23 @@ impl Transaction {
             began: Instant::now(),
             wait,
             names: Names::default(),
+            cancel: cancel.clone(),
         };
-        opened.lock(is_wanted)?;
+        opened.lock()?;
         opened.names = Names::read(&opened.guarded().db)?;
         Ok(opened)
     }
 
     /// Takes SQLite's write lock: at once, or by its own polling, since a writer
     /// that goes past MAASL rings nobody.
-    fn lock(&mut self, is_wanted: &dyn Fn() -> bool) -> Result<(), DatabaseError> {
-        let wait = self.wait;
+    fn lock(&mut self) -> Result<(), DatabaseError> {
+        let (wait, cancel) = (self.wait, &self.cancel);
         let connection = self.connection.as_mut().expect("it has not gone home");
         // A commit may have left its own.
         connection.db.busy_timeout(Duration::ZERO)?;
         let begun = match connection.begin() {
             Err(error) if is_busy(&error) && !wait.is_zero() => {
-                let begun =
-                    tokio::task::block_in_place(|| wait_to_begin(connection, wait, is_wanted));
+                let begun = tokio::task::block_in_place(|| wait_to_begin(connection, wait, cancel));
                 connection.db.busy_timeout(Duration::ZERO)?;
                 begun
             }
@@ -109,7 +110,7 @@ impl Transaction {
         schema::fence(&self.guarded().db)
     }
 
-    /// Does the work of the transaction, for no longer than somebody wants it.
+    /// Does the work of the transaction.
     ///
     /// # Panics
     /// If the work is the caller's and `caller` is not there.
@@ -117,18 +118,14 @@ impl Transaction {
         &mut self,
         work: &Work,
         caller: Option<CallerWork>,
-        cancel: &CancellationToken,
     ) -> Result<Written, WorkFault> {
-        let watched = self.watch(cancel.clone());
+        let watched = self.watch_time();
         watched.map_err(|error| WorkFault::System(error.into()))?;
-        match self.do_all(work, caller) {
-            Err(WorkFault::Bad(_)) if cancel.is_cancelled() => Err(cancelled()),
-            done => done,
-        }
+        self.guarded().denial();
+        self.work(work, caller).map_err(|error| self.told(error))
     }
 
-    fn do_all(&self, work: &Work, caller: Option<CallerWork>) -> Result<Written, WorkFault> {
-        self.guarded().denial();
+    fn work(&self, work: &Work, caller: Option<CallerWork>) -> Result<Written, WorkFault> {
         if let Work::Enrich(spans) = work {
             // MAASL's own table is written by its own statements.
             let connection = self.guarded();
@@ -141,6 +138,18 @@ impl Transaction {
         let written = done?;
         self.inspect()?;
         Ok(written)
+    }
+
+    /// Of work that was given up, SQLite says only that it was interrupted.
+    fn told(&self, error: WorkFault) -> WorkFault {
+        match error {
+            WorkFault::Bad(bad) if self.cancel.is_cancelled() => WorkFault::Bad(BadStatement {
+                message: "was given up, because its caller no longer wants it".to_owned(),
+                hint: None,
+                ..bad
+            }),
+            error => error,
+        }
     }
 
     fn work_of_caller(
@@ -242,9 +251,10 @@ impl Transaction {
         Ok(())
     }
 
-    /// Ends statements that run for too long, or that nobody wants any more.
-    fn watch(&mut self, cancel: CancellationToken) -> rusqlite::Result<()> {
+    /// Ends statements that run for too long, or for nobody.
+    fn watch_time(&mut self) -> rusqlite::Result<()> {
         let (began, limit) = (Instant::now(), self.limit);
+        let cancel = self.cancel.clone();
         let is_over = move || began.elapsed() > limit || cancel.is_cancelled();
         let connection = self.connection.as_mut().expect("it has not gone home");
         connection.db.progress_handler(INSTRUCTIONS, Some(is_over))
@@ -281,26 +291,17 @@ impl Transaction {
 fn wait_to_begin(
     connection: &mut Guarded,
     wait: Duration,
-    is_wanted: &dyn Fn() -> bool,
+    cancel: &CancellationToken,
 ) -> rusqlite::Result<()> {
     let deadline = Instant::now() + wait;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         connection.db.busy_timeout(left.min(LOOK_INTERVAL))?;
         match connection.begin() {
-            Err(error) if is_busy(&error) && left > LOOK_INTERVAL && is_wanted() => {}
+            Err(error) if is_busy(&error) && left > LOOK_INTERVAL && !cancel.is_cancelled() => {}
             begun => return begun,
         }
     }
-}
-
-/// Whatever failed, it was because nobody wants it: that is how statements are ended.
-fn cancelled() -> WorkFault {
-    WorkFault::Bad(BadStatement {
-        index: None,
-        message: "was cancelled while it ran".to_owned(),
-        hint: None,
-    })
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {
@@ -335,16 +336,18 @@ mod tests {
         let databases = Databases::new(&config);
         let mut opened = begin(&root, &databases);
         let made = ["CREATE TABLE t (n UNIQUE)", "INSERT INTO t VALUES (1)"];
-        let made = opened.execute(&statements(&made), None, &wanted());
-        made.unwrap();
+        opened.execute(&statements(&made), None).unwrap();
         opened.commit(&seal(), &databases).unwrap();
         (dir, root, databases)
     }
 
     fn begin(root: &Root, databases: &Databases) -> Transaction {
-        databases
-            .begin(root, "main", Duration::ZERO, &|| true)
-            .unwrap()
+        begin_until(root, databases, &CancellationToken::new())
+    }
+
+    fn begin_until(root: &Root, databases: &Databases, cancel: &CancellationToken) -> Transaction {
+        let begun = databases.begin(root, "main", Duration::ZERO, cancel);
+        begun.unwrap()
     }
 
     fn statements(texts: &[&str]) -> Work {
@@ -353,10 +356,6 @@ mod tests {
             parameters: Parameters::Positional(Vec::new()),
         });
         Work::Statements(texts.collect())
-    }
-
-    fn wanted() -> CancellationToken {
-        CancellationToken::new()
     }
 
     fn seal() -> Seal {
@@ -387,7 +386,7 @@ mod tests {
             db.execute("INSERT INTO t VALUES (2)", []).unwrap_err();
             Ok(Written::default())
         });
-        let refused = message(opened.execute(&Work::Caller, Some(caller), &wanted()));
+        let refused = message(opened.execute(&Work::Caller, Some(caller)));
         assert!(refused.contains("rolled"), "{refused}");
         opened.roll_back(&databases).unwrap();
         let opened = begin(&root, &databases);
@@ -412,8 +411,9 @@ mod tests {
         let index = fs::read(path("main.db-shm")).unwrap();
         let op = OpId::new("op");
         let mut opened = begin(&root, &databases);
-        let rows = statements(&["INSERT INTO t VALUES (2)"]);
-        opened.execute(&rows, None, &wanted()).unwrap();
+        opened
+            .execute(&statements(&["INSERT INTO t VALUES (2)"]), None)
+            .unwrap();
         let part_of = Some(op.clone());
         let sealed = Seal { part_of, ..seal() };
         opened.commit(&sealed, &databases).unwrap();
@@ -432,6 +432,23 @@ mod tests {
     }
 
     #[test]
+    fn work_that_nobody_wants_any_more_ends_and_leaves_nothing() {
+        let (_dir, root, databases) = prepared();
+        let cancel = CancellationToken::new();
+        let mut opened = begin_until(&root, &databases, &cancel);
+        cancel.cancel();
+        let endless = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c)
+                       INSERT INTO t SELECT n + 1 FROM c";
+        let told = message(opened.execute(&statements(&[endless]), None));
+        assert!(told.contains("no longer wants"), "{told}");
+        opened.roll_back(&databases).unwrap();
+        let mut opened = begin(&root, &databases);
+        let two = statements(&["INSERT INTO t VALUES (2)"]);
+        opened.execute(&two, None).unwrap();
+        opened.commit(&seal(), &databases).unwrap();
+    }
+
+    #[test]
     fn work_of_this_process_meets_no_statement_of_the_guards() {
         let (_dir, root, databases) = prepared();
         // The connection that has committed before keeps its statements.
@@ -440,8 +457,7 @@ mod tests {
             assert!(db.prepare_cached("COMMIT").is_err());
             Ok(Written::default())
         });
-        let done = opened.execute(&Work::Caller, Some(caller), &wanted());
-        done.unwrap();
+        opened.execute(&Work::Caller, Some(caller)).unwrap();
         opened.commit(&seal(), &databases).unwrap();
     }
 
@@ -453,12 +469,11 @@ mod tests {
             db.execute_batch("PRAGMA synchronous = OFF").unwrap_err();
             Ok(Written::default())
         });
-        let done = opened.execute(&Work::Caller, Some(caller), &wanted());
-        done.unwrap();
+        opened.execute(&Work::Caller, Some(caller)).unwrap();
         opened.commit(&seal(), &databases).unwrap();
         let mut opened = begin(&root, &databases);
         let unknown = statements(&["INSERT INTO nowhere VALUES (1)"]);
-        let told = message(opened.execute(&unknown, None, &wanted()));
+        let told = message(opened.execute(&unknown, None));
         assert!(told.contains("nowhere"), "{told}");
         opened.roll_back(&databases).unwrap();
     }

@@ -88,10 +88,7 @@ impl Slot {
     pub(super) fn begin(&self, db: &str, request: Option<&str>, wait_ms: u64) -> Done {
         let root = self.ground.files.root();
         let wait = Duration::from_millis(wait_ms);
-        let opened = self
-            .ground
-            .databases
-            .begin(root, db, wait, &|| !self.cancel.is_cancelled());
+        let opened = self.ground.databases.begin(root, db, wait, &self.cancel);
         let begun = opened.and_then(|transaction| {
             let begun = transaction.look(request, wall_ms())?;
             Ok((transaction, begun))
@@ -110,7 +107,7 @@ impl Slot {
         let caller = self.caller_work.lock().take();
         match self.transaction.lock().as_mut() {
             None => not_begun(),
-            Some(open) => match block_in_place(|| open.execute(work, caller, &self.cancel)) {
+            Some(open) => match block_in_place(|| open.execute(work, caller)) {
                 Ok(written) => Done::DbExecuted(written),
                 Err(WorkFault::Bad(bad)) => Done::DbRefused(bad),
                 Err(WorkFault::System(error)) => error.into(),

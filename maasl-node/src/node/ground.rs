@@ -1,9 +1,9 @@
 //! What a process stands on: everything that lies in the state directory.
 //!
-//! Owns: opening it, and opening it anew when the state directory was deleted or
-//! replaced under a running process. Promises: a session is known to others only
-//! once its liveness lock is held, its doorbell hangs and its staging folder
-//! exists; a call stays on the ground it began on, so that latches taken in a
+//! Owns: opening it, and opening it anew when the state directory or the root was
+//! deleted or replaced under a running process. Promises: a session is known to
+//! others only once its liveness lock is held, its doorbell hangs and its staging
+//! folder exists; a call stays on the ground it began on, so that latches taken in a
 //! deleted folder never vouch for a commit in its successor. Leaves to others:
 //! leases of the former ground, which the new store does not know and therefore
 //! refuses.
@@ -87,6 +87,12 @@ impl Ground {
         };
         Ok((ground, bell))
     }
+
+    /// Whether what is open is what stands under its name. A root can be replaced without
+    /// its state directory, which is moved into the new one.
+    fn is_in_place(&self) -> bool {
+        self.store.is_in_place() && self.files.root().is_in_place()
+    }
 }
 
 impl Node {
@@ -95,16 +101,16 @@ impl Node {
         self.ground.last()
     }
 
-    /// The ground for something new: opened again if the state directory was
-    /// deleted or replaced since. Where that is not possible, the old one is
+    /// The ground for something new: opened again if the root or the state directory
+    /// was deleted or replaced since. Where that is not possible, the old one is
     /// returned, on which every transaction is refused with the reason.
     pub(super) fn ground(self: &Arc<Self>) -> Arc<Ground> {
-        let is_usable = |ground: &Ground| ground.store.is_in_place() || self.stopped.is_cancelled();
+        let is_usable = |ground: &Ground| ground.is_in_place() || self.stopped.is_cancelled();
         self.ground.usable(is_usable, |former| {
             let laid = self.lay_again(former);
             match &laid {
                 Ok(_) => {
-                    tracing::warn!("the state directory was replaced or parts of it were; what is gone is made anew");
+                    tracing::warn!("the root, the state directory or parts of it were replaced; what is gone is made anew");
                 }
                 Err(error) => tracing::error!(%error, "the state directory cannot be opened again"),
             }

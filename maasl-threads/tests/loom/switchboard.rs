@@ -93,6 +93,20 @@ fn a_wait_that_is_cancelled_as_it_is_granted_leaves_no_lease() {
     });
 }
 
+/// Nothing of such a call waits, so that its cancelling has to be heard between steps.
+#[test]
+fn a_call_that_never_waits_hears_that_it_is_cancelled() {
+    Search::Whole.of(1, || {
+        let world = World::new(Bugs::default());
+        let (id, line) = world.start(&world.bob, reserve());
+        let perform = |output| world.perform(&world.bob, output);
+        let told = block_on(world.bob.drive(id, &line, ready(()), perform));
+        assert_eq!(told.result, Err(Refusal::Cancelled));
+        assert_eq!(world.holders(), [""; 0]);
+        assert_eq!(World::believed(&world.bob), 0);
+    });
+}
+
 /// The caller stops listening; the call is driven on without it, as cancelled.
 #[test]
 fn a_call_whose_caller_goes_away_is_brought_to_its_end() {

@@ -13,7 +13,7 @@ use maasl_core::coordinator::io::{Reply, Request};
 use maasl_core::database::{Parameters, Real, Statement, Value, Work};
 use maasl_core::reply::Receipt;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value as Json;
 
 use super::{Effect, Spec};
@@ -44,13 +44,16 @@ pub(crate) struct StatementArgument {
     sql: String,
     /// The values: an array for `?1`, `?2`, … or an object for names. A blob is
     /// `{"base64": "…"}`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_none")]
     params: ParamsArgument,
 }
 
 /// The values of a statement's parameters.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "is neither an array of values nor an object of them by name"
+)]
 pub(crate) enum ParamsArgument {
     /// By place.
     Positional(Vec<Json>),
@@ -62,6 +65,13 @@ impl Default for ParamsArgument {
     fn default() -> Self {
         Self::Positional(Vec::new())
     }
+}
+
+/// A null stands for what is left out, as everywhere. The schema of an option would
+/// offer a choice of types that some clients cannot read.
+fn or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ParamsArgument, D::Error> {
+    let given = Option::<ParamsArgument>::deserialize(deserializer)?;
+    Ok(given.unwrap_or_default())
 }
 
 /// What was written.
@@ -217,6 +227,7 @@ fn blob(field: &str, object: &serde_json::Map<String, Json>) -> Result<Value, Bo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::arguments::parse;
     use serde_json::json;
 
     #[test]
@@ -268,6 +279,21 @@ mod tests {
         for real in [0.5, 9.2e18, 6.022e23, -1e300] {
             let written = read(&serde_json::to_string(&real).unwrap()).unwrap();
             assert_eq!(written, Value::Real(Real::new(real)));
+        }
+    }
+
+    #[test]
+    fn params_may_be_null_and_what_else_they_are_is_told() {
+        let read = |params: Json| {
+            let write = json!({ "db": "d", "statements": [{ "sql": "s", "params": params }] });
+            parse::<Arguments>("", write)
+        };
+        let given = read(Json::Null).unwrap().statements.remove(0).params;
+        assert!(matches!(given, ParamsArgument::Positional(values) if values.is_empty()));
+        for wrong in [json!("x"), json!(1)] {
+            let refused = read(wrong).unwrap_err();
+            assert_eq!(refused.field.as_deref(), Some("statements[0].params"));
+            assert!(refused.message.contains("neither"), "{}", refused.message);
         }
     }
 

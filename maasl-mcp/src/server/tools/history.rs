@@ -70,8 +70,9 @@ pub(crate) struct VersionBody {
     time: String,
     /// What was done.
     op: String,
-    /// Bytes of the content.
-    size: u64,
+    /// Bytes of the content; null where that is not known, for a change that went past
+    /// MAASL.
+    size: Option<u64>,
     /// Whether the content is kept, so that `file_restore` can bring it back.
     kept: bool,
     /// Whether it is the newest version.
@@ -80,6 +81,7 @@ pub(crate) struct VersionBody {
 
 impl VersionBody {
     fn new(version: Version, is_kept: bool, is_current: bool) -> Self {
+        let size = version.known_size_bytes();
         Self {
             version: version.number,
             sha256: version.content.map(String::from),
@@ -87,7 +89,7 @@ impl VersionBody {
             token: version.token.number(),
             time: rfc3339(version.wall_ms),
             op: version.op,
-            size: version.size_bytes,
+            size,
             kept: is_kept,
             current: is_current,
         }

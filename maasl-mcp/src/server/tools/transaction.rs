@@ -27,16 +27,14 @@ pub(crate) struct Transaction;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Arguments {
     /// Changes of files, as for `refactor_file`.
-    #[serde(default)]
-    #[schemars(with = "Vec<Change>")]
-    changes: Vec<Value>,
+    #[schemars(with = "Option<Vec<Change>>")]
+    changes: Option<Vec<Value>>,
     /// Statements on one database, as for `db_write`.
     database: Option<db_write::Arguments>,
     /// Documents with their content, as for `docgen_file`. `source_sha256` may be
     /// left out for a source that is among `changes`: the document is then for
     /// what the source becomes.
-    #[serde(default)]
-    documents: Vec<docs::DocumentArgument>,
+    documents: Option<Vec<docs::DocumentArgument>>,
     /// A patch of a graph, as for `graph_patch`; `graph` in it names which.
     graph: Option<graph::PatchArgument>,
 }
@@ -111,10 +109,11 @@ impl Spec for Transaction {
 impl Arguments {
     fn wanted(self) -> Result<TransactionWanted, Box<ErrorBody>> {
         let database = self.database.map(|write| write.into_write("database."));
-        let documents = self.documents.into_iter().enumerate();
+        let documents = self.documents.unwrap_or_default();
+        let documents = documents.into_iter().enumerate();
         let documents = documents.map(|(at, one)| one.wanted(&format!("documents[{at}].")));
         Ok(TransactionWanted {
-            files: ops(self.changes)?,
+            files: ops(self.changes.unwrap_or_default())?,
             database: database.transpose()?,
             documents: documents.collect::<Result<_, _>>()?,
             graph: self
@@ -184,5 +183,21 @@ impl From<DatabaseChanged> for DatabaseBody {
             rows_affected: changed.rows_affected,
             last_insert_rowid: changed.last_insert_rowid,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::arguments::parse;
+    use serde_json::json;
+
+    #[test]
+    fn every_part_may_be_null() {
+        let nothing =
+            json!({ "changes": null, "database": null, "documents": null, "graph": null });
+        let wanted = parse::<Arguments>("", nothing).unwrap().wanted().unwrap();
+        assert!(wanted.files.is_empty() && wanted.documents.is_empty());
+        assert!(wanted.database.is_none() && wanted.graph.is_none());
     }
 }

@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{MAIN, prepared, row, rows, sql};
+use crate::facts::until;
 use crate::harness::{Server, repository};
 
 #[test]
@@ -103,6 +104,32 @@ fn who_no_longer_wants_a_database_does_not_wait_for_it() {
     holder.execute_batch("COMMIT").unwrap();
     server.ok("db_write", row("y", 2));
     assert_eq!(rows(dir.path()), [("y".to_owned(), 2)]);
+}
+
+#[test]
+fn a_write_that_is_cancelled_ends_within_its_statement_and_leaves_nothing() {
+    let dir = prepared("[maasl.limits]\nstatement_ms = 3600000\n");
+    let watcher = Connection::open(dir.path().join("main.db")).unwrap();
+    watcher.busy_timeout(Duration::ZERO).unwrap();
+    let (mut server, mut other) = (
+        Server::start(dir.path(), "a"),
+        Server::start(dir.path(), "b"),
+    );
+    let mut endless = sql(&[
+        "INSERT INTO t VALUES ('x', 1)",
+        "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c",
+    ]);
+    endless["max_wait_ms"] = json!(10_000);
+    let id = server.send("db_write", endless);
+    until("a write that has begun", || {
+        let begun = watcher.execute_batch("BEGIN IMMEDIATE");
+        begun.is_err() || watcher.execute_batch("ROLLBACK").is_err()
+    });
+    server.notify("notifications/cancelled", &json!({ "requestId": id }));
+    other.ok("db_write", row("y", 2));
+    assert_eq!(rows(dir.path()), [("y".to_owned(), 2)]);
+    server.close();
+    other.close();
 }
 
 #[test]
