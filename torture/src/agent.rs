@@ -1,31 +1,26 @@
 //! One agent and its server.
 //!
-//! Owns: asking, asking again under the same key when the server died, and
-//! writing down what came of it. Promises: nothing is called done or refused that
-//! was not answered so; a server that ends by itself, does not answer or says
-//! half of a content is reported. Leaves to others: what to ask (`ask`), and
-//! judging (`audit`).
+//! Owns: what an agent does, and its connection. Promises: nothing is called done
+//! or refused that was not answered so; a server that ends by itself, does not
+//! answer or says half of a content is reported. Leaves to others: what to ask
+//! (`ask`), asking until it is answered (`asking`), writing down what came of it
+//! (`telling`), and judging (`audit`).
 
-use std::time::Duration;
+mod asking;
+mod telling;
 
 use maasl_client::{Gone, Server};
 use maasl_core::id::ContentHash;
-use maasl_sim::history::{Changed, Covered, Ending, Event, Named};
+use maasl_sim::history::{Covered, Ending, Event};
 use maasl_sim::rng::Stream;
 use serde_json::{Value, json};
 
-use crate::ask::{self, Ask, FILES, NAMES, one_of};
+use crate::ask::{self, FILES, NAMES, one_of};
 use crate::holding::{Holding, Holdings};
 use crate::journal::{Journal, now_ns};
-use crate::ledger::Fate;
 use crate::told::{Told, refusal_of_version};
-use crate::world::{PATIENCE, World, locked};
-
-/// How often a call is sent again after the machine failed under it.
-const TRIES: u32 = 40;
-
-/// How long an agent waits before it asks a failing machine again.
-const PAUSE: Duration = Duration::from_millis(50);
+use crate::unsettled::Unsettled;
+use crate::world::{PATIENCE, World};
 
 /// One agent.
 #[derive(Debug)]
@@ -34,9 +29,12 @@ pub(crate) struct Agent<'a> {
     name: String,
     number: usize,
     draws: Stream,
+    /// Which of the answered calls are sent once more.
+    repeats: Stream,
     server: Option<Server>,
     journal: Journal,
     holdings: Holdings,
+    unsettled: Unsettled,
     asked: u64,
     /// When its server was last heard of.
     heard_ns: u64,
@@ -48,11 +46,13 @@ impl<'a> Agent<'a> {
         Self {
             world,
             draws: Stream::of(world.seed, &["agent", name]),
+            repeats: Stream::of(world.seed, &["repeats", name]),
             name: name.to_owned(),
             number,
             server: None,
             journal,
             holdings: Holdings::default(),
+            unsettled: Unsettled::default(),
             asked: 0,
             heard_ns: 0,
         }
@@ -61,7 +61,7 @@ impl<'a> Agent<'a> {
     /// Works until the world says that it is over, and leaves well.
     pub(crate) fn work(mut self) {
         while !self.world.is_over() {
-            let _turn = self.world.turn();
+            let _turn = self.world.turn(&self.name);
             self.turn();
         }
         self.leave();
@@ -216,7 +216,7 @@ impl<'a> Agent<'a> {
             return self.world.report(format!("no lease: {}", told.whole()));
         };
         let (lease, at_ns) = (lease.to_owned(), now_ns());
-        if epoch != self.world.epoch() {
+        if !self.world.stands_since(epoch) {
             return;
         }
         let covered = Covered {
@@ -283,7 +283,7 @@ impl<'a> Agent<'a> {
         let (lease, token, since_ns) = (holding.lease.clone(), holding.token, now_ns());
         let epoch = self.world.epoch();
         let told = self.look("lease_release", &json!({ "lease": lease }));
-        if told.is_some() && epoch == self.world.epoch() {
+        if told.is_some() && self.world.stands_since(epoch) {
             self.holdings.returned();
             let end = Event::End {
                 token,
@@ -302,125 +302,6 @@ impl<'a> Agent<'a> {
         let told = Told::new(self.send(tool, arguments)?);
         self.tally(tool, Some(&told));
         told.code().is_none().then_some(told)
-    }
-
-    /// Asks until there is an answer, and writes down what it was.
-    fn perform(&mut self, mut ask: Ask) -> Option<Told> {
-        let request = self.asked.to_string();
-        let key = ask
-            .is_keyed()
-            .then(|| format!("{}-{}-{request}", self.world.seed, self.name));
-        if let Some(key) = &key {
-            ask.arguments["idempotency_key"] = json!(key);
-            ask.arguments["max_wait_ms"] = json!(2_000);
-        }
-        let (epoch, since_ns) = (self.world.epoch(), now_ns());
-        let mut told = None;
-        for attempt in 0..TRIES {
-            self.invoke(&ask, &request, key.as_ref());
-            told = self.send(ask.tool, &ask.arguments).map(Told::new);
-            let is_settled = told.as_ref().is_some_and(|told| !told.is_in_doubt());
-            if is_settled || key.is_none() || epoch != self.world.epoch() {
-                break;
-            }
-            if attempt > 0 {
-                std::thread::sleep(PAUSE); // tidy: the machine under it has failed
-            }
-        }
-        let told = told.filter(|told| !told.is_in_doubt() && epoch == self.world.epoch());
-        self.tally(ask.tool, told.as_ref());
-        self.settle(&ask, &request, since_ns, told.as_ref());
-        told
-    }
-
-    fn invoke(&mut self, ask: &Ask, request: &str, key: Option<&String>) {
-        let Some(operation) = ask.operation else {
-            return;
-        };
-        let named = |path: &&str| Named {
-            path: (*path).to_owned(),
-            base: None,
-        };
-        let invoke = Event::Invoke {
-            agent: self.name.clone(),
-            request: request.to_owned(),
-            operation: operation.to_owned(),
-            key: key.cloned(),
-            paths: ask.paths.iter().map(named).collect(),
-        };
-        self.journal.note(now_ns(), invoke);
-    }
-
-    /// Writes down what became of a call.
-    fn settle(&mut self, ask: &Ask, request: &str, since_ns: u64, told: Option<&Told>) {
-        let fate = match told {
-            Some(told) if told.code().is_none() => Fate::Acknowledged,
-            Some(_) => Fate::Refused,
-            None => Fate::Unknown,
-        };
-        // Files come and go, but nothing can be wrong with a row or a node.
-        if let Some(told) = told.filter(|told| told.code() == Some("invalid_request"))
-            && ask.paths.is_empty()
-            && (ask.row.is_some() || ask.node.is_some())
-        {
-            self.world.report(format!("{}: {}", ask.tool, told.whole()));
-        }
-        if let Some(row) = &ask.row {
-            locked(&self.world.rows).note(row.clone(), fate);
-        }
-        if let Some(node) = &ask.node {
-            locked(&self.world.nodes).note(node.clone(), fate);
-        }
-        let at_ns = now_ns();
-        let (agent, request) = (self.name.clone(), request.to_owned());
-        let event = match told.map(|told| (told, told.code())) {
-            _ if ask.operation.is_none() => return,
-            None => Event::Unknown { agent, request },
-            Some((_, Some(code))) => Event::Refused {
-                agent,
-                request,
-                code: code.to_owned(),
-            },
-            Some((told, None)) => {
-                let (token, changes) = (told.token(), told.changes());
-                if let Some(token) = token.filter(|_| ask.arguments.get("lease").is_none()) {
-                    self.note_grant(token, since_ns, at_ns, &changes);
-                }
-                Event::Ok {
-                    agent,
-                    request,
-                    token,
-                    lease: None,
-                    changes,
-                }
-            }
-        };
-        self.journal.note(at_ns, event);
-    }
-
-    /// A call without a lease was granted one for its time.
-    fn note_grant(&mut self, token: u64, since_ns: u64, at_ns: u64, changes: &[Changed]) {
-        if changes.is_empty() {
-            return;
-        }
-        let covered = |path: &str| Covered {
-            key: format!("code:{path}"),
-            subtree: false,
-            shared: false,
-        };
-        let grant = Event::Grant {
-            token,
-            lease: ContentHash::of(&token.to_le_bytes()),
-            since_ns: Some(since_ns),
-            wants: changes.iter().map(|change| covered(&change.path)).collect(),
-        };
-        let end = Event::End {
-            token,
-            since_ns: Some(since_ns),
-            how: Ending::Released,
-        };
-        self.journal.note(at_ns, grant);
-        self.journal.note(at_ns, end);
     }
 
     /// The answer to a call; nothing if the server died meanwhile.
@@ -456,11 +337,17 @@ impl<'a> Agent<'a> {
         if let Some(refusal) = refusal_of_version(&said) {
             self.world.count("version", &format!("{tool}: {refusal}"));
         }
+        self.retire();
+        None
+    }
+
+    /// Ends its server and the leases that it holds there.
+    fn retire(&mut self) {
+        self.holdings.lose(self.heard_ns);
+        // How it ends says nothing: the disk may be failing.
         if let Some(Err(error)) = self.server.take().map(Server::close) {
             self.world.report(format!("{}: {error}", self.name));
         }
-        self.holdings.lose(self.heard_ns);
-        None
     }
 
     fn tally(&self, tool: &str, told: Option<&Told>) {

@@ -2,9 +2,10 @@
 //!
 //! Owns: the mix of calls over all tools, and the files, rows and nodes that they
 //! are about. Promises: every content begins with [`TOP`] and ends with [`END`],
-//! so that half of one is noticed; rows and nodes have names that nobody uses
-//! twice. Leaves to others: asking (`agent`).
+//! so that half of one is noticed; rows, nodes and descriptions have names that
+//! nobody uses twice. Leaves to others: asking (`agent`).
 
+use maasl_core::id::ContentHash;
 use maasl_sim::rng::Stream;
 use serde_json::{Value, json};
 
@@ -23,6 +24,17 @@ pub(crate) const FILES: [&str; 8] = [
     "src/sub/g1.py",
     "src/sub/g2.py",
     "src/sub/g3.py",
+];
+/// Their documents, in the same order.
+pub(crate) const DOCUMENTS: [&str; 8] = [
+    "DOCS/REPODOCS/src/f0.py.md",
+    "DOCS/REPODOCS/src/f1.py.md",
+    "DOCS/REPODOCS/src/f2.py.md",
+    "DOCS/REPODOCS/src/f3.py.md",
+    "DOCS/REPODOCS/src/sub/g0.py.md",
+    "DOCS/REPODOCS/src/sub/g1.py.md",
+    "DOCS/REPODOCS/src/sub/g2.py.md",
+    "DOCS/REPODOCS/src/sub/g3.py.md",
 ];
 /// Names that come and go.
 pub(crate) const NAMES: [&str; 4] = ["src/m0.py", "src/m1.py", "src/sub/m2.py", "src/sub/m3.py"];
@@ -43,6 +55,12 @@ pub(crate) struct Ask {
     pub(crate) row: Option<String>,
     /// The node it adds.
     pub(crate) node: Option<String>,
+    /// The edge it adds.
+    pub(crate) edge: Option<String>,
+    /// The piece of source it describes, and as what.
+    pub(crate) span: Option<(String, String)>,
+    /// What its one file holds if it takes effect, where that is known.
+    pub(crate) leaves: Option<ContentHash>,
 }
 
 impl Ask {
@@ -54,6 +72,9 @@ impl Ask {
             paths: Vec::new(),
             row: None,
             node: None,
+            edge: None,
+            span: None,
+            leaves: None,
         }
     }
 
@@ -100,14 +121,13 @@ pub(crate) fn edit(path: &'static str, name: &str) -> Ask {
 
 /// Replaces a file of which `seen` is the content.
 pub(crate) fn write(draws: &mut Stream, path: &'static str, seen: Option<&str>, name: &str) -> Ask {
-    let on_stale = if draws.permille(500) {
-        "merge"
-    } else {
-        "refuse"
-    };
+    let may_merge = draws.permille(500);
+    let on_stale = if may_merge { "merge" } else { "refuse" };
     let content = content(seen, name);
     let arguments = json!({ "path": path, "content": content, "on_stale": on_stale });
-    Ask::new("write_file", arguments).changing("write", &[path])
+    let mut ask = Ask::new("write_file", arguments).changing("write", &[path]);
+    ask.leaves = (!may_merge).then(|| ContentHash::of(content.as_bytes()));
+    ask
 }
 
 /// Puts an old version of a file back.
@@ -117,12 +137,26 @@ pub(crate) fn restore(path: &'static str, version: u64) -> Ask {
 }
 
 /// The document of a source as it was when it had this hash.
-pub(crate) fn document(path: &str, source_sha256: &str) -> Ask {
+pub(crate) fn document(path: &'static str, source_sha256: &str) -> Ask {
     let content = format!("made from {source_sha256}");
     let arguments = json!({ "path": path, "content": content, "source_sha256": source_sha256 });
-    let mut ask = Ask::new("docgen_file", arguments);
-    ask.operation = Some("docgen");
-    ask
+    Ask::new("docgen_file", arguments).changing("docgen", &[document_of(path)])
+}
+
+/// Where the document of one of [`FILES`] lies.
+fn document_of(source: &str) -> &'static str {
+    let at = FILES.iter().position(|file| *file == source);
+    DOCUMENTS[at.expect("only these files have documents")]
+}
+
+/// What ledgers call the edge from a node to another.
+pub(crate) fn edge(source: &str, target: &str) -> String {
+    format!("{source} -> {target}")
+}
+
+/// Where the edge leads that ledgers call so.
+pub(crate) fn target_of(edge: &str) -> Option<&str> {
+    edge.split_once(" -> ").map(|(_, target)| target)
 }
 
 /// A content that begins and ends as all do, with some lines of the one before.
@@ -167,13 +201,14 @@ fn statement(name: &str) -> Value {
 
 fn node(draws: &mut Stream, name: &str) -> Ask {
     let shared = format!("hub{}", draws.below(4));
+    let edge = edge(name, &shared);
     let arguments = json!({
         "nodes_to_add": [{ "id": name }, { "id": &shared }],
         "edges_to_add": [{ "source": name, "target": &shared, "type": "calls" }],
         "properties_to_set": { shared: { "last": name } },
     });
     let mut ask = Ask::new("graph_patch", arguments);
-    ask.node = Some(name.to_owned());
+    (ask.node, ask.edge) = (Some(name.to_owned()), Some(edge));
     ask
 }
 
@@ -195,6 +230,7 @@ fn enrich(draws: &mut Stream, name: &str) -> Ask {
     let span = json!({ "path": path, "start_line": 1, "end_line": 1, "summary": name });
     let mut ask = Ask::new("rag_enrich", json!({ "spans": [span] }));
     ask.operation = Some("db_write");
+    ask.span = Some((format!("{path}:1-1"), name.to_owned()));
     ask
 }
 

@@ -43,7 +43,7 @@ impl<'a> Commander<'a> {
         while !self.world.is_over() {
             let pause_ms = self.draws.below(300);
             std::thread::sleep(Duration::from_millis(pause_ms)); // tidy: somebody types
-            let _turn = self.world.turn();
+            let _turn = self.world.turn(&self.name);
             self.command();
         }
     }

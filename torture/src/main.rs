@@ -16,6 +16,7 @@ mod ask;
 mod audit;
 mod clocks;
 mod commander;
+mod course;
 mod endure;
 mod ground;
 mod holding;
@@ -27,6 +28,7 @@ mod report;
 mod run;
 mod syscalls;
 mod told;
+mod unsettled;
 mod world;
 
 use std::os::unix::process::CommandExt as _;

@@ -269,6 +269,8 @@ impl<'a> Nemesis<'a> {
             self.has_copy = true;
             self.world.count("nemesis", "state copied");
         }
+        // Half a copy is one too.
+        self.world.note_copy();
         for (_, process) in stopped {
             let _ = process.go_on();
         }

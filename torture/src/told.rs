@@ -54,22 +54,51 @@ impl Told {
         &self.0
     }
 
-    /// What became of files.
+    /// What became of files. A document that was found to be fresh replaces itself.
     pub(crate) fn changes(&self) -> Vec<Changed> {
+        if self.0["doc_path"].is_string() {
+            return document(&self.0).into_iter().collect();
+        }
         match self.0["files"].as_array() {
             Some(files) => files.iter().flat_map(changes_of).collect(),
             None => changes_of(&self.0),
         }
     }
+
+    /// Whether both are one answer. Leases that were lost meanwhile are told with
+    /// whatever is answered next, and are no part of it.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let about = |told: &Self| {
+            let mut about = told.0.clone();
+            if let Some(fields) = about.as_object_mut() {
+                fields.remove("lost_leases");
+            }
+            about
+        };
+        about(self) == about(other)
+    }
+
+    /// Whether both tell of one effect. Programs of two versions may tell of it with
+    /// other fields.
+    pub(crate) fn tells_of_the_same(&self, other: &Self) -> bool {
+        let about = |told: &Self| (told.code().is_none(), told.token(), told.changes());
+        about(self) == about(other)
+    }
 }
 
 /// A move changes two files; what left everything as it was changes none.
 fn changes_of(file: &Value) -> Vec<Changed> {
-    let hash = |field: &str| file[field].as_str().and_then(ContentHash::parse);
     let (Some(path), true) = (file["path"].as_str(), file["version"].is_u64()) else {
         return Vec::new();
     };
-    let (base, new) = (hash("previous_sha256"), hash("sha256"));
+    let conflict = &file["conflict"];
+    let base = if conflict["outside_stands"] == false {
+        // Recovery found the swap done, over what somebody had saved meanwhile.
+        hash(conflict, "found_sha256")
+    } else {
+        hash(file, "previous_sha256")
+    };
+    let new = hash(file, "sha256");
     let mut changes = vec![Changed {
         path: path.to_owned(),
         base,
@@ -83,6 +112,22 @@ fn changes_of(file: &Value) -> Vec<Changed> {
         });
     }
     changes
+}
+
+/// What became of a document; nothing where it was not made.
+fn document(answer: &Value) -> Option<Changed> {
+    let new = hash(answer, "document_sha256");
+    let base = match answer["status"].as_str()? {
+        "generated" => hash(answer, "previous_sha256"),
+        "noop" => new,
+        _ => return None,
+    };
+    let path = answer["doc_path"].as_str()?.to_owned();
+    Some(Changed { path, base, new })
+}
+
+fn hash(of: &Value, field: &str) -> Option<ContentHash> {
+    of[field].as_str().and_then(ContentHash::parse)
 }
 
 /// What a program says of a store that another version has written or put there.
@@ -116,6 +161,51 @@ mod tests {
         assert_eq!(shown, [("b", true, true), ("a", true, false)]);
         let same = json!({ "files": [{ "path": "b", "sha256": one, "version": null }] });
         assert!(Told::new(same).changes().is_empty());
+    }
+
+    #[test]
+    fn a_change_over_an_outside_save_replaced_that() {
+        let (one, two, three) = ("1".repeat(64), "2".repeat(64), "3".repeat(64));
+        let base = |outside_stands: bool| {
+            let conflict = json!({ "found_sha256": three, "outside_stands": outside_stands });
+            let answer = json!({ "ok": true, "path": "a", "sha256": one, "version": 3,
+                "previous_sha256": two, "conflict": conflict });
+            Told::new(answer).changes()[0].base
+        };
+        assert_eq!(base(true), ContentHash::parse(&two));
+        assert_eq!(base(false), ContentHash::parse(&three));
+    }
+
+    #[test]
+    fn a_document_is_written_or_stays_what_it_is() {
+        let (one, two) = ("1".repeat(64), "2".repeat(64));
+        let changes = |status: &str| {
+            let answer = json!({ "ok": true, "status": status, "doc_path": "d", "sha256": two,
+                "document_sha256": one, "previous_sha256": null });
+            Told::new(answer).changes()
+        };
+        let new = ContentHash::parse(&one);
+        let became = |base| {
+            let path = "d".to_owned();
+            vec![Changed { path, base, new }]
+        };
+        assert_eq!(changes("generated"), became(None));
+        assert_eq!(changes("noop"), became(new));
+        assert!(changes("needs_content").is_empty());
+    }
+
+    #[test]
+    fn answers_are_the_same_whatever_is_told_beside_them() {
+        let answer = |token: u64, waited_ms: u64| {
+            let answer = json!({ "ok": true, "fencing_token": token, "waited_ms": waited_ms });
+            Told::new(answer)
+        };
+        let mut beside = answer(1, 2);
+        beside.0["lost_leases"] = json!([{}]);
+        assert!(beside.says_the_same(&answer(1, 2)));
+        assert!(!answer(1, 3).says_the_same(&answer(1, 2)));
+        assert!(answer(1, 3).tells_of_the_same(&answer(1, 2)));
+        assert!(!answer(2, 2).tells_of_the_same(&answer(1, 2)));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use maasl_sim::rng::Stream;
 use crate::clocks;
 use crate::ground::{Ground, Loss};
 use crate::journal::now_ns;
-use crate::ledger::Ledger;
+use crate::ledger::{Graph, Ledger, Places};
 use crate::means::{Fault, Means};
 use crate::told::refusal_of_version;
 
@@ -40,13 +40,20 @@ pub(crate) struct World {
     pub(crate) leave_state: bool,
     /// Rows of the database.
     pub(crate) rows: Mutex<Ledger>,
-    /// Nodes of the graph, since the state was last lost.
-    pub(crate) nodes: Mutex<Ledger>,
+    /// What pieces of source were described as.
+    pub(crate) spans: Mutex<Places>,
+    /// The graph, since the state was last lost.
+    pub(crate) graph: Mutex<Graph>,
     servers: Mutex<BTreeMap<String, Process>>,
     /// How many processes of each name were given a clock.
     clocks: Mutex<BTreeMap<String, u64>>,
     epoch: AtomicU64,
     turns: RwLock<()>,
+    /// Who has a turn, and since when.
+    under_way: Mutex<BTreeMap<String, u64>>,
+    /// When the state was last lost, and when it was last copied.
+    lost_ns: AtomicU64,
+    copied_ns: AtomicU64,
     is_over: AtomicBool,
     /// When each began and was over.
     upheavals: Mutex<Vec<(u64, u64)>>,
@@ -70,11 +77,15 @@ impl World {
             seed,
             leave_state,
             rows: Mutex::default(),
-            nodes: Mutex::default(),
+            spans: Mutex::default(),
+            graph: Mutex::default(),
             servers: Mutex::default(),
             clocks: Mutex::default(),
             epoch: AtomicU64::new(0),
             turns: RwLock::new(()),
+            under_way: Mutex::default(),
+            lost_ns: AtomicU64::new(0),
+            copied_ns: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
             upheavals: Mutex::default(),
             broken: Mutex::default(),
@@ -98,15 +109,39 @@ impl World {
         self.epoch.load(Ordering::SeqCst)
     }
 
+    /// Whether the state is still the one of this epoch. While it is being lost it is
+    /// nobody's.
+    pub(crate) fn stands_since(&self, epoch: u64) -> bool {
+        epoch.is_multiple_of(2) && epoch == self.epoch()
+    }
+
     /// Loses the state, in whatever way.
     pub(crate) fn lose_state(&self, lose: impl FnOnce() -> Loss) -> Loss {
         self.upheaval(|| {
             self.epoch.fetch_add(1, Ordering::SeqCst);
             let lost = lose();
-            *locked(&self.nodes) = Ledger::default();
+            if lost != Loss::None {
+                *locked(&self.graph) = Graph::default();
+            }
+            self.lost_ns.store(now_ns(), Ordering::SeqCst);
             self.epoch.fetch_add(1, Ordering::SeqCst);
             lost
         })
+    }
+
+    /// When the state was last lost.
+    pub(crate) fn lost_ns(&self) -> u64 {
+        self.lost_ns.load(Ordering::SeqCst)
+    }
+
+    /// The state was copied, with all that was open in it.
+    pub(crate) fn note_copy(&self) {
+        self.copied_ns.store(now_ns(), Ordering::SeqCst);
+    }
+
+    /// When the state was last copied.
+    pub(crate) fn copied_ns(&self) -> u64 {
+        self.copied_ns.load(Ordering::SeqCst)
     }
 
     /// Does something that may end leases of anybody.
@@ -123,8 +158,25 @@ impl World {
     }
 
     /// Held by whoever asks for something, until it is answered.
-    pub(crate) fn turn(&self) -> RwLockReadGuard<'_, ()> {
-        self.turns.read().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn turn(&self, name: &str) -> Turn<'_> {
+        let guard = self.turns.read().unwrap_or_else(PoisonError::into_inner);
+        locked(&self.under_way).insert(name.to_owned(), now_ns());
+        Turn {
+            world: self,
+            name: name.to_owned(),
+            _guard: guard,
+        }
+    }
+
+    /// When the longest turn under way of anybody else began; the end of time if
+    /// there is none.
+    pub(crate) fn others_since(&self, name: &str) -> u64 {
+        let under_way = locked(&self.under_way);
+        let others = under_way.iter().filter(|(who, _)| *who != name);
+        others
+            .map(|(_, since_ns)| *since_ns)
+            .min()
+            .unwrap_or(u64::MAX)
     }
 
     /// Held by whoever needs that nobody asks for anything.
@@ -241,6 +293,20 @@ impl World {
         let each = servers.iter();
         each.map(|(agent, process)| (agent.clone(), process.clone()))
             .collect()
+    }
+}
+
+/// Somebody's turn, which is over when this goes.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    world: &'a World,
+    name: String,
+    _guard: RwLockReadGuard<'a, ()>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        locked(&self.world.under_way).remove(&self.name);
     }
 }
 

@@ -18,6 +18,10 @@ use crate::linear::register::{self, FileOp};
 use crate::linear::{Timed, Verdict};
 use crate::promise::Promise;
 
+/// The code of a refusal that says only that a request is over: whatever it left, it
+/// left before.
+pub const SETTLED: &str = "settled";
+
 /// What a history comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judged {
@@ -139,6 +143,8 @@ struct Asked<'a> {
     /// How often it was sent.
     sent: u32,
     refused: bool,
+    /// When it was known to be over, whatever it had done.
+    settled_ns: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,6 +201,7 @@ fn requests(history: &[Entry]) -> BTreeMap<(&str, &str), Asked<'_>> {
                     answers: Vec::new(),
                     sent: 0,
                     refused: false,
+                    settled_ns: None,
                 });
                 asked.sent += 1;
             }
@@ -214,10 +221,17 @@ fn requests(history: &[Entry]) -> BTreeMap<(&str, &str), Asked<'_>> {
                     });
                 }
             }
-            Event::Refused { agent, request, .. } => {
+            Event::Refused {
+                agent,
+                request,
+                code,
+            } => {
                 let name = named.get(&(agent.as_str(), request.as_str()));
                 if let Some(asked) = name.and_then(|name| requests.get_mut(name)) {
                     asked.refused = true;
+                    if code == SETTLED {
+                        asked.settled_ns = Some(entry.at_ns);
+                    }
                 }
             }
             _ => {}
@@ -364,10 +378,10 @@ fn files(
             Some(_) => {}
             // A refusal speaks of one sending: an earlier one may have taken effect
             // without a record, where power was lost in the middle of it.
-            None if asked.refused && asked.sent == 1 => {}
+            None if asked.refused && asked.sent == 1 && asked.settled_ns.is_none() => {}
             None => {
                 for path in &asked.paths {
-                    let (to_ns, op) = (None, FileOp::Blur);
+                    let (to_ns, op) = (asked.settled_ns, FileOp::Blur);
                     add(path, Timed { from_ns, to_ns, op });
                 }
             }
