@@ -235,10 +235,10 @@ impl Stage {
     /// the disk there, and none of it was followed or read.
     pub fn put_aside(&self, stage: &str) -> io::Result<()> {
         let from = self.path(stage)?;
-        match std::fs::symlink_metadata(&from) {
+        if let Err(error) = std::fs::symlink_metadata(&from) {
             // Put there by an earlier try.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            found => drop(found?),
+            let is_gone = error.kind() == io::ErrorKind::NotFound;
+            return if is_gone { Ok(()) } else { Err(error) };
         }
         let (session, name) = parts(stage)?;
         let state = self.path.parent().unwrap_or(&self.path);

@@ -25,6 +25,7 @@ struct Left {
 
 /// What an agent knows when a change of its own was acknowledged.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_field_names, reason = "the unit stands in each name")]
 pub(crate) struct Sight {
     /// When the change was asked for.
     pub(crate) asked_ns: u64,

@@ -52,17 +52,13 @@ pub(super) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode, Failur
 }
 
 fn look(root: &Path, arguments: &Arguments) -> Result<Value, Failure> {
-    match View::open(&root.join(state_dir::NAME))? {
-        Some(view) => {
-            let (snapshot, clock) = view.snapshot()?;
-            let (class, agent) = (arguments.class.clone(), arguments.agent.clone());
-            Ok(locks_json(&snapshot, clock, class, agent))
-        }
-        None => {
-            let timestamp = rfc3339((clock::system())().wall_ms);
-            Ok(json!({ "count": 0, "locks": [], "timestamp": timestamp }))
-        }
-    }
+    let Some(view) = View::open(&root.join(state_dir::NAME))? else {
+        let timestamp = rfc3339((clock::system())().wall_ms);
+        return Ok(json!({ "count": 0, "locks": [], "timestamp": timestamp }));
+    };
+    let (snapshot, clock) = view.snapshot()?;
+    let (class, agent) = (arguments.class.clone(), arguments.agent.clone());
+    Ok(locks_json(&snapshot, clock, class, agent))
 }
 
 fn table(shown: &Value) -> String {

@@ -130,8 +130,11 @@ fn a_file_deleted_during_the_commit_stays_deleted_and_the_content_is_kept() {
     }
 }
 
+/// What it is, and how it is made.
+type Oddity = (&'static str, fn(&Path));
+
 /// What somebody outside may make of a name that a file had.
-const ODDITIES: [(&str, fn(&Path)); 3] = [
+const ODDITIES: [Oddity; 3] = [
     ("a link", |path| symlink("elsewhere", path).unwrap()),
     ("a folder", |path| {
         std::fs::create_dir(path).unwrap();
