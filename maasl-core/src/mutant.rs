@@ -106,6 +106,8 @@ mutants! {
     /// A patch is acknowledged before it is on the disk.
     GraphPatchNotDurable = "graph-patch-not-durable",
 
+    /// Leases of another boot count by their times, which are of another clock.
+    OldBootCounts = "old-boot-counts",
     /// Expiry is judged by the clock of the process that asks, not the store's.
     ExpiryOnHoldersClock = "expiry-on-holders-clock",
     /// Returning a lease ends every lease of the same process.
@@ -142,6 +144,8 @@ mutants! {
     IntentNotDurable = "intent-not-durable",
     /// A commit is acknowledged before the names of its files are on the disk.
     NamesNotSynced = "names-not-synced",
+    /// A file is swapped before its new content is on the disk.
+    SwapBeforeSync = "swap-before-sync",
     /// A set that meets a foreign change keeps the files swapped before it.
     SetNotTakenBack = "set-not-taken-back",
     /// A commit that meets a file which may not be changed is left open.

@@ -29,7 +29,7 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Plan {
         plan_version: PLAN_VERSION,
         scenario: scenario.name.clone(),
         seed,
-        quiet_from_ms: one(scenario.workload.quiet_from_ms, seed, "quiet_from_ms"),
+        quiet_from_ms: quiet_from_ms(scenario, seed),
         settle_ms: scenario.workload.settle_ms,
         events_max: scenario.workload.events_max,
         promises: scenario.promises.clone(),
@@ -40,6 +40,10 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Plan {
         agents: agents(scenario, &names, seed),
         faults: faults(scenario, &names, seed),
     }
+}
+
+fn quiet_from_ms(scenario: &Scenario, seed: u64) -> u64 {
+    one(scenario.workload.quiet_from_ms, seed, "quiet_from_ms")
 }
 
 /// A number that has a stream for itself.
@@ -100,18 +104,21 @@ fn processes(scenario: &Scenario, names: &Names, seed: u64) -> Vec<Process> {
 }
 
 fn agents(scenario: &Scenario, names: &Names, seed: u64) -> Vec<Agent> {
+    let quiet_ms = quiet_from_ms(scenario, seed);
     let agents = names.agents.iter().map(|name| {
         let script = scenario.script.iter().find(|script| script.agent == *name);
         let manner = script.and_then(|script| script.manner);
         let calls = script.and_then(|script| script.calls.as_ref());
+        let mut calls = match calls {
+            Some(calls) => workload::told(calls, names, seed, name),
+            None => workload::drawn(scenario, names, seed, name),
+        };
+        calls.extend(workload::in_quiet(scenario, names, (seed, quiet_ms), name));
         Agent {
             name: name.clone(),
             process: Names::process_of(name).into(),
             manner: manner.unwrap_or_else(|| workload::manner(scenario, seed, name)),
-            calls: match calls {
-                Some(calls) => workload::told(calls, names, seed, name),
-                None => workload::drawn(scenario, names, seed, name),
-            },
+            calls,
         }
     });
     agents.collect()

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::coordinator::io::{CallId, Reply, Response, Swapped};
-use maasl_core::id::{LeaseId, OpId, SessionId, Token};
+use maasl_core::id::{ContentHash, LeaseId, OpId, SessionId, Token};
 use maasl_core::lease::command::{Acquire, FinishCommit, ItemEnd};
 use maasl_core::lease::{Command, CommitIntent, CommitItem, Outcome, Query, Rows};
 use maasl_core::policy::Urgency;
@@ -88,6 +88,8 @@ points! {
     ForbiddenMet "forbidden change met" "A swap was tried on a file that may not be changed.",
     DatabaseCameBack "database commit came back" "A commit that nobody had seen came out of a database's log.",
     DeadReplacedAtOnce "dead holder replaced without a wait" "A request that may not wait got what a dead process had held.",
+    ServedInQuiet "waiter served in quiet" "Once nothing went wrong any more, somebody waited and was served.",
+    ShortContentMet "short content met" "A change was refused, because its file holds content that was cut short.",
     PowerCutSettled "commit settled after a power cut" "A commit that a power cut interrupted was settled.",
 }
 
@@ -106,6 +108,11 @@ pub struct Points {
     reserved: Option<Token>,
     generation: Option<u64>,
     power_was_cut: bool,
+    quiet: bool,
+    /// Waiters that began to wait in quiet.
+    waits_in_quiet: BTreeSet<LeaseId>,
+    /// Contents that were cut short.
+    short: BTreeSet<ContentHash>,
     /// Commits, which may be transactions.
     transactions: BTreeMap<OpId, Transaction>,
     /// Moves that took effect, from where and to where.
@@ -180,6 +187,10 @@ impl Points {
                 }
             }
             Observation::PowerCut => self.power_was_cut = true,
+            Observation::Quiet => self.quiet = true,
+            Observation::Shortened { after, .. } => {
+                self.short.insert(*after);
+            }
             Observation::Transacted {
                 process,
                 command: Command::Sweep(sweep),
@@ -241,6 +252,9 @@ impl Points {
         use PointName as P;
         match (command, outcome) {
             (Command::Acquire(asked), Outcome::Queued { blockers, .. }) => {
+                if self.quiet {
+                    self.waits_in_quiet.insert(asked.lease.clone());
+                }
                 let holders = blockers.iter().filter(|blocker| blocker.token.is_some());
                 let waits_for = self.queued.entry(asked.lease.clone()).or_default();
                 waits_for.extend(holders.map(|holder| holder.owner.session.clone()));
@@ -308,6 +322,9 @@ impl Points {
             return;
         }
         self.newest = lease.token;
+        if self.waits_in_quiet.remove(&lease.id) {
+            self.reach(P::ServedInQuiet);
+        }
         let waited_for = self.queued.remove(&lease.id);
         let at_once = waited_for.is_none() && asked.wait_ms == 0;
         let waited_for = waited_for.unwrap_or_default();
@@ -469,7 +486,15 @@ impl Points {
             Err(Refusal::StaleVersion(stale)) if stale.reason == StaleReason::SwapConflict => {
                 self.reach(P::ConflictTold);
             }
-            Err(Refusal::StaleVersion(_)) => self.reach(P::StaleContentRefused),
+            Err(Refusal::StaleVersion(stale)) => {
+                self.reach(P::StaleContentRefused);
+                if stale
+                    .current
+                    .is_some_and(|found| self.short.contains(&found))
+                {
+                    self.reach(P::ShortContentMet);
+                }
+            }
             // A latch is busy by a process, the gate without a name of anything.
             Err(Refusal::ResourceBusy(busy)) if !busy.blockers.is_empty() => {
                 self.reach(P::LeaseBusy);

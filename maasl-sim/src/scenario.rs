@@ -155,6 +155,9 @@ pub struct Workload {
     pub events_max: u64,
     /// Calls of each agent.
     pub calls_per_agent: Range<u32>,
+    /// Calls that each agent makes on top, all agents at nearly the same time, once
+    /// nothing goes wrong any more.
+    pub quiet_calls: Range<u32>,
     /// How long an agent thinks before a call.
     pub think_us: Range<u64>,
     /// How many calls carry an idempotency key.
@@ -209,6 +212,7 @@ impl Default for Workload {
             settle_ms: 240_000,
             events_max: 2_000_000,
             calls_per_agent: Range::fixed(0),
+            quiet_calls: Range::fixed(2),
             think_us: Range::new(1_000, 200_000),
             keyed_permille: Permille(0),
             under_lease_permille: Permille(0),

@@ -39,7 +39,7 @@ use self::latches::Latches;
 use self::queue::{Event, Queue};
 use self::sequence::Sequence;
 use self::server::Server;
-use self::store::Store;
+use self::store::{Store, UPTIME_NS};
 use crate::checks::{Breach, Judges};
 use crate::history::Entry;
 use crate::history::simulated::Simulated;
@@ -137,7 +137,8 @@ impl<'p> World<'p> {
         let config = Arc::new(plan.config());
         let servers = plan.processes.iter();
         let servers = servers.map(|process| {
-            let ahead_ns = (1 << 40) + process.clock_ahead_us * NS_PER_US;
+            // Another zero than the store's: who compares the two is noticed.
+            let ahead_ns = 2 * UPTIME_NS + process.clock_ahead_us * NS_PER_US;
             Server::new(clock::Clock::new(ahead_ns, process.drift_ppm))
         });
         let floor_block = plan.settings.floor_block;

@@ -138,6 +138,25 @@ fn no_kind_of_fault_is_left_out() {
     assert_eq!(tried, kinds.collect());
 }
 
+/// What a power cut leaves of content that was not synced decides how a commit ends
+/// whose file was not swapped yet.
+#[test]
+fn how_much_of_a_content_survives_changes_what_happens() {
+    let fault = |bytes: u32| {
+        format!(
+            "{}\n[[faults]]\n\
+             when = {{ process = \"p0\", step = \"begin_commit\", nth = 2, side = \"after\" }}\n\
+             what = {{ kind = \"power_cut\", commits_kept = 9, names_kept = 9223372036854775807, \
+             bytes_kept = {bytes}, restart_after_ms = 90 }}\n",
+            base(false)
+        )
+    };
+    let [nothing, all] = [0, 4_000_000].map(|bytes| read(&fault(bytes)));
+    let differs = (0..SEEDS)
+        .any(|seed| happened(&draw::plan(&nothing, seed)) != happened(&draw::plan(&all, seed)));
+    assert!(differs, "content is never lost");
+}
+
 /// A fault at a named step strikes on each of its sides.
 #[test]
 fn a_fault_at_a_step_changes_what_happens() {

@@ -56,10 +56,10 @@ fn compared(plan: &Plan) -> Result<Compared, String> {
 /// What of which scenario real servers cannot be made to do, in any of the seeds
 /// that are looked at. Of these scenarios only the calls are compared.
 const CALLS_ONLY: &str = "
-bit-flip: bit_flip
-boot-change: power_cut
-break-glass: pause inside of a call
-clock-jumps-under-holder: clock_step
+bit-flip: bit_flip, bit_flip inside of a call
+boot-change: power_cut, power_cut inside of a call
+break-glass: pause, pause inside of a call
+clock-jumps-under-holder: clock_step, clock_step inside of a call, pause inside of a call
 commit-comes-back: kill inside of a call, power_cut, power_cut inside of a call
 db-five-agents: drop, pause, power_cut
 db-writer-killed: kill inside of a call
@@ -75,8 +75,9 @@ drift-just-outside: clock_drift, pause inside of a call
 duplicate-storm: duplicate
 five-agents: drop, pause
 forbidden-folder: forbidden
-frozen-clock: clock_freeze
-grantor-clock-jumps: store_clock_step
+frozen-clock: clock_freeze, clock_freeze inside of a call, pause inside of a call
+grantor-clock-jumps: store_clock_step, store_clock_step inside of a call
+graph-edge-before-node: kill inside of a call
 graph-five-agents: drop, pause, power_cut
 graph-patches-cross: drop, duplicate, pause inside of a call, wall_clock_step
 held-messages: hold
@@ -98,7 +99,7 @@ slow-store: store_slow
 store-busy: store_busy
 store-fails: store_fails
 store-full: store_full
-suspended-laptop: suspend
+suspended-laptop: suspend, suspend inside of a call
 swarm: clock_drift, clock_freeze, clock_step, delay, disk_full, drop, duplicate, effect_fails, hold, partition, pause, power_cut, store_busy, store_clock_step, store_full, store_slow, suspend, wall_clock_step
 sync-fails: effect_fails
 torn-write: short_write

@@ -41,7 +41,9 @@ pub(super) fn open(rows: &RowSet, asked: &Open, clock: StoreClock) -> Result<Dec
     if *meta.boot != *asked.boot {
         meta.generation += 1;
         meta.boot = asked.boot.as_str().into();
-        changes.extend(forget_old_clock(rows, clock.now)?);
+        if !is_active(Mutant::OldBootCounts) {
+            changes.extend(forget_old_clock(rows, clock.now)?);
+        }
     } else if let Some(session) = &asked.session {
         changes.extend(leave_behind(rows, &session.id, &asked.store)?);
     }

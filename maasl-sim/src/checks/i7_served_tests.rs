@@ -1,5 +1,7 @@
 //! Tests of the judge of the time that waits take.
 
+use maasl_core::id::Token;
+use maasl_core::lease::Meta;
 use maasl_core::lease::outcome::Change;
 use maasl_core::policy::Urgency;
 
@@ -61,6 +63,68 @@ fn a_waiter_with_nothing_in_front_is_served() {
     assert_eq!(look(&scene, &mut judge, 60_000), Some("head-not-served"));
 }
 
+/// Half a second is less than a call may take, and more than a hand-over may.
+#[test]
+fn a_waiter_that_was_told_busy_at_the_head_is_not_served() {
+    for (left_ms, judged) in [(90, None), (400, Some("head-not-served"))] {
+        let (mut scene, mut judge) = quiet();
+        let waiter = ticket(1, "a", Urgency::Interactive);
+        let no = waiter.no;
+        scene.rows.apply(Change::PutTicket(waiter));
+        assert_eq!(look(&scene, &mut judge, 1), None);
+        scene.rows.apply(Change::DeleteTicket(no));
+        scene.now_ns = left_ms * NS_PER_MS;
+        assert_eq!(look(&scene, &mut judge, left_ms), judged);
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_back_may_look_late() {
+    let mut back = plan();
+    back.faults.push(crate::plan::Fault {
+        when: crate::plan::When::At { at_ms: 1 },
+        what: FaultKind::ClockStep {
+            process: "p".into(),
+            by_ms: -700,
+        },
+    });
+    let more_ns = Served::of(&back).head_slack_ns - Served::of(&plan()).head_slack_ns;
+    assert_eq!(more_ns, 700 * NS_PER_MS);
+}
+
+/// A lease of the boot before ends with it, whatever its times say.
+#[test]
+fn a_lease_of_another_boot_is_not_waited_for() {
+    let opened = |boot: &str, generation| {
+        Outcome::Opened(Meta {
+            store: "store".into(),
+            generation,
+            next_sequence: 1,
+            reserved_through: Token::default(),
+            next_ticket: 1,
+            boot: boot.into(),
+        })
+    };
+    for (boot, judged) in [("one", None), ("two", Some("head-not-served"))] {
+        let (mut scene, mut judge) = quiet();
+        let command = maasl_core::lease::Command::Snapshot;
+        for (name, generation) in [("one", 1), (boot, 2)] {
+            let opened = opened(name, generation);
+            scene.store(&mut judge, 1, &command, &opened).unwrap();
+        }
+        let mut old = lease(1, "a");
+        old.token = Token::new(1, 7).unwrap();
+        old.expires_at = at(4_000_000);
+        scene.rows.apply(Change::PutLease(old));
+        scene
+            .rows
+            .apply(Change::PutTicket(ticket(1, "a", Urgency::Interactive)));
+        assert_eq!(look(&scene, &mut judge, 2), None);
+        scene.now_ns = 400 * NS_PER_MS;
+        assert_eq!(look(&scene, &mut judge, 400), judged);
+    }
+}
+
 #[test]
 fn a_waiter_waits_for_a_lease_and_its_lock_delay() {
     let (mut scene, mut judge) = quiet();
@@ -86,11 +150,12 @@ fn a_waiter_waits_for_a_lease_and_its_lock_delay() {
 #[test]
 fn the_dead_and_the_lapsed_are_not_waited_for() {
     let (mut scene, mut judge) = quiet();
-    let waiter = ticket(1, "a", Urgency::Interactive);
+    let mut waiter = ticket(1, "a", Urgency::Interactive);
+    waiter.deadline = at(90);
     scene.rows.apply(Change::PutTicket(waiter));
     assert_eq!(look(&scene, &mut judge, 1), None);
     scene.now_ns = MINUTE_NS;
-    assert_eq!(look(&scene, &mut judge, 500), None, "it has lapsed");
+    assert_eq!(look(&scene, &mut judge, 90), None, "it has lapsed");
     scene.died(&mut judge, "p-1").unwrap();
     assert_eq!(look(&scene, &mut judge, 2), None, "it is dead");
 }

@@ -12,6 +12,9 @@ use crate::plan::{Action, Call, GraphChange, GraphEdit, Manner, Together};
 use crate::rng::Stream;
 use crate::scenario::{Loose, Mix, Scenario, Topology, Workload};
 
+/// Over how long agents begin their calls in quiet: short enough to meet.
+const QUIET_SPREAD_MS: u64 = 20;
+
 /// What a call is about, before its files are drawn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum About {
@@ -100,6 +103,45 @@ pub(super) fn drawn(scenario: &Scenario, names: &Names, seed: u64, agent: &str) 
         call(work, action(work, names, &mut what), &mut how)
     });
     calls.collect()
+}
+
+/// The calls of an agent, whoever says what it does before, once nothing goes wrong
+/// any more: only then can it be judged whether who waits is served.
+pub(super) fn in_quiet(
+    scenario: &Scenario,
+    names: &Names,
+    (seed, from_ms): (u64, u64),
+    agent: &str,
+) -> Vec<Call> {
+    let work = &scenario.workload;
+    if !can_draw(work, names) {
+        return Vec::new();
+    }
+    let count = work
+        .quiet_calls
+        .draw(&mut Stream::of(seed, &["quiet calls", agent]));
+    let calls = (0..count).map(|index| {
+        let index = index.to_string();
+        let mut what = Stream::of(seed, &["quiet action", agent, &index]);
+        let mut how = Stream::of(seed, &["quiet call", agent, &index]);
+        let drawn = call(work, action(work, names, &mut what), &mut how);
+        Call {
+            at_ms: from_ms + how.below(QUIET_SPREAD_MS),
+            think_us: 0,
+            cancel_after_ms: None,
+            ..drawn
+        }
+    });
+    calls.collect()
+}
+
+/// Whether the mix can be drawn from, where no call before the quiet needs it.
+fn can_draw(work: &Workload, names: &Names) -> bool {
+    let weights = mix_weights(&work.mix);
+    let needs_free = work.mix.create > 0 || work.mix.move_ > 0;
+    weights.iter().any(|(weight, _)| *weight > 0)
+        && !names.files.is_empty()
+        && !(needs_free && names.free.is_empty())
 }
 
 /// Everything is drawn whether it is used or not, so that changing one share

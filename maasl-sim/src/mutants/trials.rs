@@ -36,6 +36,7 @@ trials! {
     "a-folder-and-a-file-in-it",
     "a-request-arrives-twice",
     "the-lock-delay",
+    "a-boot-under-a-holder",
     "the-last-instant",
     "renewed-too-late",
     "returned-too-late",

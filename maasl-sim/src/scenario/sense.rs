@@ -88,6 +88,7 @@ impl Sense<'_> {
         let path = at("workload");
         let repeats = [
             ("calls_per_agent", work.calls_per_agent, 0),
+            ("quiet_calls", work.quiet_calls, 0),
             ("attempts", work.attempts, 1),
             ("refactor_files", work.refactor_files, 1),
         ];

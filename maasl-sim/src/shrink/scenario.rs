@@ -91,7 +91,7 @@ impl Telling {
         let (quiet, settle) = (plan.quiet_from_ms, plan.settle_ms);
         writeln!(
             text,
-            "[workload]\nquiet_from_ms = {quiet}\nsettle_ms = {settle}"
+            "[workload]\nquiet_calls = 0\nquiet_from_ms = {quiet}\nsettle_ms = {settle}"
         )
         .ok()?;
         writeln!(text, "events_max = {}\n", plan.events_max).ok()?;

@@ -64,6 +64,12 @@ impl Clock {
         self.read_ns = self.read_ns.saturating_add_signed(by_ms * 1_000_000);
     }
 
+    /// Counts from `read_ns` on, as after a boot; its rate is the machine's.
+    pub(crate) fn begin_again(&mut self, read_ns: u64, world_ns: u64) {
+        self.read_ns = read_ns;
+        self.set_at_ns = world_ns;
+    }
+
     /// Runs at another rate from now on.
     pub(crate) fn drift(&mut self, ppm: i32, world_ns: u64) {
         self.settle(world_ns);
@@ -129,6 +135,14 @@ mod tests {
             clock.instant_of(later, 9 * SECOND_NS),
             Some(9 * SECOND_NS + 1)
         );
+    }
+
+    #[test]
+    fn a_boot_begins_the_count_again_and_keeps_the_rate() {
+        let mut clock = Clock::new(77 * SECOND_NS, 500_000);
+        clock.begin_again(SECOND_NS, 9 * SECOND_NS);
+        assert_eq!(clock.read(9 * SECOND_NS).as_ns(), SECOND_NS);
+        assert_eq!(clock.read(11 * SECOND_NS).as_ns(), 4 * SECOND_NS);
     }
 
     #[test]

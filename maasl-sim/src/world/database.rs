@@ -7,6 +7,13 @@
 //! that one, and whoever writes next takes its place; if all die before, the next to
 //! open the database finds it. Leaves to others: who may write, and in which order
 //! the steps come (the product).
+//!
+//! That a power cut takes nothing back is no kindness: the node writes through
+//! SQLite with `synchronous = EXTRA` wherever a change must survive the power, so
+//! that `COMMIT` has synced its log, or its journal's end, before the step is
+//! answered (`maasl-node/src/database/connection.rs`). Until then the step has not
+//! happened here, and a cut finds an open transaction, which is gone. A product that
+//! answered sooner is noticed, since a transaction does not outlive its call.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use maasl_core::coordinator::io::Swapped;
 use maasl_core::id::ContentHash;
 use maasl_core::lease::CommitItem;
+use maasl_core::mutant::{Mutant, is_active};
 
 /// A place where content can stand.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,7 +116,7 @@ impl Disk {
         (blob.hash == content).then(|| blob.bytes.clone())
     }
 
-    /// Stages content; its bytes are synced, its name is not.
+    /// Stages content, whose bytes may be `synced`; its name is not.
     pub(crate) fn stage(&mut self, stage: &str, bytes: Arc<[u8]>, synced: bool) {
         let inode = self.put(bytes, synced);
         self.change(vec![(Name::Stage(stage.into()), Some(inode))]);
@@ -144,8 +145,12 @@ impl Disk {
         }
     }
 
-    /// Does what the node's swap does: exchange, bring or take away.
+    /// Does what the node's swap does: brings new content to the device, whoever
+    /// staged it, then exchanges, places or takes away.
     pub(crate) fn swap(&mut self, item: &CommitItem) -> Swapped {
+        if item.new.is_some() && !is_active(Mutant::SwapBeforeSync) {
+            self.sync_content(&Name::Stage(item.stage.clone()));
+        }
         self.exchange(item, item.old.is_some(), item.new.is_some())
     }
 
@@ -199,12 +204,16 @@ impl Disk {
     /// Brings kept content to the device, with its name.
     pub(crate) fn sync_kept(&mut self, content: ContentHash) {
         let name = Name::Object(content);
-        if let Some(inode) = self.at(&name)
+        self.sync_content(&name);
+        self.sync(BTreeSet::from([name]));
+    }
+
+    fn sync_content(&mut self, name: &Name) {
+        if let Some(inode) = self.at(name)
             && let Some(blob) = self.blobs.get_mut(&inode)
         {
             blob.synced = true;
         }
-        self.sync(BTreeSet::from([name]));
     }
 
     fn sync(&mut self, mut names: BTreeSet<Name>) {
@@ -421,6 +430,16 @@ mod tests {
         disk.cut_power(0, 0);
         assert_eq!(disk.hash("f"), Some(ContentHash::of(b"new")));
         assert_eq!(disk.hash_staged("s"), Some(ContentHash::of(b"old")));
+    }
+
+    #[test]
+    fn a_swap_brings_content_to_the_device_first() {
+        let mut disk = with_file(true);
+        disk.stage("s", bytes("newer"), false);
+        disk.swap(&item(Some("old"), Some("newer")));
+        disk.sync_names(&["f".into()]);
+        disk.cut_power(0, 2);
+        assert_eq!(disk.hash("f"), Some(ContentHash::of(b"newer")));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! `latches`, `database`).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use maasl_core::coordinator::io::{Done, Effect, Input, StepId};
 use maasl_core::docgen::layout::may_be_named;
@@ -111,27 +112,12 @@ impl World<'_> {
                 let mut history = self.store.rows.history(&path).iter();
                 Done::Version(history.find(|version| version.number == number).cloned())
             }
-            Effect::Stage { name, content, .. } => {
-                if self.disk_full {
-                    return Some(Done::Failed("no space left on device".into()));
-                }
-                let (content, synced) = match doom {
-                    Some(Doom::Short { bytes }) => {
-                        let kept = content.len().min(bytes as usize);
-                        (content[..kept].into(), true)
-                    }
-                    Some(Doom::Fails { .. }) => (content, false),
-                    None => (content, true),
-                };
-                self.disk.stage(&name, content, synced);
-                if let (Some(Doom::Short { .. }), Some(after)) =
-                    (doom, self.disk.hash_staged(&name))
-                {
-                    let stage = &name;
-                    self.observe(&Observation::Shortened { stage, after });
-                }
-                Done::Ok
-            }
+            Effect::Stage {
+                name,
+                content,
+                at_once,
+                ..
+            } => self.stage(&name, content, at_once, doom),
             Effect::Discard(stages) => {
                 for stage in &stages {
                     self.disk.discard(stage);
@@ -160,6 +146,8 @@ impl World<'_> {
                 }
                 Done::Ok
             }
+            // What could not be latched is not held: the node has nothing of it then.
+            Effect::Latch(_) if doom.is_some() => Done::Ok,
             Effect::Latch(keys) => return self.latch(process, step, keys),
             Effect::Unlatch => {
                 self.latches.drop_of(process, step.call);
@@ -200,6 +188,28 @@ impl World<'_> {
                 Done::Generated(Ok(text.into_bytes().into()))
             }
         })
+    }
+
+    /// Content that has time until its swap is not on the device before that: the
+    /// sync that the node begins meanwhile may come to nothing.
+    fn stage(&mut self, name: &str, content: Arc<[u8]>, at_once: bool, doom: Option<Doom>) -> Done {
+        if self.disk_full {
+            return Done::Failed("no space left on device".into());
+        }
+        let (content, synced) = match doom {
+            Some(Doom::Short { bytes }) => {
+                let kept = content.len().min(bytes as usize);
+                (content[..kept].into(), at_once)
+            }
+            Some(Doom::Fails { .. }) => (content, false),
+            None => (content, at_once),
+        };
+        self.disk.stage(name, content, synced);
+        if let (Some(Doom::Short { .. }), Some(after)) = (doom, self.disk.hash_staged(name)) {
+            let stage = name;
+            self.observe(&Observation::Shortened { stage, after });
+        }
+        Done::Ok
     }
 
     fn database(&mut self, process: ProcessNo, step: StepId, effect: Effect) -> Done {

@@ -20,6 +20,13 @@ use super::clock::Clock;
 /// begin where the wall clock says, so it must be one that a store can meet.
 const ORIGIN_WALL_MS: u64 = 1_790_000_000_000;
 
+/// What the store's clock reads at the start of a world, whose machine has been up
+/// for more than an hour: times of that boot lie far ahead in the next one.
+pub(super) const UPTIME_NS: u64 = 1 << 42;
+
+/// What clocks that count from the boot read when a machine is up again.
+pub(super) const BOOTED_NS: u64 = 1_000_000_000;
+
 /// Commits that can be taken back by putting an old copy in place.
 const COPIES_MAX: usize = 256;
 
@@ -67,7 +74,7 @@ impl Store {
             floor_late: None,
             floor_block,
             wall_ahead_ms: 0,
-            clock: Clock::new(1_000_000_000, 0),
+            clock: Clock::new(UPTIME_NS, 0),
             boots: 1,
             is_open: false,
         }
@@ -147,8 +154,9 @@ impl Store {
         }
     }
 
-    /// Loses power: of the commits that were not synced, the oldest `kept` stay.
-    pub(crate) fn cut_power(&mut self, kept: u32) {
+    /// Loses power: of the commits that were not synced, the oldest `kept` stay, and
+    /// the clock counts from the next boot.
+    pub(crate) fn cut_power(&mut self, kept: u32, world_ns: u64) {
         let shadow = self
             .shadow
             .as_mut()
@@ -156,6 +164,7 @@ impl Store {
         let length = shadow.log.len().min(shadow.synced + kept as usize);
         self.rows = shadow.rewind(length);
         self.boots += 1;
+        self.clock.begin_again(BOOTED_NS, world_ns);
         self.is_open = false;
     }
 
@@ -239,5 +248,22 @@ impl Shadow {
             rows.transact(&logged.command, logged.clock);
         }
         rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_begins_the_clock_again_long_before_the_times_of_the_last_one() {
+        let mut store = Store::new(true, floor::BLOCK);
+        store.open(&SessionId::new("s"), 0);
+        let (before, wall_ms) = (store.clock(5_000_000), store.clock(5_000_000).wall_ms);
+        store.cut_power(9, 5_000_000);
+        let after = store.clock(5_000_000);
+        assert_eq!(after.now.as_ns(), BOOTED_NS);
+        assert!(before.now.ms_since(after.now) > 3_600_000);
+        assert_eq!(after.wall_ms, wall_ms);
     }
 }

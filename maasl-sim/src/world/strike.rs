@@ -6,6 +6,7 @@
 
 use super::queue::{Event, Relief};
 use super::server::{Doom, Doomed, Mishap, Watch};
+use super::store::BOOTED_NS;
 use super::{NS_PER_MS, NS_PER_US, World};
 use crate::observe::{Observation, ProcessNo};
 use crate::plan::fault::Route;
@@ -250,8 +251,12 @@ impl World<'_> {
     fn cut_power(&mut self, commits_kept: u32, names_kept: u64, bytes_kept: u32) {
         for process in self.all_processes() {
             self.kill(process);
+            let ahead_ns = self.plan.processes[usize::from(process.0)].clock_ahead_us * NS_PER_US;
+            let now_ns = self.now_ns;
+            let clock = &mut self.server(process).clock;
+            clock.begin_again(BOOTED_NS + ahead_ns, now_ns);
         }
-        self.store.cut_power(commits_kept);
+        self.store.cut_power(commits_kept, self.now_ns);
         self.disk.cut_power(names_kept, bytes_kept);
         // What was removed may be there again.
         self.forgotten.clear();
