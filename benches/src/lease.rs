@@ -105,5 +105,6 @@ fn release(id: &str, path: &str) -> Command {
         lease: LeaseId::new(id),
         latched: [ResourceKey::new("code", path)].into(),
         counts: Vec::new(),
+        request: None,
     })
 }

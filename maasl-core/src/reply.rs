@@ -71,6 +71,11 @@ pub enum Receipt {
         /// How long the call waited.
         waited_ms: u64,
     },
+    /// A lease was returned.
+    Released {
+        /// How long it was held.
+        held_ms: u64,
+    },
     /// A graph was patched.
     Patched(Box<GraphChanged>),
     /// A document was made from its source already; nothing was changed.

@@ -15,6 +15,7 @@ mod coordinator {
     mod world;
 
     mod again;
+    mod copies;
     mod crash;
     mod database;
     mod docgen;

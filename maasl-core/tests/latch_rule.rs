@@ -266,6 +266,7 @@ impl State {
             lease: lease_id(grant),
             latched: latched(holds),
             counts: Vec::new(),
+            request: None,
         });
         if let Outcome::NeedRecovery(open) = self.transact(&release) {
             self.recover(&open, relaxed);

@@ -29,6 +29,8 @@ pub struct Campaign {
     pub scenario: String,
     /// What was given on the command line for it.
     pub file: String,
+    /// Whether that is a plan, which leaves nothing to a seed.
+    pub is_plan: bool,
     /// The seeds, the last one not included.
     pub seeds: Range<u64>,
     /// Which part of the seeds this process takes: the nth of so many.

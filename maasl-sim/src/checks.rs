@@ -20,6 +20,7 @@ mod i3_terms;
 mod i4_seen;
 mod i5_durable;
 mod i5_forbidden;
+mod i5_refused;
 mod i5_together;
 mod i6_once;
 mod i7_circle;
@@ -33,6 +34,8 @@ mod i9_graph;
 mod scene;
 
 use core::fmt;
+
+use maasl_core::refusal::Refusal;
 
 use crate::observe::{Ground, Observation};
 use crate::plan::Plan;
@@ -141,7 +144,8 @@ fn judges_of(promise: Promise, plan: &Plan) -> Vec<Box<dyn Judge>> {
         ],
         Promise::I4 => vec![Box::new(i4_seen::Seen::of(plan))],
         Promise::I5 => vec![
-            Box::<i5_durable::Durable>::default(),
+            Box::new(i5_durable::Durable::of(plan)),
+            Box::<i5_refused::Refused>::default(),
             Box::<i5_together::Together>::default(),
             Box::new(i5_forbidden::Forbidden::of(plan)),
         ],
@@ -157,4 +161,10 @@ fn judges_of(promise: Promise, plan: &Plan) -> Vec<Box<dyn Judge>> {
         Promise::I10 => vec![Box::<i10_documents::Documents>::default()],
         Promise::I11 => vec![Box::<i11_database::Databases>::default()],
     }
+}
+
+/// Whether somebody who is told this does not know what became of a request, or
+/// does not want to.
+fn leaves_open(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Internal { .. } | Refusal::Cancelled)
 }

@@ -7,6 +7,7 @@
 
 pub mod judge;
 mod read;
+mod requests;
 pub mod simulated;
 
 use maasl_core::id::ContentHash;

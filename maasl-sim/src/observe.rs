@@ -4,7 +4,9 @@
 //! that a promise speaks of is observed, in the order in which it happens, from
 //! outside the code under test. Leaves to others: judging (`checks`).
 
-use maasl_core::coordinator::io::{CallId, Response, Swapped};
+use std::collections::BTreeSet;
+
+use maasl_core::coordinator::io::{CallId, Response, StepId, Swapped};
 use maasl_core::database::Seal;
 use maasl_core::id::{ContentHash, SessionId};
 use maasl_core::lease::{Command, CommitIntent, CommitItem, MemoryRows, Outcome, StoreClock};
@@ -43,6 +45,13 @@ pub enum Observation<'a> {
         /// Its session.
         session: &'a SessionId,
     },
+    /// A process begins to settle what the dead left open.
+    KeepsHouse {
+        /// Which.
+        process: ProcessNo,
+        /// The dead it knows of.
+        dead: &'a BTreeSet<SessionId>,
+    },
     /// A process stands still from now on, or goes on.
     Paused {
         /// Which.
@@ -54,6 +63,8 @@ pub enum Observation<'a> {
     Transacted {
         /// For which process.
         process: ProcessNo,
+        /// In which step of a call, where it was one's.
+        step: Option<StepId>,
         /// The command.
         command: &'a Command,
         /// What the store answered.
@@ -191,6 +202,17 @@ pub enum Observation<'a> {
     Restored,
     /// An agent sent a request.
     Asked(&'a Asked<'a>),
+    /// A process has decided what to answer; the answer may never arrive.
+    Decided {
+        /// Which process.
+        process: ProcessNo,
+        /// In which call.
+        call: CallId,
+        /// About which request.
+        request: RequestNo,
+        /// The answer.
+        response: &'a Response,
+    },
     /// An agent got an answer.
     Answered {
         /// Which agent.

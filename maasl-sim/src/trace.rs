@@ -52,6 +52,10 @@ pub struct Verdict {
     /// What happened then, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Whether it was cut off without a breach, before everything had come to its
+    /// end.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub cut_off: bool,
 }
 
 /// One record as a trace has it.
@@ -185,6 +189,7 @@ impl Verdict {
             promise: breach.map(|breach| breach.promise),
             site: breach.map(|breach| breach.site.to_owned()),
             message: breach.map(|breach| breach.message.clone()),
+            cut_off: breach.is_none() && !finished.ended,
         }
     }
 
@@ -193,7 +198,11 @@ impl Verdict {
     pub fn words(&self) -> String {
         let (Some(promise), Some(site), Some(message)) = (self.promise, &self.site, &self.message)
         else {
-            return "all promises held".to_owned();
+            return if self.cut_off {
+                "undecided: time was up before everything had come to its end".to_owned()
+            } else {
+                "all promises held".to_owned()
+            };
         };
         format!("{promise} was broken ({site}): {message}")
     }

@@ -100,7 +100,9 @@ fn files_of_several_writers_are_one_history_and_may_end_in_half_a_line() {
     let of_p = |line: &&str| line.contains("\"process\":\"p\"");
     let (p, others): (Vec<&str>, Vec<&str>) = text.lines().partition(of_p);
     let second = folder.path().join("second");
-    std::fs::write(&file, p.join("\n") + "\n{\"at_ns\":77,\"ev").unwrap();
+    let first = text.lines().next().unwrap();
+    let of_p = [&[first], &p[..]].concat().join("\n");
+    std::fs::write(&file, of_p + "\n{\"at_ns\":77,\"ev").unwrap();
     std::fs::write(&second, others.join("\n")).unwrap();
     let (code, told) = sim(&["check".as_ref(), &file, &second]);
     assert_eq!(code, 0, "{told}");
@@ -159,4 +161,19 @@ fn a_budget_that_runs_out_is_undecided_and_no_history_is_wrong_use() {
     let (code, told) = check(&file);
     assert_eq!(code, 65, "{told}");
     assert!(told.contains("line 1"), "{told}");
+}
+
+#[test]
+fn what_does_not_begin_as_a_history_is_not_judged() {
+    let folder = TempDir::new().unwrap();
+    let (file, text) = recorded(&folder);
+    let (first, rest) = text.split_once('\n').unwrap();
+    for wrong in ["", rest] {
+        std::fs::write(&file, wrong).unwrap();
+        let (code, told) = check(&file);
+        assert_eq!(code, 65, "{told}");
+    }
+    std::fs::write(&file, format!("{first}\n")).unwrap();
+    let (code, told) = check(&file);
+    assert_eq!(code, 2, "nothing happened: {told}");
 }

@@ -89,3 +89,23 @@ fn wrong_use_and_wrong_files_have_their_own_exit_codes() {
     let said = says(folder, 65, &["replay", "a.trace"]);
     assert!(said.contains("the trace ends inside the verdict"), "{said}");
 }
+
+#[test]
+fn a_run_that_does_not_come_to_its_end_is_undecided() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let plan = include_str!("plans/contended.toml");
+    let cut_off = |line: &str| match line.split_once(" = ") {
+        Some(("events_max", _)) => "events_max = 20\n".to_owned(),
+        _ => format!("{line}\n"),
+    };
+    let plan: String = plan.lines().map(cut_off).collect();
+    std::fs::write(folder.join("a.toml"), plan).unwrap();
+    let said = says(folder, 2, &["run", "a.toml", "--trace", "a.trace"]);
+    assert!(said.contains("undecided: time was up"), "{said}");
+    says(folder, 2, &["replay", "a.trace"]);
+    let said = says(folder, 64, &["shrink", "a.toml"]);
+    assert!(!said.contains("all promises hold"), "{said}");
+    let said = says(folder, 1, &["campaign", "a.toml", "--seeds", "0..1"]);
+    assert!(said.contains("`maasl-sim run a.toml`"), "{said}");
+}

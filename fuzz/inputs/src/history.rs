@@ -29,6 +29,7 @@ pub fn run(bytes: &[u8]) {
             Err(HistoryError::Line { line, .. } | HistoryError::Version { line, .. }) => {
                 assert!((1..=text.split('\n').count()).contains(&line));
             }
+            Err(HistoryError::Headless) => {}
         }
     }
     let mut history = merge(histories);
@@ -37,5 +38,6 @@ pub fn run(bytes: &[u8]) {
     let judged = judge(&history, BUDGET);
     assert_eq!(judged, judge(&history, BUDGET));
     let found = judged.breaches.len() + judged.undecided.len();
-    assert!(found <= 4 * bytes.len(), "{found} faults");
+    // That nothing happened is one.
+    assert!(found <= 1 + 4 * bytes.len(), "{found} faults");
 }

@@ -398,16 +398,19 @@ pub(super) fn lost(
 }
 
 /// Returns a lease under its latches; open commits of its own are settled first.
+/// The answer is remembered under the key of the request, where it has one.
 pub(super) async fn release(
     cx: &Cx,
     lease: &LeaseId,
     counts: Vec<Count>,
+    request: Option<&RequestKey>,
 ) -> Result<Outcome, Refusal> {
     let command = |latched| {
         Command::Release(Release {
             lease: lease.clone(),
             latched,
             counts: counts.clone(),
+            request: request.cloned(),
         })
     };
     let outcome = end_under_latches(cx, known_keys(cx, lease), command).await?;
@@ -460,7 +463,7 @@ pub(super) async fn end_under_latches(
 /// held up by a holder that has gone; the caller is told what became of its
 /// request, not about that.
 pub(super) async fn give_back(cx: &Cx, id: &LeaseId, counts: Vec<Count>) {
-    if release(cx, id, counts).await.is_err() {
+    if release(cx, id, counts, None).await.is_err() {
         let_run_out(cx, id).await;
     }
     cx.let_go(id);

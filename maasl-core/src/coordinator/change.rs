@@ -44,6 +44,11 @@ pub(super) async fn change(cx: &Cx, call: &Call, ops: Vec<FileOp>) -> Result<Rec
     if let Some(earlier) = recall(cx, call.request.as_ref()).await? {
         return Ok(earlier);
     }
+    let result = changed(cx, call, ops).await;
+    unless_answered(cx, call.request.as_ref(), result).await
+}
+
+async fn changed(cx: &Cx, call: &Call, ops: Vec<FileOp>) -> Result<Receipt, Refusal> {
     let ops = located(cx, ops).await?;
     let wants = paths(&ops).into_iter();
     let wants = wants.map(|path| Want::exclusive(file_key(cx, &path), CRIT_CODE));
@@ -84,7 +89,6 @@ impl<'a> Changes<'a> {
 /// took it.
 pub(super) async fn under(cx: &Cx, asked: Changes<'_>, right: &Right) -> Result<Receipt, Refusal> {
     let class = class_of_ops(asked.ops);
-    let request = asked.request;
     let mut change = Change {
         cx,
         asked,
@@ -103,23 +107,36 @@ pub(super) async fn under(cx: &Cx, asked: Changes<'_>, right: &Right) -> Result<
         }
         Ok(Committed::Blocked) => panic!("a blocked commit is tried again, not answered"),
         Ok(Committed::Refused(refusal)) => Err(met_outside(cx, right, *refusal, class).await),
-        Err(refusal) => {
-            let refusal = give_up(cx, right, refusal, class).await;
-            answered_meanwhile(cx, request, refusal).await
-        }
+        Err(refusal) => Err(give_up(cx, right, refusal, class).await),
     }
 }
 
-/// The answer of a copy of the request that took effect while this one was on
-/// its way, and so made it look stale or impossible; else the refusal.
-async fn answered_meanwhile(
+/// What a call comes to: where it is refused, the answer of a copy of the request
+/// that took effect while this one was on its way, and so made it look stale or
+/// impossible. Every call under a key asks for this last, after it has returned
+/// what it had taken.
+pub(super) async fn unless_answered(
     cx: &Cx,
     request: Option<&RequestKey>,
-    refusal: Refusal,
+    result: Result<Receipt, Refusal>,
 ) -> Result<Receipt, Refusal> {
+    let refusal = match result {
+        Err(Refusal::Cancelled) | Ok(_) => return result,
+        Err(refusal) => refusal,
+    };
     match recall(cx, request).await {
         Ok(Some(earlier)) => Ok(earlier),
-        Ok(None) | Err(_) => Err(refusal),
+        Ok(None) => Err(refusal),
+        Err(unknown) => Err(unless_known(refusal, unknown)),
+    }
+}
+
+/// What to tell whoever was refused where nobody can say if a copy was answered:
+/// that, unless the refusal leaves it open too.
+fn unless_known(refusal: Refusal, unknown: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Internal { .. } | Refusal::ResourceBusy(_) | Refusal::DbBusy(_) => refusal,
+        _ => unknown,
     }
 }
 
@@ -206,7 +223,7 @@ pub(super) fn class_of(receipt: &Receipt) -> &'static str {
         Receipt::Fresh { .. } => IDEMP_DOCS,
         Receipt::Written { .. } | Receipt::Enriched { .. } => CRIT_DB,
         Receipt::Patched(_) => MERGE_META,
-        Receipt::Changed { .. } | Receipt::Leased { .. } => CRIT_CODE,
+        Receipt::Changed { .. } | Receipt::Leased { .. } | Receipt::Released { .. } => CRIT_CODE,
     }
 }
 

@@ -69,6 +69,9 @@ pub(super) async fn run(
     let right = match right {
         Ok(right) => right,
         Err(refusal) => {
+            if let Some(earlier) = recall(cx, call, &asked.db, &key, &refusal).await? {
+                return Ok(earlier);
+            }
             let counts = [Counter::GuardedFailed, Counter::DbFailed];
             let counts = counts.map(|counter| cx.count(counter, CRIT_DB));
             let _ = cx.store(Command::Tally(counts.into())).await;
@@ -89,6 +92,37 @@ pub(super) async fn run(
     let result = write.latched().await;
     write.give_back(&result).await;
     result.map(|(receipt, _)| receipt)
+}
+
+/// The answer that a call which gets no lease was given before, as when a presented
+/// one has ended since: the database remembers it, and is asked under its latch.
+async fn recall(
+    cx: &Cx,
+    call: &Call,
+    db: &str,
+    key: &ResourceKey,
+    refusal: &Refusal,
+) -> Result<Option<Receipt>, Refusal> {
+    use Refusal::{Cancelled, Internal, ResourceBusy};
+    let Some(request) = &call.request else {
+        return Ok(None);
+    };
+    if matches!(refusal, Cancelled | Internal { .. } | ResourceBusy(_)) {
+        return Ok(None);
+    }
+    let latched = cx.latch([key.clone()].into()).await?;
+    if let Err(process) = latched {
+        let busy = acquire::latch_busy(cx, core::slice::from_ref(key), process, cx.now(), 0);
+        return Err(busy_database(db, busy));
+    }
+    let found = guarded::answered(cx, db, key, request).await;
+    cx.unlatch().await?;
+    let Some(earlier) = found? else {
+        return Ok(None);
+    };
+    let count = cx.count(Counter::Replayed, CRIT_DB);
+    let _ = cx.store(Command::Tally([count].into())).await;
+    Ok(Some(earlier))
 }
 
 /// How long a call that begins now may wait for a database.

@@ -52,7 +52,14 @@ pub(super) async fn document(
         return Ok(Reply::Receipt(earlier));
     }
     let work = Work::find(cx, call, asked).await?;
-    let result = work.run().await;
+    let result = match work.run().await {
+        Err(refusal) => {
+            let request = call.request.as_ref();
+            let earlier = change::unless_answered(cx, request, Err(refusal)).await;
+            earlier.map(Reply::Receipt)
+        }
+        done => done,
+    };
     if let Err(refusal) = &result
         && *refusal != Refusal::Cancelled
     {

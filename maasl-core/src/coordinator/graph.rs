@@ -138,7 +138,10 @@ pub(super) async fn patch(cx: &Cx, call: &Call, asked: GraphPatch) -> Result<Rec
         return Ok(earlier);
     }
     let result = checked_patch(cx, call, asked).await;
-    if result.is_err() {
+    let result = change::unless_answered(cx, call.request.as_ref(), result).await;
+    if let Ok(receipt) = &result {
+        told_again(cx, receipt);
+    } else {
         let failed = cx.count(Counter::GuardedFailed, MERGE_META);
         let _ = cx.store(Command::Tally([failed].into())).await;
     }

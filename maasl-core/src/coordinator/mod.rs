@@ -334,7 +334,7 @@ async fn dispatch(cx: &Cx, mut call: Call) -> Result<Reply, Refusal> {
             .await
             .map(Reply::Receipt),
         Request::Renew(lease) => reservation::renew(cx, &lease).await,
-        Request::Release(lease) => reservation::release(cx, &lease).await,
+        Request::Release(lease) => reservation::release(cx, &call, &lease).await,
         Request::Revoke { target, reason } => reservation::revoke(cx, target, reason).await,
         Request::Recover => settle::settle_dead(cx).await.map(Reply::Recovered),
         Request::Bury(dead) => housekeeping::bury(cx, dead).await.map(Reply::Buried),

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::acquire::{self, Got, Wanted};
 use super::call::{Cx, mixed_up};
-use super::change::recall;
+use super::change::{recall, unless_answered};
 use super::io::{Call, Event, Reply, Reservation, ResourceWanted};
 use super::settle;
 use crate::id::{AgentId, LeaseId};
@@ -29,6 +29,11 @@ pub(super) async fn reserve(cx: &Cx, call: &Call, asked: Reservation) -> Result<
     if let Some(earlier) = recall(cx, call.request.as_ref()).await? {
         return Ok(earlier);
     }
+    let result = reserved(cx, call, asked).await;
+    unless_answered(cx, call.request.as_ref(), result).await
+}
+
+async fn reserved(cx: &Cx, call: &Call, asked: Reservation) -> Result<Receipt, Refusal> {
     let limits = &cx.config().limits;
     if asked.resources.is_empty() {
         return Err(Refusal::invalid("resources", "names no resource"));
@@ -285,9 +290,23 @@ pub(super) async fn renew(cx: &Cx, id: &LeaseId) -> Result<Reply, Refusal> {
 }
 
 /// Returns a lease.
-pub(super) async fn release(cx: &Cx, id: &LeaseId) -> Result<Reply, Refusal> {
-    match acquire::release(cx, id, Vec::new()).await? {
-        Outcome::Released { held_ms, .. } => Ok(Reply::Released { held_ms }),
+pub(super) async fn release(cx: &Cx, call: &Call, id: &LeaseId) -> Result<Reply, Refusal> {
+    let request = call.request.as_ref();
+    let receipt = match recall(cx, request).await? {
+        Some(earlier) => earlier,
+        None => unless_answered(cx, request, returned(cx, request, id).await).await?,
+    };
+    match receipt {
+        Receipt::Released { held_ms } => Ok(Reply::Released { held_ms }),
+        other => mixed_up(&other),
+    }
+}
+
+async fn returned(cx: &Cx, request: Option<&RequestKey>, id: &LeaseId) -> Result<Receipt, Refusal> {
+    match acquire::release(cx, id, Vec::new(), request).await? {
+        Outcome::Released { held_ms, .. } => Ok(Receipt::Released { held_ms }),
+        Outcome::Answered(earlier) => Ok(earlier),
+        Outcome::KeyMismatch => Err(acquire::key_mismatch(request)),
         Outcome::Lost { ended, expired } => Err(acquire::lost(&[], ended, expired.as_ref())),
         other => mixed_up(&other),
     }
@@ -301,7 +320,7 @@ pub(super) async fn release_all(cx: &Cx) -> Result<Reply, Refusal> {
     for lease in leases {
         // What cannot be returned now ends when this process is found dead; until
         // then a call that is still under way may begin a commit under it.
-        let ended = acquire::release(cx, &lease, Vec::new()).await;
+        let ended = acquire::release(cx, &lease, Vec::new(), None).await;
         returned &= ended.is_ok();
     }
     // Only now, when no more can come.

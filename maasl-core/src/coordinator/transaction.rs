@@ -51,6 +51,15 @@ pub(super) async fn transact(
         graph::told_again(cx, &earlier);
         return Ok(earlier);
     }
+    let result = transacted(cx, call, asked).await;
+    let result = change::unless_answered(cx, call.request.as_ref(), result).await;
+    if let Ok(receipt) = &result {
+        graph::told_again(cx, receipt);
+    }
+    result
+}
+
+async fn transacted(cx: &Cx, call: &Call, asked: TransactionWanted) -> Result<Receipt, Refusal> {
     check(cx, &asked)?;
     let files = facts::located(cx, asked.files).await?;
     let mut documents = Vec::new();

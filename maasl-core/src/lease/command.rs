@@ -181,6 +181,7 @@ impl Command {
             Self::Acquire(asked) | Self::Watch(asked) if asked.request.is_some() => SyncNeed::First,
             Self::AppendPatch(_) if is_active(Mutant::GraphPatchNotDurable) => SyncNeed::None,
             Self::Remember(_) | Self::AppendPatch(_) => SyncNeed::First,
+            Self::Release(asked) if asked.request.is_some() => SyncNeed::First,
             Self::NoteDocument(note) if note.remember.is_some() => SyncNeed::First,
             Self::ReadGraph(read) if read.durable => SyncNeed::First,
             Self::Acquire(_)
@@ -309,6 +310,8 @@ pub struct Release {
     pub latched: BTreeSet<ResourceKey>,
     /// Counters to add to in the same transaction.
     pub counts: Vec<Count>,
+    /// Under which idempotency key the answer is remembered, if under one.
+    pub request: Option<RequestKey>,
 }
 
 /// Arguments of [`Command::FinishCommit`].

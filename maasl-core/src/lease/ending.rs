@@ -6,6 +6,7 @@
 //! expiry is refused even if nobody has taken over. Leaves to others: taking the
 //! latches and ringing the waiters.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,14 +14,15 @@ use alloc::vec::Vec;
 use super::acquire::{class_of, end_refused};
 use super::command::{Release, Revoke};
 use super::counter::{Count, Counter};
-use super::decide::StoreClock;
+use super::decide::{StoreClock, earlier_answer};
 use super::outcome::{Change, Decision, Outcome, Wake};
 use super::planted::any_lease;
 use super::query::{Need, Query, RowSet};
-use super::row::{EndedLease, Lease, LeaseEnd, Ticket};
+use super::row::{Answered, EndedLease, Lease, LeaseEnd, Ticket};
 use crate::id::{LeaseId, TicketNo};
 use crate::mutant::{Mutant, is_active};
 use crate::policy::Urgency;
+use crate::reply::Receipt;
 use crate::resource::{ResourceKey, Want};
 use crate::time::Timestamp;
 
@@ -71,6 +73,11 @@ pub(super) fn lost(
 
 /// Decides [`super::Command::Release`].
 pub(super) fn release(rows: &RowSet, asked: &Release, clock: StoreClock) -> Result<Decision, Need> {
+    if let Some(request) = &asked.request
+        && let Some(earlier) = earlier_answer(rows.answered(&request.key)?, request)
+    {
+        return Ok(Decision::unchanged(earlier));
+    }
     let lease = rows.lease(&asked.lease)?;
     let Some(lease) = lease.or(any_lease(rows, Mutant::OldReleaseFreesNew)?) else {
         return lost(rows, &asked.lease, None, Counter::LostLeases, clock);
@@ -101,6 +108,13 @@ pub(super) fn release(rows: &RowSet, asked: &Release, clock: StoreClock) -> Resu
         changes.extend(ours.map(|other| Change::DeleteLease(other.token)));
     }
     let held_ms = clock.now.ms_since(lease.granted_at);
+    changes.extend(asked.request.clone().map(|request| {
+        Change::PutAnswered(Box::new(Answered {
+            request,
+            receipt: Receipt::Released { held_ms },
+            wall_ms: clock.wall_ms,
+        }))
+    }));
     Ok(Decision {
         outcome: Outcome::Released { held_ms, wake },
         changes,

@@ -334,6 +334,7 @@ impl World {
                 lease: lease_id(id),
                 latched: keys(&latched),
                 counts: Vec::new(),
+                request: None,
             });
             let outcome = self.transact(&command);
             let Some(grant) = grant else {

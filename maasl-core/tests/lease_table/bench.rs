@@ -222,6 +222,7 @@ impl Table {
             lease: lease(id),
             latched: keys(latched),
             counts: Vec::new(),
+            request: None,
         }))
     }
 

@@ -66,14 +66,22 @@ fn target(session: &Session, arguments: &Arguments) -> Result<Extent, Failure> {
     let known =
         named.filter(|(prefix, _)| policies.iter().any(|policy| policy.key_prefix == *prefix));
     let key = if let Some((prefix, name)) = known {
-        ResourceKey::new(prefix, &fold(name))
+        key(prefix, name)
     } else {
         let path = path(session, &arguments.resource)
             .map_err(|refusal| Failure::from(Refusal::Path(refusal)))?;
         let policy = policies.get(CRIT_CODE).expect("a built-in class");
-        ResourceKey::new(&policy.key_prefix, &fold(&path))
+        key(&policy.key_prefix, &path)
     };
     Ok(Extent { key, scope })
+}
+
+/// The key of a name; the root's is the prefix alone.
+fn key(prefix: &str, name: &str) -> ResourceKey {
+    match fold(name).as_str() {
+        "." => ResourceKey::new(prefix, ""),
+        name => ResourceKey::new(prefix, name),
+    }
 }
 
 /// A path relative to the root, which may be that of a folder; empty for the root.

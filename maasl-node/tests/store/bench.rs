@@ -198,6 +198,7 @@ pub(crate) fn release(lease: &Lease, latched: BTreeSet<ResourceKey>) -> Command 
         lease: lease.id.clone(),
         latched,
         counts: Vec::new(),
+        request: None,
     })
 }
 

@@ -17,7 +17,11 @@ const LISTED_MAX: usize = 20;
 /// The command that repeats a failure.
 #[must_use]
 pub fn command(campaign: &Campaign, failure: &Failure) -> String {
-    format!("maasl-sim run {} --seed {}", campaign.file, failure.seed)
+    let file = &campaign.file;
+    if campaign.is_plan {
+        return format!("maasl-sim run {file}");
+    }
+    format!("maasl-sim run {file} --seed {}", failure.seed)
 }
 
 fn words(failure: &Failure) -> String {
@@ -150,6 +154,7 @@ mod tests {
         let campaign = Campaign {
             scenario: "drift <outside>".into(),
             file: "scenarios/drift.toml".into(),
+            is_plan: false,
             seeds: 0..10,
             shard: (0, 1),
             jobs: 1,
@@ -195,6 +200,14 @@ mod tests {
             }
             assert!(form.contains("takeover"), "{form}");
         }
+    }
+
+    #[test]
+    fn a_plan_is_repeated_without_a_seed() {
+        let (mut campaign, summary) = sample();
+        campaign.is_plan = true;
+        let repeat = command(&campaign, &summary.failures[0]);
+        assert_eq!(repeat, "maasl-sim run scenarios/drift.toml");
     }
 
     #[test]

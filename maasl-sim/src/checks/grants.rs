@@ -52,6 +52,12 @@ impl Granted {
         })
     }
 
+    /// Whether it is for changing the resource with this key, and nobody else's.
+    pub(super) fn allows(&self, key: &str) -> bool {
+        let mut wants = self.wants.iter();
+        wants.any(|want| want.exclusive && want.reaches(key))
+    }
+
     /// Whether the resource with this key belongs to it.
     pub(super) fn reaches(&self, key: &str) -> bool {
         self.wants.iter().any(|want| want.reaches(key))

@@ -3,12 +3,12 @@
 //!
 //! Owns: the newest grant and the newest commit of each database, and what every
 //! request was to write. Promises: a commit is judged at the instant it becomes
-//! visible, an answer when its agent gets it. Leaves to others: files (I1, I5),
-//! leases as such (I3).
+//! visible, an answer when its agent gets it, and a refusal when it is decided.
+//! Leaves to others: files (I1, I5), leases as such (I3).
 
 use std::collections::BTreeMap;
 
-use maasl_core::coordinator::io::{CallId, Reply};
+use maasl_core::coordinator::io::{CallId, Reply, Response};
 use maasl_core::id::Token;
 use maasl_core::lease::{Lease, LeaseKind, Outcome};
 use maasl_core::reply::Receipt;
@@ -16,7 +16,7 @@ use maasl_core::resource::ResourceKey;
 use maasl_core::time::Timestamp;
 
 use super::grants::Granted;
-use super::{Breach, Judge};
+use super::{Breach, Judge, leaves_open};
 use crate::observe::{Asked, Ground, Observation, ProcessNo, RequestNo};
 use crate::plan::{Action, Together};
 use crate::promise::Promise;
@@ -36,6 +36,8 @@ pub(super) struct Databases {
     rows: BTreeMap<String, u32>,
     /// What each request is to write, and whether once at most.
     asked: BTreeMap<RequestNo, Request>,
+    /// A row that each call has committed, until it is answered.
+    committed: BTreeMap<Writer, String>,
     restored: bool,
 }
 
@@ -66,6 +68,7 @@ impl Judge for Databases {
             Observation::Died { process, .. } => {
                 self.inside.retain(|(inside, _), _| inside != process);
                 self.outlived.retain(|(inside, _), _| inside != process);
+                self.committed.retain(|(inside, _), _| inside != process);
             }
             Observation::Restored => self.restored = true,
             Observation::DatabaseMet { db } => {
@@ -86,6 +89,9 @@ impl Judge for Databases {
                 rows,
             } => {
                 self.judge_commit((*process, *call), db, seal.token)?;
+                let row = rows.first().cloned();
+                self.committed
+                    .extend(row.map(|row| ((*process, *call), row)));
                 return self.note_rows(rows);
             }
             // Whoever was granted the database since has written nothing, or this
@@ -94,6 +100,15 @@ impl Judge for Databases {
                 let newest = self.newest.entry((*db).to_owned()).or_default();
                 *newest = seal.token.max(*newest);
                 return self.note_rows(rows);
+            }
+            Observation::Decided {
+                process,
+                call,
+                response,
+                ..
+            } => {
+                let committed = self.committed.remove(&(*process, *call));
+                return judge_refusal(committed, response);
             }
             Observation::Asked(asked) => self.note_request(asked, ground),
             Observation::Answered {
@@ -155,6 +170,11 @@ impl Databases {
             return Err(breach("out-of-order", message));
         }
         *newest = token;
+        let mut own = self.grants.iter().filter(|grant| grant.token == token);
+        if !own.any(|grant| grant.allows(key.as_str())) {
+            let message = format!("{db} was committed under token {token}, which is not for it");
+            return Err(breach("not-covered", message));
+        }
         Ok(())
     }
 
@@ -202,6 +222,18 @@ impl Databases {
                 Err(breach("acknowledged-and-not-there", message))
             }
         }
+    }
+}
+
+/// Whoever is refused has written nothing.
+fn judge_refusal(committed: Option<String>, response: &Response) -> Result<(), Breach> {
+    match (committed, &response.result) {
+        (Some(row), Err(refusal)) if !leaves_open(refusal) => {
+            let code = refusal.code();
+            let message = format!("{row} was written, and its writer refused as {code}");
+            Err(breach("refused-and-written", message))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 use maasl_core::database::Seal;
 use maasl_core::id::Token;
 use maasl_core::lease::Lease;
+use maasl_core::refusal::Refusal;
 use maasl_core::reply::Receipt;
 use maasl_core::resource::{ResourceKey, Want};
 use maasl_core::time::Timestamp;
@@ -70,6 +71,14 @@ fn scene() -> (Scene, Databases) {
     (Scene::new(&[]), Databases::default())
 }
 
+/// Token 1 is granted for the database, and its holder inside the latch.
+fn granted() -> (Scene, Databases) {
+    let (mut scene, mut judge) = scene();
+    scene.grant(&mut judge, 0, &lease_of(1)).unwrap();
+    latched(&scene, &mut judge);
+    (scene, judge)
+}
+
 #[test]
 fn commits_in_the_order_of_tokens_under_their_latch_are_right() {
     let (mut scene, mut judge) = scene();
@@ -101,7 +110,7 @@ fn a_commit_after_a_newer_grant_is_reported() {
 fn a_commit_below_an_earlier_one_is_reported() {
     let (scene, mut judge) = scene();
     latched(&scene, &mut judge);
-    commit(&scene, &mut judge, 2, &[]).unwrap();
+    assert_eq!(site(commit(&scene, &mut judge, 2, &[])), "not-covered");
     assert_eq!(site(commit(&scene, &mut judge, 1, &[])), "out-of-order");
 }
 
@@ -133,14 +142,12 @@ fn work_that_outlived_its_lease_must_not_be_committed() {
 
 #[test]
 fn a_row_that_is_written_twice_under_one_key_is_reported() {
-    let (scene, mut judge) = scene();
-    latched(&scene, &mut judge);
+    let (scene, mut judge) = granted();
     let rows = [row_of("ann", RequestNo(1), 0)];
     ask(&scene, &mut judge, None);
     commit(&scene, &mut judge, 1, &rows).unwrap();
     commit(&scene, &mut judge, 1, &rows).unwrap();
-    let (scene, mut judge) = super::tests::scene();
-    latched(&scene, &mut judge);
+    let (scene, mut judge) = granted();
     ask(&scene, &mut judge, Some("k"));
     commit(&scene, &mut judge, 1, &rows).unwrap();
     let result = commit(&scene, &mut judge, 1, &rows);
@@ -149,7 +156,7 @@ fn a_row_that_is_written_twice_under_one_key_is_reported() {
 
 #[test]
 fn a_row_that_was_acknowledged_must_be_there() {
-    let (scene, mut judge) = scene();
+    let (scene, mut judge) = granted();
     ask(&scene, &mut judge, None);
     let written = Receipt::Written {
         db: DB.into(),
@@ -160,7 +167,6 @@ fn a_row_that_was_acknowledged_must_be_there() {
     };
     let result = scene.answer(&mut judge, 1, &written);
     assert_eq!(site(result), "acknowledged-and-not-there");
-    latched(&scene, &mut judge);
     commit(&scene, &mut judge, 1, &[row_of("ann", RequestNo(1), 0)]).unwrap();
     scene.answer(&mut judge, 1, &written).unwrap();
 }
@@ -188,4 +194,47 @@ fn what_comes_out_of_a_log_needs_no_latch_and_counts_as_written() {
     latched(&scene, &mut judge);
     let again = commit(&scene, &mut judge, 2, &rows);
     assert_eq!(site(again), "written-twice");
+}
+
+#[test]
+fn a_commit_under_a_lease_on_something_else_is_reported() {
+    let (mut scene, mut judge) = scene();
+    scene.grant(&mut judge, 0, &lease(1, "f")).unwrap();
+    latched(&scene, &mut judge);
+    assert_eq!(site(commit(&scene, &mut judge, 1, &[])), "not-covered");
+    let shared = Lease {
+        wants: [Want {
+            mode: maasl_core::resource::Mode::Shared,
+            ..Want::exclusive(key(), "CRIT_DB")
+        }]
+        .into(),
+        ..lease(2, "f")
+    };
+    scene.grant(&mut judge, 0, &shared).unwrap();
+    assert_eq!(site(commit(&scene, &mut judge, 2, &[])), "not-covered");
+}
+
+#[test]
+fn whoever_is_refused_has_written_nothing() {
+    let told = |rows: &[String], refusal: Refusal| {
+        let (scene, mut judge) = granted();
+        commit(&scene, &mut judge, 1, rows).unwrap();
+        let response = Response {
+            result: Err(refusal),
+            lost: Vec::new(),
+            observed: Vec::new(),
+        };
+        let seen = Observation::Decided {
+            process: P,
+            call: CALL,
+            request: RequestNo(1),
+            response: &response,
+        };
+        scene.show(&mut judge, &seen)
+    };
+    let rows = [row_of("ann", RequestNo(1), 0)];
+    let lost = || Refusal::LeaseLost(Box::default());
+    assert_eq!(site(told(&rows, lost())), "refused-and-written");
+    told(&[], lost()).unwrap();
+    told(&rows, Refusal::internal("unknown")).unwrap();
 }

@@ -1,5 +1,5 @@
 //! I3 and I1 by what was answered: a lease is somebody's from its grant to its
-//! end, and nobody else's.
+//! end, and nobody else's; what is changed under it belongs to it.
 //!
 //! Owns: what every holder was told of its lease, timed by the store's clock.
 //! Promises: goes by commands and answers alone, so it also sees a row that went
@@ -209,7 +209,8 @@ impl Terms {
         if self.open.contains_key(&intent.op) {
             return Ok(());
         }
-        self.live(&intent.lease, now, "commit-after-its-end", Promise::I1)?;
+        let term = self.live(&intent.lease, now, "commit-after-its-end", Promise::I1)?;
+        covers(&term.granted, intent)?;
         self.open.insert(intent.op.clone(), Open::of(intent));
         Ok(())
     }
@@ -253,6 +254,25 @@ impl Open {
             release: intent.release,
         }
     }
+}
+
+/// Whatever a commit changes belongs to its lease, and to it alone.
+fn covers(granted: &Granted, intent: &CommitIntent) -> Result<(), Breach> {
+    let files = intent.items.iter().map(|item| key_of(&item.path));
+    let database = intent.database.iter();
+    let database = database.map(|database| database.key.as_str().to_owned());
+    match files.chain(database).find(|key| !granted.allows(key)) {
+        None => Ok(()),
+        Some(key) => {
+            let message = format!("token {} is not for changing {key}", granted.token);
+            Err(Breach::new(Promise::I1, "commit-not-covered", message))
+        }
+    }
+}
+
+/// The key of a file of a plan: its path has no other alias than in small letters.
+fn key_of(path: &str) -> String {
+    format!("code:{}", path.to_ascii_lowercase())
 }
 
 fn as_long_as_asked_for(lease: &Lease, now: Timestamp) -> Result<(), Breach> {

@@ -3,9 +3,12 @@
 use maasl_core::lease::StoreClock;
 use maasl_core::lease::command::Release;
 use maasl_core::lease::outcome::Change;
+use maasl_core::lease::row::CommitDatabase;
+use maasl_core::policy::{CRIT_CODE, CRIT_DB};
+use maasl_core::resource::{Mode, ResourceKey, Scope, Want};
 
 use super::*;
-use crate::checks::scene::{Scene, asking, at, intent, item, lease, lease_at, open, site};
+use crate::checks::scene::{Scene, asking, at, intent, item, key, lease, lease_at, open, site};
 
 /// A scene in which token 1 was granted on `a` at 0 ms, for 100 ms.
 fn held() -> (Scene, Terms) {
@@ -19,6 +22,7 @@ fn returned(scene: &Scene, judge: &mut Terms, at_ms: u64) -> Option<&'static str
         lease: lease(1, "a").id,
         latched: BTreeSet::new(),
         counts: Vec::new(),
+        request: None,
     });
     let outcome = Outcome::Released {
         held_ms: at_ms,
@@ -215,4 +219,54 @@ fn what_is_over_is_neither_returned_nor_committed_under() {
     };
     assert_eq!(begins(99), None);
     assert_eq!(begins(100), Some("commit-after-its-end"));
+}
+
+#[test]
+fn a_commit_changes_only_what_its_lease_is_for() {
+    let begins = |wants: &[Want], path: &str| {
+        let (scene, mut judge) = (Scene::new(&[]), Terms::default());
+        let lease = Lease {
+            wants: wants.into(),
+            ..lease(1, "a")
+        };
+        scene.granted(&mut judge, 0, &lease).unwrap();
+        let command = Command::BeginCommit(intent(&[item(path, None, Some("one"))]));
+        site(scene.store(&mut judge, 1, &command, &Outcome::Begun))
+    };
+    let exclusive = Want::exclusive(key("d"), CRIT_CODE);
+    let shared = Want {
+        mode: Mode::Shared,
+        ..exclusive.clone()
+    };
+    let mut below = exclusive.clone();
+    below.extent.scope = Scope::Subtree;
+    assert_eq!(begins(std::slice::from_ref(&exclusive), "d"), None);
+    assert_eq!(begins(std::slice::from_ref(&exclusive), "D"), None);
+    assert_eq!(begins(&[below], "d/a"), None);
+    assert_eq!(begins(&[exclusive], "d/a"), Some("commit-not-covered"));
+    assert_eq!(begins(&[shared], "d"), Some("commit-not-covered"));
+}
+
+#[test]
+fn rows_are_changed_only_under_a_lease_on_their_database() {
+    let begins = |database: &str| {
+        let (scene, mut judge) = (Scene::new(&[]), Terms::default());
+        let of_database = Want::exclusive(ResourceKey::new("db", "rag"), CRIT_DB);
+        let lease = Lease {
+            wants: [of_database].into(),
+            ..lease(1, "a")
+        };
+        scene.granted(&mut judge, 0, &lease).unwrap();
+        let database = CommitDatabase {
+            path: database.into(),
+            key: ResourceKey::new("db", database),
+        };
+        let command = Command::BeginCommit(CommitIntent {
+            database: Some(database),
+            ..intent(&[])
+        });
+        site(scene.store(&mut judge, 1, &command, &Outcome::Begun))
+    };
+    assert_eq!(begins("rag"), None);
+    assert_eq!(begins("main"), Some("commit-not-covered"));
 }

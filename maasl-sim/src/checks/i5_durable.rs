@@ -16,7 +16,8 @@ use maasl_core::refusal::Refusal;
 use maasl_core::reply::{FileChanged, Receipt};
 
 use super::{Breach, Judge};
-use crate::observe::{Ground, Observation};
+use crate::observe::{Ground, Observation, ProcessNo};
+use crate::plan::{FaultKind, Plan};
 use crate::promise::Promise;
 
 /// The judge.
@@ -49,8 +50,11 @@ pub(super) struct Durable {
     /// was put back.
     versions: Option<BTreeMap<(String, u64), Option<ContentHash>>>,
     dead: BTreeSet<SessionId>,
+    /// Of whom each process settles what they left open, where nothing can hinder it.
+    settles: BTreeMap<ProcessNo, BTreeSet<SessionId>>,
     quiet: bool,
-    started_in_quiet: bool,
+    /// Nothing goes wrong in this run that hinders whoever settles.
+    gentle: bool,
 }
 
 /// What stood in one file.
@@ -78,9 +82,13 @@ impl Judge for Durable {
             self.begin(ground);
         }
         match seen {
-            Observation::Started { .. } => self.started_in_quiet |= self.quiet,
-            Observation::Died { session, .. } => {
+            Observation::KeepsHouse { process, dead } if self.quiet || self.gentle => {
+                let settles = self.settles.entry(*process).or_default();
+                settles.extend(dead.iter().cloned());
+            }
+            Observation::Died { process, session } => {
                 self.dead.insert((*session).clone());
+                self.settles.remove(process);
             }
             Observation::Quiet => self.quiet = true,
             Observation::Swapped {
@@ -131,6 +139,7 @@ impl Judge for Durable {
             },
             Observation::PowerCut => return self.judge_cut(ground),
             Observation::Restored => {
+                self.settles.clear();
                 self.versions = None;
                 self.open.clear();
                 self.ends.clear();
@@ -143,6 +152,16 @@ impl Judge for Durable {
 }
 
 impl Durable {
+    /// The judge of a run of this plan.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let mut faults = plan.faults.iter();
+        Self {
+            gentle: !plan.timing.remote_store
+                && faults.all(|fault| matches!(fault.what, FaultKind::Kill { .. })),
+            ..Self::default()
+        }
+    }
+
     fn begin(&mut self, ground: &Ground<'_>) {
         self.begun = true;
         self.versions = Some(BTreeMap::new());
@@ -190,9 +209,7 @@ impl Durable {
             }
             (Command::FinishCommit(finish), Outcome::Finished { receipt, .. }) => {
                 let items = self.open.remove(&finish.op);
-                if finish.exceptions.is_empty() {
-                    self.note_ends(receipt, items.as_deref().unwrap_or_default());
-                }
+                self.note_ends(receipt, items.as_deref().unwrap_or_default(), finish);
                 let Some(items) = items else {
                     return Ok(());
                 };
@@ -292,15 +309,17 @@ impl Durable {
         }
     }
 
-    /// Takes note of where the contents of a change stand that just ended. Where
-    /// less was staged, that is what stands and may not be lost.
-    fn note_ends(&mut self, receipt: &Receipt, items: &[CommitItem]) {
+    /// Takes note of where the contents of a change stand that just ended, but for
+    /// those that did not simply take effect. Where less was staged, that is what
+    /// stands and may not be lost.
+    fn note_ends(&mut self, receipt: &Receipt, items: &[CommitItem], finish: &FinishCommit) {
         let Receipt::Changed { files, .. } = receipt else {
             return;
         };
         for file in files {
             let source = file.source.as_ref().map(|source| (source, None));
             let parts = [(&file.path, file.sha256)].into_iter().chain(source);
+            let parts = parts.filter(|(path, _)| !finish.exceptions.contains_key(*path));
             let at = parts.filter_map(|(path, content)| {
                 let chain = self.files.get(path)?;
                 let item = items.iter().find(|item| item.path == *path);
@@ -394,13 +413,12 @@ impl Durable {
         if finished {
             self.judge_versions(ground, |_, _| false)?;
         }
-        if !finished || !self.started_in_quiet {
+        if !finished {
             return Ok(());
         }
-        let left = ground
-            .rows
-            .intents()
-            .find(|intent| self.dead.contains(&intent.owner.session));
+        let settled: BTreeSet<&SessionId> = self.settles.values().flatten().collect();
+        let mut left = ground.rows.intents();
+        let left = left.find(|intent| settled.contains(&intent.owner.session));
         match left {
             None => Ok(()),
             Some(intent) => {

@@ -8,8 +8,9 @@ use maasl_core::lease::{MemoryRows, Version};
 use maasl_core::refusal::Stale;
 
 use super::*;
-use crate::checks::scene::{ANN, Scene, finish, hash, intent, item, receipt, site, token};
+use crate::checks::scene::{ANN, Scene, finish, hash, intent, item, plan, receipt, site, token};
 use crate::observe::RequestNo;
+use crate::plan::{Fault, When};
 
 fn begun(files: &[(&str, &str)]) -> (Scene, Durable) {
     let scene = Scene::new(files);
@@ -241,31 +242,80 @@ fn nothing_is_begun_that_is_not_staged() {
     assert_eq!(begins(true), None);
 }
 
-#[test]
-fn the_commits_of_the_dead_are_settled_once_somebody_starts() {
-    let left = |starts: bool| {
-        let (mut scene, mut judge) = begun(&[("a", "one")]);
-        let item = item("a", Some("one"), Some("two"));
-        let intent = intent(core::slice::from_ref(&item));
-        scene
-            .rows
-            .apply(Change::PutIntent(Box::new(intent.clone())));
-        staged(&mut scene, &intent.items);
-        scene.begin(&mut judge, &intent).unwrap();
-        scene.died(&mut judge, "p-1").unwrap();
+/// A commit is left open by the dead; then somebody keeps house, or not.
+fn left_open(mut judge: Durable, quiet: bool, keeps_house: bool) -> Option<&'static str> {
+    let mut scene = Scene::new(&[("a", "one")]);
+    let item = item("a", Some("one"), Some("two"));
+    let intent = intent(core::slice::from_ref(&item));
+    scene
+        .rows
+        .apply(Change::PutIntent(Box::new(intent.clone())));
+    staged(&mut scene, &intent.items);
+    scene.begin(&mut judge, &intent).unwrap();
+    scene.died(&mut judge, "p-1").unwrap();
+    if quiet {
         scene.show(&mut judge, &Observation::Quiet).unwrap();
-        if starts {
-            let session = SessionId::new("p-2");
-            let seen = Observation::Started {
-                process: crate::checks::scene::P,
-                session: &session,
-            };
-            scene.show(&mut judge, &seen).unwrap();
-        }
-        site(scene.show(&mut judge, &Observation::Ended { finished: true }))
+    }
+    if keeps_house {
+        let seen = Observation::KeepsHouse {
+            process: ProcessNo(1),
+            dead: &[SessionId::new("p-1")].into(),
+        };
+        scene.show(&mut judge, &seen).unwrap();
+    }
+    site(scene.show(&mut judge, &Observation::Ended { finished: true }))
+}
+
+#[test]
+fn the_commits_of_the_dead_are_settled_once_somebody_keeps_house() {
+    assert_eq!(left_open(Durable::default(), true, true), Some("unsettled"));
+    assert_eq!(left_open(Durable::default(), true, false), None);
+    assert_eq!(left_open(Durable::default(), false, true), None);
+}
+
+#[test]
+fn where_nothing_hinders_it_they_are_settled_in_the_middle_of_faults_too() {
+    let plan = plan();
+    assert_eq!(
+        left_open(Durable::of(&plan), false, true),
+        Some("unsettled")
+    );
+    let mut hindered = plan;
+    hindered.faults = vec![Fault {
+        when: When::At { at_ms: 0 },
+        what: FaultKind::DiskFull { for_ms: 1 },
+    }];
+    assert_eq!(left_open(Durable::of(&hindered), false, true), None);
+}
+
+#[test]
+fn of_a_set_that_met_an_outside_save_the_rest_is_durable() {
+    let items = [
+        item("a", Some("one"), Some("two")),
+        item("b", Some("one"), Some("two")),
+    ];
+    let met = ItemEnd::Conflict {
+        found: Some(hash("three")),
+        outside_stands: true,
     };
-    assert_eq!(left(true), Some("unsettled"));
-    assert_eq!(left(false), None);
+    let end = FinishCommit {
+        exceptions: BTreeMap::from([("b".into(), met)]),
+        ..finish()
+    };
+    let falls_back = |path: &str| {
+        let (mut scene, mut judge) = begun(&[("a", "one"), ("b", "one")]);
+        staged(&mut scene, &items);
+        scene.begin(&mut judge, &intent(&items)).unwrap();
+        scene.swap(&mut judge, &items[0], None).unwrap();
+        scene.outside(&mut judge, "b", Some("three")).unwrap();
+        let receipt = receipt(&items, 1);
+        scene.finish(&mut judge, end.clone(), &receipt).unwrap();
+        scene.answer(&mut judge, 1, &receipt).unwrap();
+        scene.disk.outside(path, Some(b"one"[..].into()));
+        site(scene.show(&mut judge, &Observation::Ended { finished: false }))
+    };
+    assert_eq!(falls_back("a"), Some("acknowledged-lost"));
+    assert_eq!(falls_back("b"), None, "what it holds is somebody else's");
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use maasl_core::id::ContentHash;
 use maasl_core::lease::command::{FinishCommit, ItemEnd};
+use maasl_core::lease::outcome::Change;
 use maasl_core::lease::{CommitIntent, Lease, RequestKey};
 
 use super::*;
 use crate::checks::scene::{
-    Scene, asking, edit, finish, intent, item, lease, receipt, site, token,
+    CALL, P, Scene, asking, at, edit, finish, intent, item, lease, receipt, site, token,
 };
 
 fn request() -> RequestKey {
@@ -110,4 +111,126 @@ fn a_key_is_not_mistaken_for_another_request() {
     let refusal = Refusal::IdempotencyMismatch { key: "k".into() };
     let judged = scene.answered(&mut judge, 1, Err(refusal));
     assert_eq!(site(judged), Some("mismatch"));
+}
+
+/// A command of the first call, in its `n`th step.
+fn spoke(scene: &Scene, judge: &mut Once, n: u64) {
+    let seen = Observation::Transacted {
+        process: P,
+        step: Some(StepId {
+            call: CALL,
+            step: n,
+        }),
+        command: &Command::Recall(request()),
+        outcome: &Outcome::NotAnswered,
+        clock: maasl_core::lease::StoreClock {
+            now: at(0),
+            wall_ms: 0,
+        },
+    };
+    scene.show(judge, &seen).unwrap();
+}
+
+fn decided(scene: &Scene, judge: &mut Once, result: Result<Reply, Refusal>) -> Result<(), Breach> {
+    let response = Response {
+        result,
+        lost: Vec::new(),
+        observed: Vec::new(),
+    };
+    let seen = Observation::Decided {
+        process: P,
+        call: CALL,
+        request: RequestNo(1),
+        response: &response,
+    };
+    scene.show(judge, &seen)
+}
+
+fn stale() -> Refusal {
+    Refusal::StaleVersion(Box::default())
+}
+
+#[test]
+fn a_refusal_after_the_effect_is_found() {
+    let (scene, mut judge) = asked();
+    spoke(&scene, &mut judge, 1);
+    done(&scene, &mut judge, finish()).unwrap();
+    spoke(&scene, &mut judge, 2);
+    let judged = decided(&scene, &mut judge, Err(stale()));
+    assert_eq!(site(judged), Some("refused-after-effect"));
+}
+
+#[test]
+fn a_refusal_that_was_decided_before_the_effect_is_right() {
+    let (scene, mut judge) = asked();
+    spoke(&scene, &mut judge, 2);
+    done(&scene, &mut judge, finish()).unwrap();
+    // The first step is delivered again.
+    spoke(&scene, &mut judge, 1);
+    decided(&scene, &mut judge, Err(stale())).unwrap();
+}
+
+#[test]
+fn whoever_leaves_it_open_is_not_mistaken() {
+    for refusal in [
+        Refusal::internal("unknown"),
+        Refusal::Cancelled,
+        Refusal::ResourceBusy(Box::default()),
+    ] {
+        let (scene, mut judge) = asked();
+        done(&scene, &mut judge, finish()).unwrap();
+        spoke(&scene, &mut judge, 1);
+        decided(&scene, &mut judge, Err(refusal)).unwrap();
+    }
+}
+
+#[test]
+fn a_refusal_after_a_grant_or_after_rows_is_found() {
+    let (scene, mut judge) = asked();
+    granted(&scene, &mut judge, &lease(1, "a")).unwrap();
+    spoke(&scene, &mut judge, 1);
+    let judged = decided(&scene, &mut judge, Err(stale()));
+    assert_eq!(site(judged), Some("refused-after-effect"));
+
+    let (scene, mut judge) = asked();
+    let seal = maasl_core::database::Seal {
+        token: token(1),
+        answered: Some(maasl_core::lease::Answered {
+            request: request(),
+            receipt: receipt(&[], 1),
+            wall_ms: 0,
+        }),
+        part_of: None,
+        wall_ms: 0,
+        forget_before_wall_ms: 0,
+    };
+    let committed = Observation::DatabaseCommitted {
+        process: P,
+        call: CALL,
+        db: "rag",
+        seal: &seal,
+        rows: &[],
+    };
+    scene.show(&mut judge, &committed).unwrap();
+    spoke(&scene, &mut judge, 1);
+    let judged = decided(&scene, &mut judge, Err(stale()));
+    assert_eq!(site(judged), Some("refused-after-effect"));
+}
+
+#[test]
+fn an_end_that_went_with_the_power_is_made_again() {
+    let (mut scene, mut judge) = asked();
+    let open = CommitIntent {
+        request: Some(request()),
+        ..intent(&[item("a", None, Some("x"))])
+    };
+    done(&scene, &mut judge, finish()).unwrap();
+    scene.rows.apply(Change::PutIntent(Box::new(open.clone())));
+    scene.show(&mut judge, &Observation::PowerCut).unwrap();
+    spoke(&scene, &mut judge, 1);
+    decided(&scene, &mut judge, Err(stale())).unwrap();
+    scene.finish(&mut judge, finish(), &open.receipt).unwrap();
+    spoke(&scene, &mut judge, 1);
+    let judged = decided(&scene, &mut judge, Err(stale()));
+    assert_eq!(site(judged), Some("refused-after-effect"));
 }

@@ -41,6 +41,9 @@ pub(super) struct Graphs {
     asked: BTreeMap<RequestNo, BTreeSet<Dot>>,
     /// The digest shown for each set of patches.
     digests: BTreeMap<String, ContentHash>,
+    /// An old copy of the store was put back: what was acknowledged before may be
+    /// told late, and nobody has it.
+    restored: bool,
 }
 
 impl Judge for Graphs {
@@ -66,7 +69,10 @@ impl Judge for Graphs {
             } => self.note_end(&finish.op, ground),
             Observation::PowerCut => self.note_power_cut(ground),
             Observation::Restored => {
-                *self = Self::default();
+                *self = Self {
+                    restored: true,
+                    ..Self::default()
+                };
                 self.keep_what_is_there(ground);
                 ground.rows.intents().for_each(|intent| self.carry(intent));
                 Ok(())
@@ -158,7 +164,7 @@ impl Graphs {
                 self.acknowledged.insert(dot.clone());
                 Ok(())
             }
-            None if self.patches.is_empty() => Ok(()),
+            None if self.restored && self.patches.is_empty() => Ok(()),
             None => {
                 let message = format!("patch {patch} was acknowledged and is in no journal");
                 Err(breach("acknowledged-and-not-there", message))

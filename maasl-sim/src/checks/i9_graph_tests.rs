@@ -309,3 +309,13 @@ fn a_commit_and_a_patch_by_itself_may_not_share_a_key() {
     let judged = append(&scene, &mut judge, &second, Some("k"));
     assert_eq!(site(judged), Some("appended-twice"));
 }
+
+#[test]
+fn only_an_old_copy_excuses_a_patch_that_is_nowhere() {
+    let (scene, mut judge) = (Scene::new(&[]), Graphs::default());
+    let patch = patch(1, 10, &Seen::nothing(), "a");
+    let judged = scene.answer(&mut judge, 1, &receipt(&patch));
+    assert_eq!(site(judged), Some("acknowledged-and-not-there"));
+    scene.show(&mut judge, &Observation::Restored).unwrap();
+    scene.answer(&mut judge, 1, &receipt(&patch)).unwrap();
+}

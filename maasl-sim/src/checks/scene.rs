@@ -79,6 +79,7 @@ impl Scene {
         };
         let seen = Observation::Transacted {
             process: P,
+            step: None,
             command,
             outcome,
             clock,

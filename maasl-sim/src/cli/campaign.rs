@@ -94,6 +94,7 @@ fn one(
     let campaign = Campaign {
         scenario: source.name().to_owned(),
         file: file.display().to_string(),
+        is_plan: matches!(source, input::Source::Plan(_)),
         seeds: arguments.seeds.clone(),
         shard: arguments.shard,
         jobs,

@@ -35,11 +35,10 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
         Replayed::Same(verdict) => {
             let (records, words) = (verdict.records, verdict.words());
             output.line(&format!("{records} records, all as in the trace; {words}"));
-            let broken = verdict.promise.is_some();
-            Ok(if broken {
-                Verdict::Broken
-            } else {
-                Verdict::Held
+            Ok(match verdict.promise {
+                Some(_) => Verdict::Broken,
+                None if verdict.cut_off => Verdict::Undecided,
+                None => Verdict::Held,
             })
         }
         Replayed::Differs(difference) => {

@@ -1,7 +1,8 @@
 //! `maasl-sim run`: one scenario with one seed, or one plan.
 //!
 //! Owns: saying how a run went. Promises: a failure names the promise, what led
-//! there and the command that repeats it. Leaves to others: the run (`world`).
+//! there and the command that repeats it; a run that does not come to its end is
+//! undecided. Leaves to others: the run (`world`).
 
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use super::{CliError, Verdict};
 use crate::names::Names;
 use crate::plan::Plan;
 use crate::scenario::Expect;
-use crate::trace::Trace;
+use crate::trace::{self, Trace};
 use crate::world::{Finished, World};
 
 /// Arguments of `run`.
@@ -77,7 +78,12 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
         output.line(&format!("not as expected: {one}"));
     }
     if finished.breach.is_none() && missed.is_empty() {
-        return Ok(Verdict::Held);
+        return Ok(if finished.ended {
+            Verdict::Held
+        } else {
+            output.line(&trace::Verdict::of(&finished).words());
+            Verdict::Undecided
+        });
     }
     let seed = arguments
         .seed

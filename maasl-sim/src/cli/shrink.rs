@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::output::Output;
 use super::{CliError, Verdict, input};
 use crate::shrink::{Budget, Story, Target, shrink};
+use crate::world::World;
 
 /// Arguments of `shrink`.
 #[derive(Debug, clap::Args)]
@@ -37,9 +38,8 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<Verdict, Cli
         Some(code) => Target::Answer(code.clone()),
         None => Target::of(&plan).ok_or_else(|| {
             let path = arguments.file.display();
-            CliError::Usage(format!(
-                "{path}: all promises hold; there is nothing to cut down"
-            ))
+            let why = crate::trace::Verdict::of(&World::new(&plan, false).run()).words();
+            CliError::Usage(format!("{path}: {why}; there is nothing to cut down"))
         })?,
     };
     let budget = Budget {

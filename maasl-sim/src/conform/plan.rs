@@ -13,7 +13,7 @@ use crate::plan::call::Call;
 use crate::plan::{Action, Agent, Fault, FaultKind, Manner, Plan, When};
 
 /// Longer than any run: what only time decides is not compared.
-const LEASE_TTL_MS: u64 = 3_600_000;
+const LEASE_TTL_MS: u64 = 8 * 3_600_000;
 
 /// A fault that real servers cannot be made to have.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,17 +1,20 @@
 //! Judging histories recorded elsewhere.
 //!
-//! Owns: what can be told from a history alone: that tokens rise, that the
-//! leases of each resource and the changes of each file can have happened one at
-//! a time, and that a key was answered one way. Promises: what a history leaves
-//! open (requests without an answer, contents from before it) is never held
-//! against it; a search without an end is undecided. Leaves to others: reading
-//! (`read`) and the searches (`linear`).
+//! Owns: what can be told from a history alone: that tokens rise, that whatever
+//! was changed belongs to the lease it was changed under, and that the leases of
+//! each resource and the changes of each file can have happened one at a time.
+//! Promises: what a history leaves open (requests without an answer, contents from
+//! before it) is never held against it; a search without an end is undecided, and
+//! so is what cannot be judged for want of a grant or a sending. Leaves to others:
+//! reading (`read`), which answers belong to which request (`requests`) and the
+//! searches (`linear`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use maasl_core::id::ContentHash;
 
-use super::{Changed, Covered, Entry, Event};
+use super::requests::{Asked, Requests};
+use super::{Covered, Entry, Event};
 use crate::checks::Breach;
 use crate::linear::lease::{self, LeaseOp};
 use crate::linear::register::{self, FileOp};
@@ -38,9 +41,12 @@ pub struct Judged {
 pub fn judge(history: &[Entry], budget: u64) -> Judged {
     let mut judged = Judged::default();
     judged.breaches.extend(tokens_rise(history));
-    let requests = requests(history);
-    judged.breaches.extend(answers_agree(&requests));
-    for (resource, ops) in leases(history, &requests) {
+    let mut requests = Requests::of(history);
+    judged.breaches.append(&mut requests.breaches);
+    judged.undecided.append(&mut requests.undecided);
+    let grants = grants(history);
+    judged.cover(&requests, &grants);
+    for (resource, ops) in leases(history, &requests, &grants) {
         judged.operations += ops.len();
         let place = Place {
             promise: Promise::I1,
@@ -58,6 +64,9 @@ pub fn judge(history: &[Entry], budget: u64) -> Judged {
         };
         judged.note(&place, register::judge(&ops, budget), &ops);
     }
+    if judged.operations == 0 {
+        judged.undecided.push("there is nothing to judge".into());
+    }
     judged
 }
 
@@ -68,6 +77,34 @@ struct Place<'a> {
 }
 
 impl Judged {
+    /// Whatever was changed under a token belongs to its lease, and to it alone.
+    fn cover(&mut self, requests: &Requests<'_>, grants: &Grants<'_>) {
+        for answer in requests.iter().flat_map(Asked::effects) {
+            let Some(token) = answer.token else { continue };
+            let wants = grants.get(&token);
+            for path in answer.changes.iter().map(|change| &change.path) {
+                let of = format!("{path} was changed under token {token}, ");
+                let Some(wants) = wants else {
+                    let message = format!("{of}which nobody was granted");
+                    self.undecided.push(message);
+                    continue;
+                };
+                match allows(wants, path) {
+                    Some(true) => {}
+                    Some(false) => {
+                        let message = format!("{of}which is not for it");
+                        let breach = Breach::new(Promise::I1, "not-covered", message);
+                        self.breaches.push(breach);
+                    }
+                    None => {
+                        let message = format!("{of}and its key cannot be told from its path");
+                        self.undecided.push(message);
+                    }
+                }
+            }
+        }
+    }
+
     fn note<O: core::fmt::Debug>(&mut self, place: &Place<'_>, verdict: Verdict, ops: &[Timed<O>]) {
         let of = place.of;
         match verdict {
@@ -132,156 +169,50 @@ fn tokens_rise(history: &[Entry]) -> Vec<Breach> {
     breaches
 }
 
-/// A request from its first sending to its first answer.
-#[derive(Debug)]
-struct Asked<'a> {
-    from_ns: u64,
-    is_change: bool,
-    paths: Vec<&'a str>,
-    key: Option<&'a str>,
-    answers: Vec<Answer<'a>>,
-    /// How often it was sent.
-    sent: u32,
-    refused: bool,
-    /// When it was known to be over, whatever it had done.
-    settled_ns: Option<u64>,
-}
+type Grants<'a> = BTreeMap<u64, Vec<&'a Covered>>;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Answer<'a> {
-    at_ns: u64,
-    token: Option<u64>,
-    changes: &'a [Changed],
-}
-
-impl<'a> Asked<'a> {
-    /// The answers that tell of effects. Without a key every copy of a request
-    /// that reaches a process has one of its own.
-    fn effects(&self) -> Vec<&Answer<'a>> {
-        let mut effects: Vec<&Answer<'_>> = Vec::new();
-        for answer in &self.answers {
-            let told = effects.iter().any(|one| one.says_the_same(answer));
-            if effects.is_empty() || (self.key.is_none() && !told) {
-                effects.push(answer);
-            }
-        }
-        effects
-    }
-}
-
-impl Answer<'_> {
-    fn says_the_same(&self, other: &Self) -> bool {
-        self.token == other.token && self.changes == other.changes
-    }
-}
-
-/// The requests by agent and name. Requests under one key are one.
-fn requests(history: &[Entry]) -> BTreeMap<(&str, &str), Asked<'_>> {
-    let mut requests: BTreeMap<(&str, &str), Asked<'_>> = BTreeMap::new();
-    let mut named: BTreeMap<(&str, &str), (&str, &str)> = BTreeMap::new();
+/// What each token was granted for, by all that was told of it.
+fn grants(history: &[Entry]) -> Grants<'_> {
+    let mut grants = Grants::new();
     for entry in history {
-        match &entry.event {
-            Event::Invoke {
-                agent,
-                request,
-                operation,
-                key,
-                paths,
-            } => {
-                let name = match key {
-                    Some(key) => ("", key.as_str()),
-                    None => (agent.as_str(), request.as_str()),
-                };
-                named.insert((agent, request), name);
-                let asked = requests.entry(name).or_insert_with(|| Asked {
-                    from_ns: entry.at_ns,
-                    is_change: is_change(operation),
-                    paths: paths.iter().map(|named| named.path.as_str()).collect(),
-                    key: key.as_deref(),
-                    answers: Vec::new(),
-                    sent: 0,
-                    refused: false,
-                    settled_ns: None,
-                });
-                asked.sent += 1;
-            }
-            Event::Ok {
-                agent,
-                request,
-                token,
-                changes,
-                ..
-            } => {
-                let name = named.get(&(agent.as_str(), request.as_str()));
-                if let Some(asked) = name.and_then(|name| requests.get_mut(name)) {
-                    asked.answers.push(Answer {
-                        at_ns: entry.at_ns,
-                        token: *token,
-                        changes,
-                    });
-                }
-            }
-            Event::Refused {
-                agent,
-                request,
-                code,
-            } => {
-                let name = named.get(&(agent.as_str(), request.as_str()));
-                if let Some(asked) = name.and_then(|name| requests.get_mut(name)) {
-                    asked.refused = true;
-                    if code == SETTLED {
-                        asked.settled_ns = Some(entry.at_ns);
-                    }
-                }
-            }
-            _ => {}
+        if let Event::Grant { token, wants, .. } = &entry.event {
+            grants.entry(*token).or_default().extend(wants);
         }
     }
-    requests
+    grants
 }
 
-fn is_change(operation: &str) -> bool {
-    matches!(
-        operation,
-        "write" | "edit" | "move" | "delete" | "refactor" | "restore" | "docgen"
-    )
-}
-
-fn answers_agree(requests: &BTreeMap<(&str, &str), Asked<'_>>) -> Vec<Breach> {
-    let keyed = requests
-        .values()
-        .filter_map(|asked| Some((asked.key?, asked)));
-    let differing = keyed.filter(|(_, asked)| {
-        let first = asked.answers.first();
-        first.is_some_and(|first| asked.answers.iter().any(|one| !one.says_the_same(first)))
-    });
-    let breaches = differing.map(|(key, _)| {
-        let message = format!("{key} was answered in two ways");
-        Breach::new(Promise::I6, "two-answers", message)
-    });
-    breaches.collect()
+/// Whether a lease on these allows a change of the file; nothing where that cannot
+/// be told.
+fn allows(wants: &[&Covered], path: &str) -> Option<bool> {
+    let exclusive = |key: &str| {
+        let mut wants = wants.iter().filter(|want| !want.shared);
+        wants.any(|want| covers(want, key))
+    };
+    if exclusive(&format!("code:{path}")) {
+        return Some(true);
+    }
+    // Aliases of a path share a key; of plain names the aliases are known.
+    let mut components = path.split('/');
+    let plain = |component: &str| !component.is_empty() && !component.ends_with(['.', ' ']);
+    let is_plain = path.is_ascii() && components.all(plain);
+    is_plain.then(|| exclusive(&format!("code:{}", path.to_ascii_lowercase())))
 }
 
 /// What happened to each resource. A subtree counts for every resource of the
 /// history below it.
 fn leases(
     history: &[Entry],
-    requests: &BTreeMap<(&str, &str), Asked<'_>>,
+    requests: &Requests<'_>,
+    grants: &Grants<'_>,
 ) -> BTreeMap<String, Vec<Timed<LeaseOp>>> {
-    let grants: BTreeMap<u64, &[Covered]> = history
-        .iter()
-        .filter_map(|entry| match &entry.event {
-            Event::Grant { token, wants, .. } => Some((*token, wants.as_slice())),
-            _ => None,
-        })
-        .collect();
     let keys: BTreeSet<&str> = grants
         .values()
         .flat_map(|wants| wants.iter().map(|want| want.key.as_str()))
         .collect();
     let mut resources = BTreeMap::new();
     let mut add = |token: u64, op: &dyn Fn(bool) -> LeaseOp, from_ns, to_ns| {
-        let wants = grants.get(&token).copied().unwrap_or_default();
+        let wants = grants.get(&token).map_or(&[][..], Vec::as_slice);
         for key in &keys {
             let Some(want) = wants.iter().find(|want| covers(want, key)) else {
                 continue;
@@ -318,7 +249,7 @@ fn leases(
             _ => {}
         }
     }
-    for asked in requests.values().filter(|asked| asked.is_change) {
+    for asked in requests.iter() {
         for answer in asked.effects() {
             if let Some(token) = answer.token
                 && !answer.changes.is_empty()
@@ -341,10 +272,7 @@ fn covers(want: &Covered, key: &str) -> bool {
 }
 
 /// What happened to each file.
-fn files(
-    history: &[Entry],
-    requests: &BTreeMap<(&str, &str), Asked<'_>>,
-) -> BTreeMap<String, Vec<Timed<FileOp>>> {
+fn files(history: &[Entry], requests: &Requests<'_>) -> BTreeMap<String, Vec<Timed<FileOp>>> {
     let mut contents = Contents::default();
     let mut files: BTreeMap<String, Vec<Timed<FileOp>>> = BTreeMap::new();
     let mut add = |path: &str, timed| files.entry(path.to_owned()).or_default().push(timed);
@@ -362,7 +290,7 @@ fn files(
             add(path, Timed { from_ns, to_ns, op });
         }
     }
-    for asked in requests.values().filter(|asked| asked.is_change) {
+    for asked in requests.iter() {
         let from_ns = asked.from_ns;
         for answer in asked.effects() {
             for change in answer.changes {
@@ -378,6 +306,7 @@ fn files(
             Some(_) => {}
             // A refusal speaks of one sending: an earlier one may have taken effect
             // without a record, where power was lost in the middle of it.
+            None if !asked.may_change => {}
             None if asked.refused && asked.sent == 1 && asked.settled_ns.is_none() => {}
             None => {
                 for path in &asked.paths {

@@ -1,7 +1,7 @@
 //! Tests of judging histories: good ones, and one for each way to break them.
 
 use super::*;
-use crate::history::{lines, parse};
+use crate::history::{Changed, lines, parse};
 
 const BUDGET: u64 = 100_000;
 
@@ -83,8 +83,10 @@ fn good() -> Vec<Entry> {
 }
 
 fn sites(history: &[Entry]) -> Vec<&'static str> {
-    let read = parse(&lines(history)).unwrap();
-    assert_eq!(read, history, "a history survives being written");
+    let first = entry(0, Event::History { version: 1 });
+    let written = [&[first], history].concat();
+    let read = parse(&lines(&written)).unwrap();
+    assert_eq!(read, written, "a history survives being written");
     let judged = judge(history, BUDGET);
     assert!(judged.undecided.is_empty());
     judged.breaches.iter().map(|breach| breach.site).collect()
@@ -173,4 +175,107 @@ fn a_budget_that_runs_out_is_undecided() {
     let judged = judge(&good(), 1);
     assert!(judged.breaches.is_empty());
     assert_eq!(judged.undecided.len(), 1);
+}
+
+fn refused(at_ns: u64, request: &str, code: &str) -> Entry {
+    let event = Event::Refused {
+        agent: "ann".into(),
+        request: request.into(),
+        code: code.into(),
+    };
+    entry(at_ns, event)
+}
+
+fn invoke_of(at_ns: u64, request: &str, operation: &str) -> Entry {
+    let mut entry = invoke(at_ns, request, None);
+    if let Event::Invoke { operation: of, .. } = &mut entry.event {
+        *of = operation.into();
+    }
+    entry
+}
+
+#[test]
+fn nobody_is_refused_what_has_been_answered() {
+    for code in ["stale_version", "idempotency_mismatch"] {
+        let mut history = good();
+        history.push(invoke(10, "1", Some("k")));
+        history.push(refused(11, "1", code));
+        assert_eq!(sites(&history), ["refused-after-answer"]);
+    }
+    for code in ["internal", "resource_busy"] {
+        let mut history = good();
+        history.push(invoke(10, "1", Some("k")));
+        history.push(refused(11, "1", code));
+        assert!(sites(&history).is_empty(), "it leaves it open");
+    }
+    let mut history = good();
+    history.push(invoke(10, "2", Some("k")));
+    history.push(refused(11, "2", "stale_version"));
+    assert_eq!(sites(&history), ["refused-after-answer"], "one key is one");
+}
+
+#[test]
+fn a_refusal_may_be_the_answer_to_an_earlier_sending() {
+    let mut history = good();
+    history.insert(0, invoke(0, "1", Some("k")));
+    history.push(refused(10, "1", "stale_version"));
+    assert!(sites(&history).is_empty(), "both were sent before");
+    history.push(invoke(11, "1", Some("k")));
+    history.push(invoke(12, "1", Some("k")));
+    history.push(refused(13, "1", "stale_version"));
+    assert_eq!(sites(&history), ["refused-after-answer"]);
+    let mut history = good();
+    history.insert(0, invoke(0, "1", Some("k")));
+    history.push(invoke(10, "1", Some("k")));
+    history.push(refused(11, "1", "stale_version"));
+    assert!(sites(&history).is_empty(), "one from before is open");
+}
+
+#[test]
+fn whatever_changes_a_file_is_a_change() {
+    for operation in ["transaction", "read"] {
+        let mut history = good();
+        history[4] = invoke_of(5, "2", operation);
+        assert!(sites(&history).is_empty(), "{operation}");
+        history[7] = ok(9, "2", 6, "one", "three");
+        assert_eq!(sites(&history), ["lost-write"], "{operation}");
+    }
+}
+
+#[test]
+fn a_transaction_of_which_nothing_is_known_may_have_changed_anything() {
+    let mut history = good();
+    history[7] = ok(9, "2", 6, "lost", "three");
+    history.insert(0, invoke_of(0, "3", "transaction"));
+    assert!(sites(&history).is_empty());
+    history[0] = invoke_of(0, "3", "graph_query");
+    assert_eq!(sites(&history), ["lost-write"]);
+}
+
+#[test]
+fn a_file_is_changed_under_a_lease_that_is_for_it() {
+    let mut history = good();
+    history[5] = grant(6, 6, "code:b", false);
+    assert_eq!(sites(&history), ["not-covered"]);
+    history[5] = grant(6, 6, "code:", true);
+    assert!(sites(&history).is_empty());
+    if let Event::Grant { wants, .. } = &mut history[5].event {
+        wants[0].shared = true;
+    }
+    assert_eq!(sites(&history), ["not-covered"], "others only read");
+}
+
+#[test]
+fn what_cannot_be_judged_is_undecided() {
+    let undecided = |history: &[Entry]| {
+        let judged = judge(history, BUDGET);
+        assert!(judged.breaches.is_empty(), "{judged:?}");
+        judged.undecided.len()
+    };
+    assert_eq!(undecided(&[]), 1, "there is nothing");
+    let mut history = good();
+    history.remove(0);
+    assert_eq!(undecided(&history), 1, "an answer to nothing");
+    let history = [invoke(0, "1", None), ok(4, "1", 5, "one", "two")];
+    assert_eq!(undecided(&history), 1, "a token from nowhere");
 }

@@ -2,9 +2,34 @@
 //!
 //! Owns: turning lines into events. Promises: only the last line of a file may
 //! be cut short, by the death of its writer; any other line that is no event is
-//! an error with its number. Leaves to others: files (`cli`).
+//! an error with its number; nothing is taken for a history that does not begin as
+//! one, or that speaks of operations unknown here. Leaves to others: files (`cli`).
 
 use super::{Entry, Event, HISTORY_VERSION};
+
+/// What a request may be.
+const OPERATIONS: [&str; 20] = [
+    "read",
+    "write",
+    "edit",
+    "move",
+    "delete",
+    "refactor",
+    "restore",
+    "docgen",
+    "db_write",
+    "rag_enrich",
+    "transaction",
+    "graph_patch",
+    "graph_query",
+    "graph_compact",
+    "graph_export",
+    "acquire",
+    "renew",
+    "release",
+    "revoke",
+    "recover",
+];
 
 /// Why something is no history.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +42,9 @@ pub enum HistoryError {
         /// What is wrong with it.
         message: String,
     },
+    /// What begins it is missing, so it may be anything.
+    #[error("the first line does not say `history`")]
+    Headless,
     /// It is of another form.
     #[error("line {line}: version {version} is not known; this program reads {HISTORY_VERSION}")]
     Version {
@@ -45,17 +73,28 @@ pub fn parse(text: &str) -> Result<Vec<Entry>, HistoryError> {
                 });
             }
         };
-        if let Event::History { version } = entry.event
-            && version != HISTORY_VERSION
-        {
-            return Err(HistoryError::Version {
-                line: index + 1,
-                version,
-            });
-        }
+        check(&entry.event, index + 1)?;
         entries.push(entry);
     }
-    Ok(entries)
+    match entries.first().map(|entry| &entry.event) {
+        Some(Event::History { .. }) => Ok(entries),
+        _ => Err(HistoryError::Headless),
+    }
+}
+
+/// Whether this program knows what an event speaks of.
+fn check(event: &Event, line: usize) -> Result<(), HistoryError> {
+    match event {
+        Event::History { version } if *version != HISTORY_VERSION => Err(HistoryError::Version {
+            line,
+            version: *version,
+        }),
+        Event::Invoke { operation, .. } if !OPERATIONS.contains(&operation.as_str()) => {
+            let message = format!("{operation:?} is no operation");
+            Err(HistoryError::Line { line, message })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One history of several, by time; within one instant as given.
@@ -70,21 +109,39 @@ pub fn merge(histories: Vec<Vec<Entry>>) -> Vec<Entry> {
 mod tests {
     use super::*;
 
+    const FIRST: &str = r#"{"at_ns":0,"event":"history","version":1}"#;
     const STARTED: &str = r#"{"at_ns":5,"process":"p","event":"started"}"#;
     const KILLED: &str = r#"{"at_ns":3,"process":"q","event":"killed"}"#;
 
     #[test]
     fn a_line_cut_short_at_the_end_is_dropped() {
-        let text = format!("{STARTED}\n{}", &KILLED[..20]);
-        assert_eq!(parse(&text).unwrap().len(), 1);
-        let whole = format!("{STARTED}\n{KILLED}");
-        assert_eq!(parse(&whole).unwrap().len(), 2);
+        let text = format!("{FIRST}\n{STARTED}\n{}", &KILLED[..20]);
+        assert_eq!(parse(&text).unwrap().len(), 2);
+        let whole = format!("{FIRST}\n{STARTED}\n{KILLED}");
+        assert_eq!(parse(&whole).unwrap().len(), 3);
     }
 
     #[test]
     fn a_line_cut_short_elsewhere_is_an_error_with_its_number() {
-        let text = format!("{STARTED}\n{}\n{KILLED}\n", &KILLED[..20]);
+        let text = format!("{FIRST}\n{}\n{KILLED}\n", &KILLED[..20]);
         let error = parse(&text).unwrap_err();
+        assert!(error.to_string().starts_with("line 2: "), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_begin_as_a_history_is_none() {
+        let empty = ["", "\n", &FIRST[..20], STARTED];
+        for text in empty {
+            assert_eq!(parse(text), Err(HistoryError::Headless), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_operation_that_is_not_known_is_refused() {
+        let asked = r#"{"at_ns":1,"event":"invoke","agent":"a","request":"1","operation":"#;
+        let parse = |operation: &str| parse(&format!("{FIRST}\n{asked}\"{operation}\"}}\n"));
+        assert_eq!(parse("transaction").unwrap().len(), 2);
+        let error = parse("transact").unwrap_err();
         assert!(error.to_string().starts_with("line 2: "), "{error}");
     }
 
@@ -103,9 +160,8 @@ mod tests {
 
     #[test]
     fn histories_are_merged_by_time() {
-        let one = parse(STARTED).unwrap();
-        let two = parse(KILLED).unwrap();
+        let [one, two] = [STARTED, KILLED].map(|line| parse(&format!("{FIRST}\n{line}")).unwrap());
         let times: Vec<u64> = merge(vec![one, two]).iter().map(|one| one.at_ns).collect();
-        assert_eq!(times, [3, 5]);
+        assert_eq!(times, [0, 0, 3, 5]);
     }
 }

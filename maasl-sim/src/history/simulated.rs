@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use maasl_core::coordinator::io::{Reply, Response};
+use maasl_core::coordinator::io::{Reply, Response, Swapped};
 use maasl_core::docgen::Layout;
 use maasl_core::docgen::settings::ROOT;
 use maasl_core::id::{ContentHash, LeaseId, Token};
@@ -61,6 +61,21 @@ impl Simulated {
                     path: (*path).into(),
                     since_ns: None,
                     new: Some(*after),
+                };
+                self.add(ground, String::new(), event);
+            }
+            // The device kept less than it was given: what stands is nobody's.
+            Observation::Swapped {
+                item,
+                back: false,
+                swapped: Swapped::Displaced(_),
+                now,
+                ..
+            } if *now != item.new => {
+                let event = Event::Outside {
+                    path: item.path.clone(),
+                    since_ns: None,
+                    new: *now,
                 };
                 self.add(ground, String::new(), event);
             }

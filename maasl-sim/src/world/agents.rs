@@ -374,6 +374,7 @@ impl Client {
                 Receipt::Written { .. }
                 | Receipt::Enriched { .. }
                 | Receipt::Fresh { .. }
+                | Receipt::Released { .. }
                 | Receipt::Patched(_),
             )
             | Reply::Renewed { .. }

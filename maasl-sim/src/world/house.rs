@@ -14,7 +14,7 @@ use maasl_core::time::Timestamp;
 use super::World;
 use super::processes::entropy;
 use super::queue::{Arrival, Event, Own};
-use crate::observe::ProcessNo;
+use crate::observe::{Observation, ProcessNo};
 
 /// How long a process rests, as the node does.
 const INTERVAL_MS: u64 = 60_000;
@@ -41,6 +41,10 @@ impl World<'_> {
             self.rest(process);
             return;
         }
+        self.observe(&Observation::KeepsHouse {
+            process,
+            dead: &dead,
+        });
         let server = self.server(process);
         let call = CallId(server.next_call);
         server.next_call += 1;

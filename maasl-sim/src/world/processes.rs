@@ -43,6 +43,7 @@ impl World<'_> {
         });
         self.observe(&Observation::Transacted {
             process,
+            step: None,
             command: &command,
             outcome: &outcome,
             clock,
@@ -261,6 +262,12 @@ impl World<'_> {
             self.house_kept(process, call, response);
             return;
         };
+        self.observe(&Observation::Decided {
+            process,
+            call,
+            request,
+            response,
+        });
         let identity = [u64::from(process.0), u64::from(incarnation), call.0, 1];
         let at_ns = self.now_ns + pick(&self.plan.timing.client_us, identity) * NS_PER_US;
         let arrivals = self.server(process).lane(Route::Response).arrivals(at_ns);

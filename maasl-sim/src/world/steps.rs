@@ -242,6 +242,7 @@ impl World<'_> {
         );
         self.observe(&Observation::Transacted {
             process,
+            step: Some(step),
             command,
             outcome: &outcome,
             clock,

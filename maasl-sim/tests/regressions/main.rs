@@ -17,6 +17,7 @@ fn holds(plan_text: &str) {
     if let Some(breach) = finished.breach {
         panic!("{breach}");
     }
+    assert!(finished.ended, "time was up before all was decided");
 }
 
 #[test]

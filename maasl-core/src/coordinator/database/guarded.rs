@@ -9,6 +9,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
 use super::{DatabaseWrite, refused_statement};
+use crate::coordinator::acquire;
 use crate::coordinator::call::{Cx, mixed_up};
 use crate::coordinator::io::{Done, Effect};
 use crate::coordinator::right::Right;
@@ -18,6 +19,7 @@ use crate::id::Token;
 use crate::lease::command::Inspect;
 use crate::lease::{Command, Outcome, RequestKey};
 use crate::refusal::{Busy, DbBusy, LostLease, Refusal};
+use crate::reply::Receipt;
 use crate::resource::{Extent, ResourceKey, Scope};
 use crate::time::Timestamp;
 
@@ -85,19 +87,16 @@ impl Guarded<'_> {
         }
     }
 
-    /// Somebody who goes past MAASL has the database: a writer when it begins, a
-    /// reader where a commit needs it alone.
+    /// Somebody who goes past MAASL has the database.
     fn foreign(&self) -> Refusal {
-        Refusal::DbBusy(Box::new(DbBusy {
-            db: self.asked.db.clone(),
-            busy: Busy {
-                resource: self.key.to_string(),
-                waited_ms: self.cx.now().ms_since(self.budget.started),
-                allowed_ms: self.budget.allowed_ms,
-                ..Busy::default()
-            },
-            foreign: true,
-        }))
+        let Self {
+            cx,
+            asked,
+            key,
+            budget,
+            ..
+        } = self;
+        foreign(cx, &asked.db, key, budget)
     }
 
     /// A newer token has written: whoever holds it was granted the database since.
@@ -143,4 +142,52 @@ impl Guarded<'_> {
     pub(in crate::coordinator) async fn roll_back(&self) {
         let _ = self.cx.perform(Effect::DbRollback).await;
     }
+}
+
+/// The answer that a database remembers under a key. Its latch is held.
+pub(super) async fn answered(
+    cx: &Cx,
+    db: &str,
+    key: &ResourceKey,
+    request: &RequestKey,
+) -> Result<Option<Receipt>, Refusal> {
+    let budget = Budget {
+        started: cx.now(),
+        deadline: cx.now(),
+        allowed_ms: 0,
+    };
+    let begin = Effect::DbBegin {
+        db: db.into(),
+        request: Some(request.key.clone()),
+        wait_ms: 0,
+    };
+    let begun = match cx.effect(begin).await {
+        Ok(Done::DbBegun(begun)) => Ok(begun.answered),
+        Ok(Done::DbLocked) => Err(foreign(cx, db, key, &budget)),
+        Ok(other) => mixed_up(&other),
+        Err(refusal) => Err(refusal),
+    };
+    // Whatever failed may have begun.
+    let _ = cx.perform(Effect::DbRollback).await;
+    match begun? {
+        Some(earlier) if earlier.request.fingerprint != request.fingerprint => {
+            Err(acquire::key_mismatch(Some(request)))
+        }
+        earlier => Ok(earlier.map(|earlier| earlier.receipt)),
+    }
+}
+
+/// The refusal of whoever meets a program that goes past MAASL: a writer when it
+/// begins, a reader where a commit needs the database alone.
+fn foreign(cx: &Cx, db: &str, key: &ResourceKey, budget: &Budget) -> Refusal {
+    Refusal::DbBusy(Box::new(DbBusy {
+        db: db.into(),
+        busy: Busy {
+            resource: key.to_string(),
+            waited_ms: cx.now().ms_since(budget.started),
+            allowed_ms: budget.allowed_ms,
+            ..Busy::default()
+        },
+        foreign: true,
+    }))
 }

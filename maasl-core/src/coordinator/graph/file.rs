@@ -37,6 +37,11 @@ pub(crate) async fn export(cx: &Cx, call: &Call, asked: GraphFile) -> Result<Rec
     if let Some(earlier) = change::recall(cx, call.request.as_ref()).await? {
         return Ok(earlier);
     }
+    let result = exported(cx, call, asked).await;
+    change::unless_answered(cx, call.request.as_ref(), result).await
+}
+
+async fn exported(cx: &Cx, call: &Call, asked: GraphFile) -> Result<Receipt, Refusal> {
     check_name(&asked.graph)?;
     let path = located(cx, &asked).await?;
     let wants = [
