@@ -166,7 +166,7 @@ impl Coordinator {
             "{id:?} is in use; the node names each call once"
         );
         let seed = self.seed(id, call.agent.clone(), call.entropy);
-        let task = Task::start(seed, now, |cx| async move { run(cx, call).await });
+        let task = Task::start(seed, now, |cx| run(cx, call));
         self.calls.insert(id, task);
         self.advance(id, now);
     }

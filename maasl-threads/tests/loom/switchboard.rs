@@ -57,16 +57,27 @@ fn a_ring_that_is_lost_before_its_call_sleeps_is_found() {
     );
 }
 
+/// What a thread that drives a call needs at least, in words: what a call may have to
+/// keep lies on the stack several times while it is put together.
+const STACK_WORDS: usize = 64 * 1024;
+
+fn spawn<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
+    let thread = thread::Builder::new().stack_size(STACK_WORDS);
+    thread.spawn(body).unwrap()
+}
+
 /// Bob waits, and is cancelled in the same instant in which Ann gives back.
 fn cancel_as_it_is_granted(bob: fn(&World, &Notify) -> Option<Response>) {
     let world = Arc::new(World::new(Bugs::default()));
-    let lease = granted(&world.call(&world.ann, reserve())).expect("it is free");
+    let anns = Arc::clone(&world);
+    let ann = spawn(move || granted(&anns.call(&anns.ann, reserve())));
+    let lease = ann.join().unwrap().expect("it is free");
     let cancel = Arc::new(Notify::new());
-    let (bobs, heard) = (Arc::clone(&world), Arc::clone(&cancel));
-    let bob = thread::spawn(move || bob(&bobs, &heard));
-    let canceller = thread::spawn(move || cancel.notify_one());
-    world.call(&world.ann, Request::Release(lease));
-    canceller.join().unwrap();
+    let (anns, bobs, heard) = (Arc::clone(&world), Arc::clone(&world), Arc::clone(&cancel));
+    let bob = spawn(move || bob(&bobs, &heard));
+    let ann = spawn(move || anns.call(&anns.ann, Request::Release(lease)));
+    cancel.notify_one();
+    ann.join().unwrap();
     let told = bob.join().unwrap();
     let holders = world.holders();
     match told {
