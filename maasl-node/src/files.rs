@@ -299,7 +299,11 @@ impl Files {
             Some(staged) if staged == *content => {
                 // The power must not take what is kept and not what is staged.
                 self.sync_kept(content)?;
-                self.stage.discard(stage)
+                if self.objects.is_kept(content) {
+                    return self.stage.discard(stage);
+                }
+                // Somebody has pruned it in this instant.
+                self.objects.keep(&self.stage.path(stage)?, content)
             }
             Some(_) => self.stage.put_aside(stage),
         }

@@ -242,7 +242,13 @@ impl Stage {
         }
         let (session, name) = parts(stage)?;
         let state = self.path.parent().unwrap_or(&self.path);
-        let now = state.join(ASIDE).join(clock::wall_ms().to_string());
+        let all = state.join(ASIDE);
+        // A link there would lead out of the state directory.
+        if std::fs::symlink_metadata(&all).is_ok_and(|all| !all.is_dir()) {
+            let told = format!("{} is no folder; remove it", all.display());
+            return Err(io::Error::other(told));
+        }
+        let now = all.join(clock::wall_ms().to_string());
         let folder = now.join("stage").join(session);
         let mut private = std::fs::DirBuilder::new();
         private.recursive(true).mode(0o700).create(&folder)?;

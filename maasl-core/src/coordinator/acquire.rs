@@ -414,7 +414,11 @@ pub(super) async fn release(
         })
     };
     let outcome = end_under_latches(cx, known_keys(cx, lease), command).await?;
-    cx.let_go(lease);
+    // Whatever failed, its holder is done with it; under the key of another request
+    // nobody was asked to end it.
+    if !matches!(outcome, Ok(Outcome::KeyMismatch)) {
+        cx.let_go(lease);
+    }
     let outcome = outcome?;
     if let Outcome::Released { wake, .. } = &outcome {
         cx.ring(wake.clone()).await;

@@ -10,7 +10,8 @@
 //! A number that is drawn and not used stays a gap in what everybody has seen from
 //! then on, and it cannot be given back: nobody knows whether a patch under it is
 //! still on its way. So it is drawn last, when only a death, a failure, or an end of
-//! the lease in the same instant can keep the patch from being appended.
+//! the lease or a copy of the call in the same instant can keep the patch from being
+//! appended.
 
 mod file;
 mod keep;

@@ -329,6 +329,29 @@ fn a_damaged_graph_keeps_no_other_from_its_checkpoint() {
     world.assert_idle("compacted");
 }
 
+#[test]
+fn a_graph_whose_lease_cannot_be_returned_keeps_no_other_from_its_checkpoint() {
+    let (mut world, ann, _) = world();
+    let long = |n: u32| n.to_string().repeat(250_000);
+    for graph in ["before-main", MAIN] {
+        let nodes = (0..5).map(|n| node(&n.to_string(), &long(n))).collect();
+        let Request::Patch(patch) = adding(nodes, None) else {
+            panic!("nodes are added by a patch");
+        };
+        let graph = graph.to_owned();
+        let call = world.call(ann, Request::Patch(GraphPatch { graph, ..patch }));
+        receipt(world.ask(ann, call)).unwrap();
+    }
+    for command in ["Release", "Expire"] {
+        world.inject(ann, command, 1, Fault::FailsBefore);
+    }
+    let call = world.call(ann, Request::CompactGraphs(None));
+    let Ok(Reply::Compacted(compacted)) = world.ask(ann, call).result else {
+        panic!("both are sound");
+    };
+    assert_eq!((compacted.kept, compacted.failed), (2, Vec::new()));
+}
+
 /// A reader would else go on for ever, or show a graph without what is gone.
 #[test]
 fn a_journal_without_some_of_its_patches_is_refused() {

@@ -15,7 +15,7 @@ use super::{Failure, output, run::Session};
 /// Arguments of `maasl revoke`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A file or folder relative to the root (`.` is all of it), or a resource key as
+    /// A file or folder relative to the root (`.` is the root; with `--subtree` all of it), or a resource key as
     /// `maasl locks` shows it (`db:main`).
     resource: String,
     /// Why; kept for the audit and told to the holder.
@@ -44,7 +44,12 @@ pub(super) fn run(root: &Path, arguments: Arguments) -> Result<ExitCode, Failure
             ));
         };
         if holders.is_empty() {
-            output::line(&format!("nobody held {}", arguments.resource));
+            let more = if arguments.subtree {
+                ""
+            } else {
+                "; what is below it is revoked with --subtree"
+            };
+            output::line(&format!("nobody held {}{more}", arguments.resource));
         }
         for holder in holders {
             let holder = output::plain(holder.as_str());

@@ -149,8 +149,8 @@ fn is_ignored(signal: Signal) -> bool {
 /// same process group: told twice, many programs end without cleaning up. Who sent a
 /// signal is not told here, so that one from elsewhere counts as the terminal's there.
 fn is_in_foreground() -> bool {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    is_foreground(&stat)
+    // Where that cannot be known, being told twice is the greater harm.
+    std::fs::read_to_string("/proc/self/stat").map_or(true, |stat| is_foreground(&stat))
 }
 
 /// Whether the process of this line of `/proc` is in the group that its terminal

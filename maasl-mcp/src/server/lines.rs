@@ -131,31 +131,43 @@ where
 fn answer(line: &[u8], error: &serde_json::Error) -> Option<Sent> {
     let reason: String = error.to_string().chars().take(REASON_CHARS_MAX).collect();
     tracing::warn!(reason, bytes = line.len(), "a message cannot be read");
-    let (id, has_method) = skimmed(line);
+    let skimmed = Skimmed::of(line);
+    let is_request = skimmed.has_method && skimmed.has_id;
     // An id without a method is that of an answer, and has nothing to do with the
     // client's own.
-    let id = id.filter(|_| has_method);
+    let id = skimmed.id.filter(|_| is_request);
     if error.is_data() {
         // Nobody waits for an answer to a notification.
-        let is_notification = has_method && id.is_none();
+        let is_notification = skimmed.has_method && !skimmed.has_id;
         let refused = ErrorData::invalid_request(format!("no request: {reason}"), None);
         return (!is_notification).then(|| Sent::error(refused, id));
     }
     let refused = ErrorData::parse_error(format!("cannot be read as JSON: {reason}"), None);
-    id.map(|id| Sent::error(refused, Some(id)))
+    is_request.then(|| Sent::error(refused, id))
 }
 
-/// The id of a message, and whether it names a method, as far as either shows.
-fn skimmed(line: &[u8]) -> (Option<RequestId>, bool) {
-    let (mut id, mut has_method) = (None, false);
-    members::scan(line, |name, value| {
-        if members::is_text(&line[name.clone()], "id") {
-            id = serde_json::from_slice(&line[value]).ok();
-        } else if members::is_text(&line[name], "method") {
-            has_method = true;
-        }
-    });
-    (id, has_method)
+/// What a message is, as far as it shows.
+#[derive(Default)]
+struct Skimmed {
+    /// Nothing where there is none, or one that is neither text nor a whole number.
+    id: Option<RequestId>,
+    has_id: bool,
+    has_method: bool,
+}
+
+impl Skimmed {
+    fn of(line: &[u8]) -> Self {
+        let mut skimmed = Self::default();
+        members::scan(line, |name, value| {
+            if members::is_text(&line[name.clone()], "id") {
+                skimmed.has_id = true;
+                skimmed.id = serde_json::from_slice(&line[value]).ok();
+            } else if members::is_text(&line[name], "method") {
+                skimmed.has_method = true;
+            }
+        });
+        skimmed
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +195,16 @@ mod tests {
         }
         let raw = b"{\"method\": \"x\", \"id\": \"a\", \"params\": {\"p\": \"\xff\"}}";
         assert_eq!(told(raw)["id"], "a");
+    }
+
+    #[test]
+    fn a_request_with_an_id_that_is_none_is_answered_without() {
+        for id in ["18446744073709551615", "1.5", "true", "null", "[]"] {
+            let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#);
+            let told = told(line.as_bytes());
+            assert_eq!(told["error"]["code"], -32600, "{told}");
+            assert_eq!(told["id"], Value::Null, "{told}");
+        }
     }
 
     #[test]

@@ -204,6 +204,8 @@ impl Databases {
     }
 
     fn find_or_make(&self, root: &Root, rel: &RelPath) -> Result<Place, DatabaseError> {
+        // Outside, because others look for databases meanwhile and this may sync.
+        root.create_parents(rel)?;
         let _making = self.making.lock();
         find_or_make(root, rel)
     }
@@ -282,13 +284,12 @@ fn find(root: &Root, rel: &RelPath) -> Result<Option<Found>, PathRefusal> {
     }))
 }
 
-/// As `find`, making an empty file where there is none: it is declared before
+/// As `find`, making an empty file in its folder where there is none: it is declared before
 /// SQLite opens it, and SQLite takes an empty file for a new database.
 fn find_or_make(root: &Root, rel: &RelPath) -> Result<Place, DatabaseError> {
     if let Some(found) = find(root, rel)? {
         return found.usable();
     }
-    root.create_parents(rel)?;
     let parent = root.parent_of(rel)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
     match openat(

@@ -3,6 +3,7 @@
 //! Owns: reading `/proc/locks`. Promises: what is told is a help, never a decision.
 //! Leaves to others: the locks (`lock`), and what the process is doing.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::BorrowedFd;
 
@@ -26,19 +27,19 @@ pub fn locker_of(file: BorrowedFd<'_>) -> Option<u32> {
 /// The process that has a `flock` on the file with this number on this device, by a
 /// table that may miss it while it changes. Some file systems (btrfs, overlays) say
 /// of their files that they are on another device than the table does: there the
-/// number alone has to do.
+/// number alone has to do, if only one process has a lock on a file of that number.
 fn find(mut table: impl FnMut() -> Option<String>, device: &str, inode: u64) -> Option<u32> {
-    let mut elsewhere = None;
+    let mut elsewhere = BTreeSet::new();
     for _ in 0..LOOKS {
         let locks = table()?;
         let here = lockers(&locks, inode).find(|(on, _)| *on == device);
         if let Some((_, pid)) = here {
             return Some(pid);
         }
-        let first = lockers(&locks, inode).next();
-        elsewhere = elsewhere.or(first.map(|(_, pid)| pid));
+        elsewhere.extend(lockers(&locks, inode).map(|(_, pid)| pid));
     }
-    elsewhere
+    // One of several would be a guess, and who is named may be advised to be killed.
+    elsewhere.pop_first().filter(|_| elsewhere.is_empty())
 }
 
 /// Where files with this number are, and which processes have a `flock` on them, in
@@ -80,7 +81,9 @@ mod tests {
         let locks = "1: FLOCK  ADVISORY  WRITE 5 00:2a:42 0 EOF\n\
                      2: FLOCK  ADVISORY  WRITE 701 fe:00:42 0 EOF\n";
         assert_eq!(locker(locks, 42), Some(701));
-        assert_eq!(find(|| Some(locks.into()), "00:17", 42), Some(5));
+        assert_eq!(find(|| Some(locks.into()), "00:17", 42), None, "a guess");
+        let one = locks.lines().next().unwrap();
+        assert_eq!(find(|| Some(one.into()), "00:17", 42), Some(5));
     }
 
     #[test]

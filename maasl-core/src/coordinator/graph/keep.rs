@@ -44,8 +44,12 @@ pub(crate) async fn compact(cx: &Cx, call: &Call, graph: Option<String>) -> Resu
         max_wait_ms: Some(0),
         ..call.clone()
     };
-    for journal in journals.iter().filter(|journal| has_grown(journal)) {
-        match keep(cx, &hasty, &journal.graph).await {
+    let grown = journals.iter().filter(|journal| has_grown(journal));
+    for (journal, n) in grown.zip(1..) {
+        // A lease of its own for each: one that was lost is not asked for again.
+        let mut cx = cx.clone();
+        cx.seed.entropy = cx.seed.entropy.again(n);
+        match keep(&cx, &hasty, &journal.graph).await {
             Ok(is_new) => compacted.kept += u64::from(is_new),
             Err(Refusal::ResourceBusy(_)) => {}
             Err(Refusal::Cancelled) => return Err(Refusal::Cancelled),

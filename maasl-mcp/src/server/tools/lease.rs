@@ -45,7 +45,7 @@ pub(crate) struct AcquireArguments {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Resource {
-    /// A path relative to the root (`.` is all of it), or a name in the class.
+    /// A path relative to the root (`.` is the root: with scope `subtree` all of it), or a name in the class.
     id: String,
     /// The resource class. Default: `CRIT_CODE`, files.
     class: Option<String>,
