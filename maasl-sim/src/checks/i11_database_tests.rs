@@ -219,18 +219,7 @@ fn whoever_is_refused_has_written_nothing() {
     let told = |rows: &[String], refusal: Refusal| {
         let (scene, mut judge) = granted();
         commit(&scene, &mut judge, 1, rows).unwrap();
-        let response = Response {
-            result: Err(refusal),
-            lost: Vec::new(),
-            observed: Vec::new(),
-        };
-        let seen = Observation::Decided {
-            process: P,
-            call: CALL,
-            request: RequestNo(1),
-            response: &response,
-        };
-        scene.show(&mut judge, &seen)
+        scene.decided(&mut judge, Err(refusal))
     };
     let rows = [row_of("ann", RequestNo(1), 0)];
     let lost = || Refusal::LeaseLost(Box::default());

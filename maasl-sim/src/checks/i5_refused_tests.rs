@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use maasl_core::coordinator::io::Response;
 use maasl_core::lease::command::{FinishCommit, ItemEnd};
 use maasl_core::lease::{CommitIntent, StoreClock};
 
 use super::*;
 use crate::checks::scene::{CALL, P, Scene, at, finish, intent, item, receipt, site};
-use crate::observe::RequestNo;
 
 fn begun() -> (Scene, Refused, CommitIntent) {
     let (scene, mut judge) = (Scene::new(&[]), Refused::default());
@@ -31,18 +29,7 @@ fn begun() -> (Scene, Refused, CommitIntent) {
 }
 
 fn refused(scene: &Scene, judge: &mut Refused, refusal: Refusal) -> Option<&'static str> {
-    let response = Response {
-        result: Err(refusal),
-        lost: Vec::new(),
-        observed: Vec::new(),
-    };
-    let seen = Observation::Decided {
-        process: P,
-        call: CALL,
-        request: RequestNo(1),
-        response: &response,
-    };
-    site(scene.show(judge, &seen))
+    site(scene.decided(judge, Err(refusal)))
 }
 
 fn busy() -> Refusal {

@@ -131,21 +131,6 @@ fn spoke(scene: &Scene, judge: &mut Once, n: u64) {
     scene.show(judge, &seen).unwrap();
 }
 
-fn decided(scene: &Scene, judge: &mut Once, result: Result<Reply, Refusal>) -> Result<(), Breach> {
-    let response = Response {
-        result,
-        lost: Vec::new(),
-        observed: Vec::new(),
-    };
-    let seen = Observation::Decided {
-        process: P,
-        call: CALL,
-        request: RequestNo(1),
-        response: &response,
-    };
-    scene.show(judge, &seen)
-}
-
 fn stale() -> Refusal {
     Refusal::StaleVersion(Box::default())
 }
@@ -156,7 +141,7 @@ fn a_refusal_after_the_effect_is_found() {
     spoke(&scene, &mut judge, 1);
     done(&scene, &mut judge, finish()).unwrap();
     spoke(&scene, &mut judge, 2);
-    let judged = decided(&scene, &mut judge, Err(stale()));
+    let judged = scene.decided(&mut judge, Err(stale()));
     assert_eq!(site(judged), Some("refused-after-effect"));
 }
 
@@ -167,7 +152,7 @@ fn a_refusal_that_was_decided_before_the_effect_is_right() {
     done(&scene, &mut judge, finish()).unwrap();
     // The first step is delivered again.
     spoke(&scene, &mut judge, 1);
-    decided(&scene, &mut judge, Err(stale())).unwrap();
+    scene.decided(&mut judge, Err(stale())).unwrap();
 }
 
 #[test]
@@ -180,7 +165,7 @@ fn whoever_leaves_it_open_is_not_mistaken() {
         let (scene, mut judge) = asked();
         done(&scene, &mut judge, finish()).unwrap();
         spoke(&scene, &mut judge, 1);
-        decided(&scene, &mut judge, Err(refusal)).unwrap();
+        scene.decided(&mut judge, Err(refusal)).unwrap();
     }
 }
 
@@ -189,7 +174,7 @@ fn a_refusal_after_a_grant_or_after_rows_is_found() {
     let (scene, mut judge) = asked();
     granted(&scene, &mut judge, &lease(1, "a")).unwrap();
     spoke(&scene, &mut judge, 1);
-    let judged = decided(&scene, &mut judge, Err(stale()));
+    let judged = scene.decided(&mut judge, Err(stale()));
     assert_eq!(site(judged), Some("refused-after-effect"));
 
     let (scene, mut judge) = asked();
@@ -213,7 +198,7 @@ fn a_refusal_after_a_grant_or_after_rows_is_found() {
     };
     scene.show(&mut judge, &committed).unwrap();
     spoke(&scene, &mut judge, 1);
-    let judged = decided(&scene, &mut judge, Err(stale()));
+    let judged = scene.decided(&mut judge, Err(stale()));
     assert_eq!(site(judged), Some("refused-after-effect"));
 }
 
@@ -228,9 +213,9 @@ fn an_end_that_went_with_the_power_is_made_again() {
     scene.rows.apply(Change::PutIntent(Box::new(open.clone())));
     scene.show(&mut judge, &Observation::PowerCut).unwrap();
     spoke(&scene, &mut judge, 1);
-    decided(&scene, &mut judge, Err(stale())).unwrap();
+    scene.decided(&mut judge, Err(stale())).unwrap();
     scene.finish(&mut judge, finish(), &open.receipt).unwrap();
     spoke(&scene, &mut judge, 1);
-    let judged = decided(&scene, &mut judge, Err(stale()));
+    let judged = scene.decided(&mut judge, Err(stale()));
     assert_eq!(site(judged), Some("refused-after-effect"));
 }

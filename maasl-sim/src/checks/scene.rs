@@ -235,6 +235,26 @@ impl Scene {
         self.show(judge, &seen)
     }
 
+    /// The call comes to this; nobody has been told yet.
+    pub(super) fn decided(
+        &self,
+        judge: &mut impl Judge,
+        result: Result<Reply, Refusal>,
+    ) -> Result<(), Breach> {
+        let response = Response {
+            result,
+            lost: Vec::new(),
+            observed: Vec::new(),
+        };
+        let seen = Observation::Decided {
+            process: P,
+            call: CALL,
+            request: RequestNo(1),
+            response: &response,
+        };
+        self.show(judge, &seen)
+    }
+
     pub(super) fn died(&self, judge: &mut impl Judge, session: &str) -> Result<(), Breach> {
         let session = SessionId::new(session);
         let seen = Observation::Died {
