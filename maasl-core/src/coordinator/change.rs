@@ -161,16 +161,11 @@ pub(super) async fn recall(
         settle::settle_if_dead(cx, open.clone()).await?;
         known = cx.store(Command::Recall(request.clone())).await?;
     }
-    match known {
-        // A commit whose process lives has not been answered.
-        Outcome::NotAnswered | Outcome::NeedRecovery(_) => Ok(None),
-        Outcome::Answered(receipt) => {
-            replayed(cx).await?;
-            Ok(Some(receipt))
-        }
-        Outcome::KeyMismatch => Err(acquire::key_mismatch(Some(request))),
-        other => mixed_up(&other),
+    let earlier = answer_in(known, request)?;
+    if earlier.is_some() {
+        replayed(cx).await?;
     }
+    Ok(earlier)
 }
 
 /// What a copy of the request was answered that was done while this one waited for
@@ -179,7 +174,13 @@ async fn answered(cx: &Cx, request: Option<&RequestKey>) -> Result<Option<Receip
     let Some(request) = request else {
         return Ok(None);
     };
-    match cx.store(Command::Recall(request.clone())).await? {
+    answer_in(cx.store(Command::Recall(request.clone())).await?, request)
+}
+
+/// The answer that is known of a request, if one is.
+fn answer_in(known: Outcome, request: &RequestKey) -> Result<Option<Receipt>, Refusal> {
+    match known {
+        // A commit whose process lives has not been answered.
         Outcome::NotAnswered | Outcome::NeedRecovery(_) => Ok(None),
         Outcome::Answered(receipt) => Ok(Some(receipt)),
         Outcome::KeyMismatch => Err(acquire::key_mismatch(Some(request))),

@@ -264,10 +264,7 @@ async fn append(
                 return Ok(receipt);
             }
             Outcome::JournalMoved(_) => {}
-            Outcome::Answered(earlier) => {
-                told_again(cx, &earlier);
-                return Ok(earlier);
-            }
+            Outcome::Answered(earlier) => return Ok(earlier),
             Outcome::KeyMismatch => return Err(acquire::key_mismatch(call.request.as_ref())),
             Outcome::NotCovered { key } => return Err(right::not_covered(&key)),
             Outcome::Lost { ended, expired } => {

@@ -4,8 +4,8 @@
 //! and not by reading its text. Promises: a caller cannot end the transaction it
 //! runs in, reach another file, weaken the database, bring code of its own, leave
 //! something in the connection, or touch the tables the guard keeps in the
-//! database; MAASL's own statements run nothing but what is MAASL's. Leaves to others: names that a
-//! statement leads to without SQLite saying so (`names`).
+//! database; MAASL's own statements run nothing but what is MAASL's. Leaves to
+//! others: names that a statement leads to without SQLite saying so (`names`).
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 

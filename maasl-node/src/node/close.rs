@@ -156,9 +156,10 @@ impl Node {
         ];
         // What cannot be looked at now is there the next time.
         let left = left.into_iter().flatten().flatten();
-        left.chain(recorded_sessions(&ground.store))
-            .filter(|session| self.is_dead(&ground, session))
-            .collect()
+        let mut left: BTreeSet<_> = left.chain(recorded_sessions(&ground.store)).collect();
+        // Each once: a look can be in the way of a process that starts.
+        left.retain(|session| self.is_dead(&ground, session));
+        left
     }
 
     /// Has the core settle and forget the dead; those it has forgotten.

@@ -3,7 +3,7 @@
 //! Owns: `flock`. Promises: a lock belongs to the open file, so it dies with
 //! the last descriptor of it, at the latest with the process; closing another
 //! descriptor of the same file does not drop it (which is why `fcntl` process
-//! locks are never used). Leaves to others: deadlines, and who holds what.
+//! locks are not used here). Leaves to others: deadlines, and who holds what.
 //! A shared lock is never turned into an exclusive one: `flock` does that by
 //! letting go first.
 
@@ -12,11 +12,6 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{Errno, retry_on_intr};
-
-/// Takes the exclusive lock, waiting without limit.
-pub fn lock_exclusive(fd: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(retry_on_intr(|| flock(fd, FlockOperation::LockExclusive))?)
-}
 
 /// Takes the exclusive lock if it is free; says whether it did.
 pub fn try_lock_exclusive(fd: BorrowedFd<'_>) -> io::Result<bool> {

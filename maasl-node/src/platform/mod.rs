@@ -46,7 +46,7 @@ mod metadata;
 mod rename;
 mod walk;
 
-pub use lock::{lock_exclusive, try_lock_exclusive, try_lock_shared, unlock};
+pub use lock::{try_lock_exclusive, try_lock_shared, unlock};
 pub use metadata::{FileMeta, Uncopied, copy_metadata};
 pub use rename::{PlaceMode, SwapMode, place, place_by_link, replace, swap};
 pub use system::{
@@ -110,7 +110,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("latch");
         let (one, other) = (File::create(&path).unwrap(), File::open(&path).unwrap());
-        lock_exclusive(one.as_fd()).unwrap();
+        assert!(try_lock_exclusive(one.as_fd()).unwrap());
         assert!(!try_lock_exclusive(other.as_fd()).unwrap());
         assert!(!try_lock_shared(other.as_fd()).unwrap());
         unlock(one.as_fd()).unwrap();

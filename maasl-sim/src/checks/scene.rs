@@ -222,11 +222,7 @@ impl Scene {
         request: u64,
         result: Result<Reply, Refusal>,
     ) -> Result<(), Breach> {
-        let response = Response {
-            result,
-            lost: Vec::new(),
-            observed: Vec::new(),
-        };
+        let response = response(result);
         let seen = Observation::Answered {
             agent: ANN,
             request: RequestNo(request),
@@ -241,11 +237,7 @@ impl Scene {
         judge: &mut impl Judge,
         result: Result<Reply, Refusal>,
     ) -> Result<(), Breach> {
-        let response = Response {
-            result,
-            lost: Vec::new(),
-            observed: Vec::new(),
-        };
+        let response = response(result);
         let seen = Observation::Decided {
             process: P,
             call: CALL,
@@ -262,6 +254,14 @@ impl Scene {
             session: &session,
         };
         self.show(judge, &seen)
+    }
+}
+
+fn response(result: Result<Reply, Refusal>) -> Response {
+    Response {
+        result,
+        lost: Vec::new(),
+        observed: Vec::new(),
     }
 }
 
